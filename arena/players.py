@@ -1,0 +1,280 @@
+"""What a submission implements. This is the whole interface; it needs numpy alone.
+
+Every array is float32 in [0, 1] with the examples along the first axis, ``(n, *shape)``. Players
+run inside a jail, are built once per process, and talk to nobody but the referee. A round's
+threat model decides which fields of a challenge are filled: what is withheld is ``None``, and is
+nowhere else in the jail either.
+
+A defense (``role = "defense"``)::
+
+    class Defense(arena.players.Defense):
+        def predict(self, x):                       # (n, *shape) -> (n, classes)
+            return x.reshape(len(x), -1) @ self.w
+
+An attack (``role = "attack"``)::
+
+    class Attack(arena.players.EvasionAttack):
+        def attack(self, challenge):                # -> candidates (n, *shape)
+            slope = challenge.defense.gradient(challenge.x, challenge.y)
+            return challenge.clip(challenge.x + challenge.epsilon * np.sign(slope))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena.errors import NotDifferentiable, QueryBudgetExceeded, Withheld
+
+__all__ = [
+    "Defense",
+    "DefenseView",
+    "EvasionAttack",
+    "EvasionChallenge",
+    "Learner",
+    "NotDifferentiable",
+    "Poison",
+    "Poisoner",
+    "PoisoningChallenge",
+    "QueryBudgetExceeded",
+    "TaskInfo",
+    "Withheld",
+    "row_noise",
+]
+
+Images = NDArray[np.float32]
+"""(n, *shape) float32 in [0, 1]."""
+Scores = NDArray[np.float32]
+"""(n, classes) float32: logits or probabilities, as the manifest declares."""
+Labels = NDArray[np.int64]
+"""(n,) int64 in [0, classes)."""
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """The schema of the task, as far as switch S2 (task knowledge) shows it.
+
+    ``shape``: of one example; () when withheld. ``classes``: names; () when withheld.
+    ``grid``: number of levels of the input grid, None for none. ``cost``: C[y, ŷ] or None.
+    ``mutable``: (shape) bool, the features that may change, None for all.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    grid: int | None = None
+    cost: NDArray[np.float64] | None = None
+    mutable: NDArray[np.bool_] | None = None
+
+
+class Defense:
+    """A classifier. Subclass it, or ship weights alone (torch, ONNX, scikit-learn).
+
+    ``package`` is the read-only directory of the submission's own files.
+    A torch defense subclasses :class:`arena.torch_players.TorchDefense` instead.
+    """
+
+    def __init__(self, package: Path, task: TaskInfo) -> None:
+        self.package = package
+        self.task = task
+        self.load()
+
+    def load(self) -> None:
+        """Read weights from ``self.package``. Called once, before the clock starts."""
+
+    def predict(self, x: Images) -> Scores:
+        """Scores (n, classes) of ``x``; one more column, the last, when the manifest says abstains.
+
+        Rows must not depend on one another. A stochastic defense (``stochastic = true``) is called
+        as ``predict(x, seeds)`` with ``seeds`` (n,) uint64 and draws row i's randomness from
+        ``seeds[i]`` alone (:func:`row_noise`): same input and seed, same answer.
+        """
+        raise NotImplementedError("A defense implements predict(x).")
+
+
+class Learner:
+    """A training algorithm. It is committed as code; the poisoner moves after."""
+
+    def __init__(self, package: Path, task: TaskInfo) -> None:
+        self.package = package
+        self.task = task
+
+    def fit(self, x: Images, y: Labels, seed: int) -> None:
+        """Train from scratch on (x, y). Called again with other data: forget what was before."""
+        raise NotImplementedError("A learner implements fit(x, y, seed).")
+
+    def predict(self, x: Images) -> Scores:
+        """Scores (n, classes) of the model trained last."""
+        raise NotImplementedError("A learner implements predict(x).")
+
+
+class DefenseView(Protocol):
+    """The metered, filtered view of the opponent that an attack holds.
+
+    Every call is charged by the referee before it is answered. ``examples`` (n,) names which of
+    the round's examples each row belongs to; it may be left out when ``len(x)`` equals the number
+    of examples, in the same order.
+    """
+
+    @property
+    def probes_left(self) -> float:
+        """Probes left in this round (``inf`` where only time binds)."""
+
+    def probes_left_for(self, examples: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(n,) probes left for each named example."""
+
+    def ask(self, x: Images, examples: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Oracle replies, charged one probe a row.
+
+        (n,) labels for label oracles, (n, k) labels for top-k, else (n, classes) scores; the kind
+        is ``challenge.output``. An abstention is the label -1 or an extra last column.
+
+        Raises:
+            QueryBudgetExceeded: more rows than probes left; nothing was charged.
+            Withheld: the round grants no probes.
+        """
+
+    def logits(self, x: Images) -> Scores:
+        """White-box rounds: logits, free of charge. Raises Withheld elsewhere."""
+
+    def gradient(self, x: Images, y: Labels) -> Images:
+        """White-box rounds: d cross-entropy(logits(x), y) / dx per example, free of charge.
+
+        Raises NotDifferentiable for a defense without gradients, Withheld in other rounds.
+        """
+
+    def logits_and_gradient(self, x: Images, weights: Scores | Labels) -> tuple[Scores, Images]:
+        """One forward and one backward pass: the logits, and a gradient with respect to x.
+
+        ``weights`` (n,) int: the gradient of the cross-entropy with these labels.
+        ``weights`` (n, classes) float: the gradient of sum_k weights[i, k] logits[i, k].
+        """
+
+    def check(self, x: Images, examples: NDArray[np.int64] | None = None) -> NDArray[np.bool_]:
+        """Feedback on candidates (S11): (n,) whether each is a success; charged as probes."""
+
+
+@dataclass(frozen=True)
+class EvasionChallenge:
+    """What an evasion attack receives, as far as the threat model grants it.
+
+    ``epsilon`` is None in minimum-norm rounds: find the smallest perturbation. ``targets`` (n,) in
+    targeted rounds. ``y`` is None where the round withholds true labels. ``queries`` is the probes
+    granted in all. ``training`` is (x, y). ``package`` is the directory of the opponent's package
+    (white), ``architecture`` that of its untrained builder (grey), ``related`` directories of
+    house models. ``family`` and ``structure`` are shown "as declared" by the opponent.
+    """
+
+    task: TaskInfo
+    x: Images
+    y: Labels | None
+    targets: Labels | None
+    norm: str
+    epsilon: float | None
+    defense: DefenseView
+    output: str
+    seed: int
+    training: tuple[Images, Labels] | None = None
+    package: Path | None = None
+    architecture: Path | None = None
+    related: tuple[Path, ...] = ()
+    family: str | None = None
+    structure: str | None = None
+    randomness: str | None = None
+    game: str = "evasion"
+    submit_candidates: Callable[[Images, NDArray[np.int64]], None] = field(
+        default=lambda x, examples: None, repr=False
+    )
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def targeted(self) -> bool:
+        return self.targets is not None
+
+    def clip(self, x: NDArray[Any]) -> Images:
+        """``x`` clipped to [0, 1] as float32. The referee rejects, it never clips."""
+        return np.clip(x, 0.0, 1.0).astype(np.float32)
+
+    def submit(self, x: Images, examples: NDArray[np.int64] | None = None) -> None:
+        """Hand in candidates early: at a timeout the last ones handed in are judged."""
+        rows = np.arange(len(self)) if examples is None else examples
+        self.submit_candidates(x, rows)
+
+    def rng(self) -> np.random.Generator:
+        """A generator seeded by the referee."""
+        return np.random.default_rng(self.seed)
+
+
+class EvasionAttack:
+    """Finds adversarial examples: untargeted, targeted, minimum-norm or by transfer."""
+
+    def __init__(self, package: Path, options: Mapping[str, Any] | None = None) -> None:
+        self.package = package
+        self.options = dict(options or {})
+
+    def attack(self, challenge: EvasionChallenge) -> Images:
+        """Candidates (n, *shape) in the order of ``challenge.x``; return x itself where none."""
+        raise NotImplementedError("An attack implements attack(challenge).")
+
+
+@dataclass(frozen=True)
+class PoisoningChallenge:
+    """What a poisoner receives: the training set S, and what the threat model shows.
+
+    ``count`` is floor(share * len(S)), the number of points he must return.
+    ``mode`` is "add" or "replace". ``package`` is the directory of the learner's code (white);
+    ``defense`` answers probes of the model trained on clean S (black).
+    """
+
+    task: TaskInfo
+    x: Images
+    y: Labels
+    count: int
+    mode: str
+    defense: DefenseView
+    output: str
+    seed: int
+    package: Path | None = None
+    family: str | None = None
+    structure: str | None = None
+
+    def rng(self) -> np.random.Generator:
+        return np.random.default_rng(self.seed)
+
+
+@dataclass(frozen=True)
+class Poison:
+    """``count`` points: x (count, *shape), y (count,). ``replaces`` (count,) indices into S."""
+
+    x: Images
+    y: Labels
+    replaces: NDArray[np.int64] | None = None
+
+
+class Poisoner:
+    """Returns poisoned points; he never sees the data the learner is judged on."""
+
+    def __init__(self, package: Path, options: Mapping[str, Any] | None = None) -> None:
+        self.package = package
+        self.options = dict(options or {})
+
+    def poison(self, challenge: PoisoningChallenge) -> Poison:
+        raise NotImplementedError("A poisoner implements poison(challenge).")
+
+
+def row_noise(shape: Sequence[int], seeds: NDArray[np.uint64]) -> Images:
+    """Standard normal noise (n, *shape) float32 where row i depends on ``seeds[i]`` alone."""
+    rows = [
+        np.random.Generator(np.random.Philox(key=int(seed))).standard_normal(
+            tuple(shape), dtype=np.float32
+        )
+        for seed in seeds
+    ]
+    return np.stack(rows) if rows else np.zeros((0, *shape), np.float32)

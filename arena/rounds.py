@@ -1,0 +1,198 @@
+"""A round: one game under one threat model and budget; what the organizer sets.
+
+:class:`RoundSpec` is the engine's whole knowledge of a round. It is stored with the round as
+versioned JSON and travels to the runner with every match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any, Final, Self
+
+from arena.errors import ThreatModelError
+from arena.threat_model import Parameters, ThreatModel
+
+SCHEMA_VERSION: Final = 1
+
+
+class GameName(StrEnum):
+    """The kinds of round; one file each in ``arena/games/``."""
+
+    EVASION = "evasion"
+    MINIMUM_NORM = "minimum_norm"
+    TRANSFER = "transfer"
+    POISONING = "poisoning"
+
+
+class Norm(StrEnum):
+    """How a perturbation is measured (docs/rules.md, "Norms")."""
+
+    LINF = "linf"
+    L2 = "l2"
+    L1 = "l1"
+    L0 = "l0"
+
+
+class Goal(StrEnum):
+    UNTARGETED = "untargeted"
+    TARGETED = "targeted"
+
+
+class TargetRule(StrEnum):
+    """How targets are chosen in a targeted round; the same for all attacks."""
+
+    RANDOM = "random"
+    LEAST_LIKELY = "least_likely"
+    ALL = "all"
+
+
+class PoisonMode(StrEnum):
+    ADD = "add"
+    REPLACE = "replace"
+
+
+class SplitName(StrEnum):
+    PRACTICE = "practice"
+    FINAL = "final"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one side may use in one match; checked from outside the jail.
+
+    ``wall_seconds`` starts when both sides said that they are ready; loading has its own clock.
+    ``query_seconds`` is the defense's longest time for one request of at most 256 rows.
+    """
+
+    wall_seconds: float = 120.0
+    cpu_seconds: float = 120.0
+    load_seconds: float = 60.0
+    query_seconds: float = 10.0
+    memory_mib: int = 2048
+    disk_mib: int = 64
+    threads: int = 1
+    open_files: int = 64
+    log_kib: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSpec:
+    """One game under one threat model and budget.
+
+    ``epsilons``: ascending; several make a curve; empty for minimum-norm rounds.
+    ``examples``: how many examples of the split are judged (per class balanced where it can be).
+    ``repeats``: how often a stochastic defense is judged per input (k).
+    ``shares``: poisoned shares of the training set; ``seeds``: paired trainings per share.
+    """
+
+    game: GameName
+    task: str
+    threat_model: ThreatModel
+    norm: Norm = Norm.LINF
+    epsilons: tuple[float, ...] = ()
+    goal: Goal = Goal.UNTARGETED
+    target_rule: TargetRule = TargetRule.RANDOM
+    split: SplitName = SplitName.PRACTICE
+    examples: int = 200
+    repeats: int = 10
+    shares: tuple[float, ...] = ()
+    poison_mode: PoisonMode = PoisonMode.ADD
+    seeds: int = 5
+    attack_limits: Limits = field(default_factory=Limits)
+    defense_limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        for broken, message in _rules(self):
+            if broken:
+                raise ThreatModelError(message)
+
+    @property
+    def tier(self) -> tuple[str, str, str, str]:
+        """Rows that may be compared share task, game, goal and norm; tiers nest within."""
+        return (self.task, self.game.value, self.goal.value, self.norm.value)
+
+    def to_json(self) -> dict[str, Any]:
+        data = asdict(self)
+        data["threat_model"] = self.threat_model.to_json()
+        data["schema_version"] = SCHEMA_VERSION
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Inverse of :meth:`to_json`; unknown keys and values are refused."""
+        if data.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
+            raise ThreatModelError(
+                f"Round schema_version {data['schema_version']!r} is not known; "
+                f"this arena reads version {SCHEMA_VERSION}."
+            )
+        values = {key: value for key, value in data.items() if key != "schema_version"}
+        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        if unknown:
+            raise ThreatModelError(f"Unknown key {', '.join(unknown)} in the round.")
+        try:
+            return cls(**{key: _read(key, value) for key, value in values.items()})
+        except (TypeError, ValueError) as error:
+            if isinstance(error, ThreatModelError):
+                raise
+            raise ThreatModelError(f"Malformed round: {error}") from error
+
+
+_ENUMS: Final[dict[str, Any]] = {
+    "game": GameName,
+    "norm": Norm,
+    "goal": Goal,
+    "target_rule": TargetRule,
+    "split": SplitName,
+    "poison_mode": PoisonMode,
+}
+
+
+def _read(key: str, value: Any) -> Any:
+    if key in _ENUMS:
+        return _ENUMS[key](value)
+    if key == "threat_model":
+        return value if isinstance(value, ThreatModel) else ThreatModel.from_json(value)
+    if key in ("attack_limits", "defense_limits"):
+        return value if isinstance(value, Limits) else Limits(**value)
+    if key in ("epsilons", "shares"):
+        return tuple(float(item) for item in value)
+    return value
+
+
+def _rules(r: RoundSpec) -> list[tuple[bool, str]]:
+    poisoning = r.game is GameName.POISONING
+    ball = r.game in (GameName.EVASION, GameName.TRANSFER)
+    return [
+        (ball and not r.epsilons, "An evasion or transfer round needs at least one epsilon."),
+        (
+            r.game is GameName.MINIMUM_NORM and bool(r.epsilons),
+            "A minimum-norm round takes no epsilon: it is scored by distance.",
+        ),
+        (
+            any(not 0 < e < float("inf") for e in r.epsilons)
+            or list(r.epsilons) != sorted(set(r.epsilons)),
+            "Epsilons must be positive, finite, distinct and in ascending order.",
+        ),
+        (poisoning and not r.shares, "A poisoning round needs at least one poisoned share."),
+        (
+            any(not 0 < s < 1 for s in r.shares) or list(r.shares) != sorted(set(r.shares)),
+            "Poisoned shares must lie between 0 and 1, distinct and in ascending order.",
+        ),
+        (poisoning and r.seeds < 5, "A poisoning round needs at least 5 paired seeds."),
+        (
+            poisoning and r.goal is Goal.TARGETED,
+            "Availability poisoning is untargeted; choose goal = 'untargeted'.",
+        ),
+        (r.examples < 1, "A round needs at least one example."),
+        (r.repeats < 1, "repeats must be at least 1."),
+        (
+            r.game is GameName.TRANSFER and not r.threat_model.probes.none,
+            "A transfer round grants no probes; use the evasion game for rounds with probes.",
+        ),
+        (
+            r.game is GameName.TRANSFER and r.threat_model.parameters is Parameters.FULL,
+            "A transfer round withholds the weights; use the evasion game for white-box rounds.",
+        ),
+    ]
