@@ -1,0 +1,134 @@
+"""What is classified: a task and its splits.
+
+A task has a *train* split and a *practice* split, which are published (anyone may look the labels
+up), and a *final* split, which never leaves the referee's store: the organizer's own file, or one
+derived from the practice split with a secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena.errors import TaskError
+from arena.tasks.final import derive_final
+from arena.tasks.split import Split, Splits, TaskWarning
+
+__all__ = ["SCHEMA_VERSION", "Split", "Splits", "Task", "TaskWarning"]
+
+SCHEMA_VERSION: Final = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One data set with the rules that belong to it. Compare two tasks by :attr:`digest`.
+
+    - ``shape``: of one example, images as (channels, height, width).
+    - ``classes``: their names; label ``k`` means ``classes[k]``.
+    - ``floor``: clean accuracy below which a defense is shown but not ranked.
+    - ``norms``: norm ("linf", "l2", "l1", "l0") to its default epsilons, ascending.
+    - ``grid``: number of levels an input may take, evenly spaced on [0, 1]; None: any value.
+    - ``cost``: (k, k) float64, ``cost[y, prediction]``, zero on the diagonal; None: all ones.
+    - ``mutable``: (*shape) bool, the features that an attack may change; None: all.
+    - ``abstention_share``: share of clean inputs on which a defense may abstain.
+    - ``read``: gives the splits; called once, at first use, and may raise :class:`TaskError`.
+    """
+
+    name: str
+    title: str
+    description: str
+    shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    floor: float
+    norms: Mapping[str, tuple[float, ...]]
+    licence: str
+    version: int
+    read: Callable[[], Splits] = field(repr=False)
+    grid: int | None = None
+    cost: NDArray[np.float64] | None = None
+    mutable: NDArray[np.bool_] | None = None
+    abstention_share: float = 0.2
+    schema_version: int = SCHEMA_VERSION
+
+    @cached_property
+    def splits(self) -> Splits:
+        return self.read()
+
+    @property
+    def train(self) -> Split:
+        return self.splits.train
+
+    @property
+    def practice(self) -> Split:
+        return self.splits.practice
+
+    @property
+    def is_image(self) -> bool:
+        """Whether an example is an image: (channels, height, width)."""
+        return len(self.shape) == 3
+
+    def final(self, secret: bytes) -> Split:
+        """The split of the final phase: the organizer's own, or one derived from ``secret``.
+
+        The same secret gives the same split on every machine. ``secret`` should be at least 16
+        random bytes, since a published hash would let a shorter one be guessed; it is not used
+        where the task has a final split of its own. Computed anew at every call, so that no
+        secret stays in a cache.
+        """
+        if self.splits.final is not None:
+            return self.splits.final
+        if not secret:
+            raise TaskError(
+                f"Task {self.name!r} has no final split of its own and was given an empty secret: "
+                "draw one with secrets.token_bytes(32) and keep it."
+            )
+        return derive_final(
+            self.practice,
+            secret=secret,
+            is_image=self.is_image,
+            levels=self.grid or self.splits.levels,
+            on_grid=self.grid is not None,
+            mutable=self.mutable,
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """Hex SHA-256 over the splits: the same digest means the same data."""
+        own_final = self.splits.final.sha256 if self.splits.final is not None else "derived"
+        named = f"{self.name} {self.version} {self.train.sha256} {self.practice.sha256} {own_final}"
+        return hashlib.sha256(named.encode()).hexdigest()
+
+    def public_json(self) -> dict[str, object]:
+        """What a task's page shows; nothing in it helps to guess a derived final split."""
+        own_final = self.splits.final
+        return {
+            "schema_version": self.schema_version,
+            "name": self.name,
+            "version": self.version,
+            "title": self.title,
+            "description": self.description,
+            "licence": self.licence,
+            "shape": list(self.shape),
+            "classes": list(self.classes),
+            "grid": self.grid,
+            "floor": self.floor,
+            "norms": {norm: list(epsilons) for norm, epsilons in self.norms.items()},
+            "cost": None if self.cost is None else self.cost.tolist(),
+            "mutable": None if self.mutable is None else self.mutable.tolist(),
+            "abstention_share": self.abstention_share,
+            "splits": {
+                "train": {"size": len(self.train), "sha256": self.train.sha256},
+                "practice": {"size": len(self.practice), "sha256": self.practice.sha256},
+                "final": {
+                    "size": len(own_final or self.practice),
+                    "origin": "derived" if own_final is None else "organizer",
+                },
+            },
+            "digest": self.digest,
+        }

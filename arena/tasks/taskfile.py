@@ -1,0 +1,194 @@
+"""A task's TOML file: every field checked, then a :class:`~arena.tasks.task.Task`.
+
+The table ``[data]`` says where the examples are: ``file``, a numpy archive beside the TOML, or
+``loader``, a name from ``LOADERS``. There ``keep`` picks classes, and ``train_sha256`` and
+``practice_sha256`` pin the splits. The house tasks beside this module are the examples to copy.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path, PurePath
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena.errors import TaskError
+from arena.tasks.digits import read_digits
+from arena.tasks.npz import Arrays, read_npz, splits_of
+from arena.tasks.task import SCHEMA_VERSION, Split, Splits, Task
+from arena.tasks.toml_table import Table
+
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+SHA256: Final = re.compile(r"[0-9a-f]{64}")
+MOST_DIMENSIONS: Final = 4
+MOST_FEATURES: Final = 2**22
+MOST_CLASSES: Final = 10_000
+MOST_LEVELS: Final = 2**16
+NORMS: Final = ("linf", "l2", "l1", "l0")
+
+#: Data that come with a library instead of in a file.
+LOADERS: Final[Mapping[str, Callable[[], Arrays]]] = {"digits": read_digits}
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """The ``[data]`` table."""
+
+    read: Callable[[], Arrays]
+    keep: tuple[int, ...] | None
+    pinned: Mapping[str, str]  # split name -> hex SHA-256
+
+
+def read_task(path: Path) -> Task:
+    """The task that the TOML file at ``path`` describes; its arrays are read at first use."""
+    table = Table.read(path)
+    table.integer("schema_version", least=SCHEMA_VERSION, most=SCHEMA_VERSION)
+    shape = _shape(table)
+    classes = table.texts("classes", least=2)
+    grid = table.integer("grid", least=2, most=MOST_LEVELS) if "grid" in table else None
+    source = _data_source(table.table("data"), folder=path.parent)
+    task = Task(
+        name=_name(table),
+        title=table.text("title"),
+        description=table.text("description"),
+        shape=shape,
+        classes=classes,
+        grid=grid,
+        floor=table.number("floor", least=0.0, most=1.0),
+        norms=_norms(table.table("norms"), features=math.prod(shape)),
+        cost=_cost(table, classes=len(classes)) if "cost" in table else None,
+        mutable=_mutable(table, shape=shape) if "mutable" in table else None,
+        abstention_share=table.number("abstention_share", 0.2, least=0.0, most=1.0),
+        licence=table.text("licence"),
+        version=table.integer("version", least=1, most=2**31 - 1),
+        read=partial(_read_splits, source, shape=shape, classes=len(classes), grid=grid),
+    )
+    table.finish()
+    return task
+
+
+def _name(table: Table) -> str:
+    name = table.text("name")
+    if not NAME.fullmatch(name):
+        table.refuse("name", "must be 1 to 63 lower-case letters, digits and hyphens")
+    return name
+
+
+def _shape(table: Table) -> tuple[int, ...]:
+    shape = table.integers("shape", least=1, most=MOST_FEATURES)
+    if len(shape) > MOST_DIMENSIONS or math.prod(shape) > MOST_FEATURES:
+        table.refuse(
+            "shape",
+            f"must have at most {MOST_DIMENSIONS} dimensions and {MOST_FEATURES} features in all: "
+            "write images as [channels, height, width], tables as [features]",
+        )
+    return shape
+
+
+def _norms(table: Table, *, features: int) -> dict[str, tuple[float, ...]]:
+    largest = {"linf": 1.0, "l2": math.sqrt(features), "l1": features, "l0": features}
+    norms = {norm: table.numbers(norm) for norm in NORMS if norm in table}
+    table.finish()
+    if not norms:
+        table.refuse("linf", f"or another norm must be given: one of {', '.join(NORMS)}")
+    for norm, epsilons in norms.items():
+        ascending = all(a < b for a, b in pairwise(epsilons))
+        if not ascending or epsilons[0] <= 0 or epsilons[-1] > largest[norm]:
+            table.refuse(norm, f"must ascend, above 0 and at most {largest[norm]:g}")
+        if norm == "l0" and any(epsilon != int(epsilon) for epsilon in epsilons):
+            table.refuse(norm, "counts features: give whole numbers")
+    return norms
+
+
+def _cost(table: Table, *, classes: int) -> NDArray[np.float64]:
+    """(k, k) float64, ``cost[y, prediction]``."""
+    cost = table.array("cost", shape=(classes, classes))
+    if cost.dtype.kind not in "iuf" or not np.isfinite(cost).all() or cost.min() < 0:
+        table.refuse("cost", "must hold finite numbers that are not negative")
+    if np.diagonal(cost).any():
+        table.refuse("cost", "must be 0 on the diagonal: a right answer costs nothing")
+    return cost.astype(np.float64)
+
+
+def _mutable(table: Table, *, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    mutable = table.array("mutable", shape=shape)
+    if mutable.dtype != np.bool_ or not mutable.any():
+        table.refuse("mutable", "must hold true and false, and true at least once")
+    return mutable
+
+
+def _data_source(table: Table, *, folder: Path) -> DataSource:
+    if ("file" in table) == ("loader" in table):
+        table.refuse("file", "or `loader` must be given, and not both")
+    read = partial(read_npz, _beside(table, folder)) if "file" in table else _loader(table)
+    keep = table.integers("keep", least=0, most=MOST_CLASSES) if "keep" in table else None
+    if keep is not None and len(set(keep)) < len(keep):
+        table.refuse("keep", "names a label twice: name each once")
+    pinned = {
+        split: _sha256(table, f"{split}_sha256")
+        for split in ("train", "practice")
+        if f"{split}_sha256" in table
+    }
+    table.finish()
+    return DataSource(read, keep, pinned)
+
+
+def _loader(table: Table) -> Callable[[], Arrays]:
+    loader = table.text("loader")
+    if loader not in LOADERS:
+        table.refuse("loader", f"must be one of {', '.join(LOADERS)}")
+    return LOADERS[loader]
+
+
+def _beside(table: Table, folder: Path) -> Path:
+    """The data file, which must lie in the TOML's folder or below it, links included."""
+    named = PurePath(table.text("file"))
+    path = folder / named
+    if named.is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
+        table.refuse("file", "must lie beside the task's TOML: give a relative path without ..")
+    return path
+
+
+def _sha256(table: Table, key: str) -> str:
+    value = table.text(key)
+    if not SHA256.fullmatch(value):
+        table.refuse(key, "must be 64 lower-case hexadecimal digits")
+    return value
+
+
+def _read_splits(
+    source: DataSource, *, shape: tuple[int, ...], classes: int, grid: int | None
+) -> Splits:
+    splits = splits_of(source.read(), shape=shape, classes=classes, keep=source.keep)
+    for split in (splits.train, splits.practice, splits.final):
+        if split is not None:
+            _check_hash(split, source.pinned.get(split.name))
+            _check_grid(split, grid)
+    return splits
+
+
+def _check_hash(split: Split, pinned: str | None) -> None:
+    if pinned is not None and split.sha256 != pinned:
+        raise TaskError(
+            f"The {split.name} split has SHA-256 {split.sha256}, but the task pins "
+            f"{pinned}: get the data file that belongs to it, or pin the new hash and raise "
+            "`version`."
+        )
+
+
+def _check_grid(split: Split, grid: int | None) -> None:
+    if grid is None:
+        return
+    steps = split.x.astype(np.float64) * (grid - 1)
+    if np.abs(steps - np.rint(steps)).max() > 1e-6 * grid:
+        raise TaskError(
+            f"The {split.name} split has values off the task's grid of {grid} levels: round it to "
+            f"multiples of 1/{grid - 1}, or leave `grid` out."
+        )
