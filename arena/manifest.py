@@ -215,7 +215,7 @@ def _text(data: Mapping[str, Any], key: str) -> str:
     value = value.strip()
     if len(value) > limit:
         raise PackageError(f"{key} in {FILE_NAME} is longer than {limit} characters.")
-    if any(ord(c) < 32 and c not in "\n\t" or 127 <= ord(c) < 160 for c in value):
+    if any((ord(c) < 32 and c not in "\n\t") or 127 <= ord(c) < 160 for c in value):
         raise PackageError(f"{key} in {FILE_NAME} holds control characters; remove them.")
     return value
 
@@ -302,8 +302,10 @@ def _rules(m: Manifest) -> list[tuple[bool, str]]:
         ),
         (
             m.weights.endswith((".pt", ".pth", ".pkl", ".pickle", ".ckpt")),
-            "Weights must be .safetensors (arena init --from MODEL.pt converts them), .npz or "
-            ".onnx.",
+            (
+                "Weights must be .safetensors (arena init --from MODEL.pt converts them), .npz or "
+                ".onnx."
+            ),
         ),
         (not defends and m.abstains, "Only a defense can abstain."),
     ]

@@ -169,6 +169,8 @@ def _read_entry(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, allowed: int) -
                     f"The archive unpacks to more than {MAX_UNPACKED_BYTES // MIB} MiB, or more "
                     f"than {MAX_RATIO} times its own size; make it smaller."
                 )
+    if len(content) != entry.file_size:
+        raise PackageError("The archive lies about the size of a file; pack it again.")
     return bytes(content)
 
 

@@ -200,7 +200,7 @@ class EvasionChallenge:
 
     def clip(self, x: NDArray[Any]) -> Images:
         """``x`` clipped to [0, 1] as float32. The referee rejects, it never clips."""
-        return np.clip(x, 0.0, 1.0).astype(np.float32)
+        return np.asarray(np.clip(x, 0.0, 1.0), np.float32)
 
     def submit(self, x: Images, examples: NDArray[np.int64] | None = None) -> None:
         """Hand in candidates early: at a timeout the last ones handed in are judged."""

@@ -87,7 +87,7 @@ class DefenseStructure(Ordered):
 class Randomness(Ordered):
     """S8: what is known of the defense's randomness."""
 
-    SECRET = "secret"
+    SECRET = "secret"  # noqa: S105 -- a switch value, no password
     DISTRIBUTION = "distribution"
     SEED = "seed"
 
@@ -406,8 +406,10 @@ def _rules(m: ThreatModel) -> list[tuple[bool, str]]:
         ),
         (
             m.task_knowledge is TaskKnowledge.NONE and m.true_label,
-            "Without task knowledge the attack cannot read labels: set true_label = false or "
-            "reveal at least the classes.",
+            (
+                "Without task knowledge the attack cannot read labels: set true_label = false or "
+                "reveal at least the classes."
+            ),
         ),
         (
             m.task_knowledge.level < TaskKnowledge.CLASSES.level

@@ -1,0 +1,59 @@
+"""What an organizer sets for a round, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from arena.errors import ThreatModelError
+from arena.rounds import GameName, Goal, Limits, Norm, RoundSpec
+from arena.threat_model import ThreatModel
+
+
+def evasion(**changes: Any) -> RoundSpec:
+    values: dict[str, Any] = {
+        "game": GameName.EVASION,
+        "task": "mnist5k",
+        "threat_model": ThreatModel.white(),
+        "epsilons": (0.1, 0.2),
+    }
+    return RoundSpec(**{**values, **changes})
+
+
+def test_a_round_survives_json_with_its_threat_model_and_limits() -> None:
+    spec = evasion(norm=Norm.L2, attack_limits=Limits(wall_seconds=5))
+    assert RoundSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+
+
+@pytest.mark.parametrize(
+    ("changes", "remedy"),
+    [
+        ({"epsilons": ()}, "at least one epsilon"),
+        ({"epsilons": (0.2, 0.1)}, "ascending"),
+        ({"epsilons": (0.1, 0.1)}, "distinct"),
+        ({"epsilons": (-0.1,)}, "positive"),
+        ({"epsilons": (float("nan"),)}, "finite"),
+        ({"game": GameName.MINIMUM_NORM}, "takes no epsilon"),
+        ({"game": GameName.TRANSFER}, "no probes"),
+        ({"game": GameName.POISONING}, "poisoned share"),
+        ({"game": GameName.POISONING, "shares": (0.1,), "seeds": 4}, "5 paired seeds"),
+        ({"game": GameName.POISONING, "shares": (1.5,)}, "between 0 and 1"),
+        ({"game": GameName.POISONING, "shares": (0.1,), "goal": Goal.TARGETED}, "untargeted"),
+        ({"examples": 0}, "at least one example"),
+    ],
+)
+def test_a_round_that_cannot_be_played_is_refused_with_the_reason(
+    changes: dict[str, Any], remedy: str
+) -> None:
+    with pytest.raises(ThreatModelError, match=remedy):
+        evasion(**changes)
+
+
+@pytest.mark.parametrize(
+    "damage", [{"game": "chess"}, {"colour": 1}, {"schema_version": 9}, {"epsilons": ["a"]}]
+)
+def test_malformed_json_is_refused(damage: dict[str, Any]) -> None:
+    with pytest.raises(ThreatModelError):
+        RoundSpec.from_json({**evasion().to_json(), **damage})
