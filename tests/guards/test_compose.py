@@ -37,8 +37,14 @@ def test_no_service_is_privileged_or_holds_the_docker_socket(
 
 
 def test_only_the_worker_may_make_namespaces(services: dict[str, dict[str, Any]]) -> None:
-    capable = {name for name, service in services.items() if "SYS_ADMIN" in service.get("cap_add", [])}
-    loosened = {name for name, service in services.items() if "unconfined" in str(service.get("security_opt"))}
+    capable = {
+        name for name, service in services.items() if "SYS_ADMIN" in service.get("cap_add", [])
+    }
+    loosened = {
+        name
+        for name, service in services.items()
+        if "unconfined" in str(service.get("security_opt"))
+    }
     assert capable | loosened == {"worker"}
 
 
@@ -64,4 +70,6 @@ def test_secrets_come_from_files(services: dict[str, dict[str, Any]]) -> None:
         for key, value in service.get("environment", {}).items():
             if any(word in key for word in ("SECRET", "PASSWORD")):
                 assert key.endswith("_FILE"), f"{name}: {key}"
-            assert "@" not in str(value) or "://" not in str(value), f"{name}: {key} holds a password"
+            assert "@" not in str(value) or "://" not in str(value), (
+                f"{name}: {key} holds a password"
+            )

@@ -59,7 +59,9 @@ def test_every_make_target_the_documents_name_exists(project_root: Path) -> None
     named = {
         (page.name, target)
         for page in pages
-        for target in re.findall(r"(?:`|^\s*)(?:\$ )?make ([a-z-]+)", page.read_text(), re.MULTILINE)
+        for target in re.findall(
+            r"(?:`|^\s*)(?:\$ )?make ([a-z-]+)", page.read_text(), re.MULTILINE
+        )
     }
     assert not {(page, target) for page, target in named if target not in targets}
 
