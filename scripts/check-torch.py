@@ -1,7 +1,7 @@
-"""Checks that torch is still the version the arena is calibrated with, and that CUDA did not slip in.
+"""Checks that torch is still the version the arena is calibrated with and brought no CUDA along.
 
-Some packages of this field (torchvision is the usual one) quietly replace torch by a newer build with
-five gigabytes of CUDA. Needs no import of torch: the metadata tells.
+Some packages of this field (torchvision is the usual one) quietly replace torch by a newer build
+with five gigabytes of CUDA. Needs no import of torch: the metadata tells.
 usage: python scripts/check-torch.py [--quiet]
 """
 

@@ -1,4 +1,4 @@
-"""What is committed stands on its own: no machine's paths, no dead make targets, nothing left out."""
+"""What is committed stands on its own: no machine's paths, no dead targets, no data left out."""
 
 from __future__ import annotations
 

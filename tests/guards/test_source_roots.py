@@ -1,4 +1,4 @@
-"""`platform/` is a source root, not a package: it must never shadow the standard library's module."""
+"""`platform/` is a source root, no package: it must never shadow the standard library's module."""
 
 from __future__ import annotations
 
@@ -69,5 +69,5 @@ def test_the_engine_imports_without_the_site(project_root: Path) -> None:
 
 
 def test_importing_the_engine_imports_nothing_else(project_root: Path) -> None:
-    # What runs in a jail imports `arena.players`; an import in `arena/__init__.py` would come along.
+    # What runs in a jail imports `arena.players`; an import written there would come along.
     assert (project_root / "arena" / "__init__.py").read_text() == ""
