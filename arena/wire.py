@@ -1,0 +1,436 @@
+"""Frames between the referee and a jail: one fixed header, a little JSON, raw arrays. No pickle.
+
+A frame is 160 bytes of header, then ``meta`` bytes of JSON, then each array's bytes in order::
+
+    0   4s  magic "ADV1"
+    4   B   op (:class:`Op`)
+    5   B   number of arrays, at most 6
+    6   H   zero
+    8   I   request: a question carries its asker's running number, a reply repeats it
+    12  I   bytes of JSON that follow the header
+    16      6 x array: B dtype, B ndim, H zero, 5 x I dimensions (unused ones zero)
+
+Everything is little-endian. The number of bytes of an array is the product of its dimensions: it
+is never claimed apart. The receiver says beforehand which ops it takes, and for each one the dtype,
+row shape and number of rows of every array (:class:`Accepts`); each field is held against that
+*before* a byte is allocated. One deadline covers a whole frame, so that a peer who sends a byte a
+second gains nothing. Speaking is strictly in turn (docs/wire.md).
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import struct
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena.errors import ArenaError
+
+Array = NDArray[Any]
+
+VERSION: Final = 1
+MAGIC: Final = b"ADV1"
+MAX_ARRAYS: Final = 6
+MAX_DIMENSIONS: Final = 5
+MAX_META_DEPTH: Final = 6
+_HEAD: Final = struct.Struct("<4sBBHII")
+_ARRAY: Final = struct.Struct("<BBH5I")
+HEADER_BYTES: Final = _HEAD.size + MAX_ARRAYS * _ARRAY.size
+_REST: Final = tuple(bytes((MAX_ARRAYS - n) * _ARRAY.size) for n in range(MAX_ARRAYS + 1))
+_UNUSED: Final = tuple((0,) * (MAX_DIMENSIONS - n) for n in range(MAX_DIMENSIONS + 1))
+_ARRAY_STARTS: Final = tuple(_HEAD.size + n * _ARRAY.size for n in range(MAX_ARRAYS + 1))
+
+
+class Op(IntEnum):
+    """Every message there is: who may send it, and when. Anything else is a violation.
+
+    ==================  ===================  =====================================================
+    op                  sender               when
+    ==================  ===================  =====================================================
+    HELLO               referee              first frame: seed, framework
+    LOCKED              any jail             reply to HELLO: the walls stand, no guest byte came yet
+    FILE                referee              after LOCKED, any number; no reply
+    START               referee              after the files: task; the player is loaded now
+    READY               any jail             reply to START
+    PREDICT             referee              to a loaded defense or a fitted learner
+    SCORES              defense, learner     reply to PREDICT
+    BACKWARD            referee              to a differentiable defense: labels
+    BACKWARD_WEIGHTED   referee              to a differentiable defense: weights of the logits
+    GRADIENTS           defense              reply to BACKWARD and BACKWARD_WEIGHTED
+    FIT                 referee              to a learner: train from scratch
+    FITTED              learner              reply to FIT
+    EVADE               referee              to an attack: the challenge
+    CANDIDATES          attack               reply to EVADE, after any number of questions
+    POISON              referee              to a poisoner: the challenge
+    POISONED            poisoner             reply to POISON, after any number of questions
+    ASK                 attack, poisoner     question while it plays: the oracle, charged
+    LOGITS              attack               question while it plays: white-box rounds
+    GRADIENT            attack               question while it plays: white-box rounds, labels
+    WEIGHTED_GRADIENT   attack               question while it plays: white-box rounds, weights
+    CHECK               attack               question while it plays: feedback, charged
+    SUBMIT              attack               question while it plays: candidates so far
+    PROBES              attack, poisoner     question while it plays: what is left
+    ANSWER              referee              reply to a question
+    REFUSED             referee              reply to a question: an InGameError, raised there
+    FAILED              any jail             instead of any reply: the player raised; then it exits
+    ==================  ===================  =====================================================
+    """
+
+    HELLO = 1
+    LOCKED = 2
+    FILE = 3
+    START = 4
+    READY = 5
+    PREDICT = 10
+    SCORES = 11
+    BACKWARD = 12
+    BACKWARD_WEIGHTED = 13
+    GRADIENTS = 14
+    FIT = 15
+    FITTED = 16
+    EVADE = 20
+    CANDIDATES = 21
+    POISON = 22
+    POISONED = 23
+    ASK = 30
+    LOGITS = 31
+    GRADIENT = 32
+    WEIGHTED_GRADIENT = 33
+    CHECK = 34
+    SUBMIT = 35
+    PROBES = 36
+    ANSWER = 40
+    REFUSED = 41
+    FAILED = 50
+
+
+QUESTIONS: Final = frozenset(
+    {
+        Op.ASK,
+        Op.LOGITS,
+        Op.GRADIENT,
+        Op.WEIGHTED_GRADIENT,
+        Op.CHECK,
+        Op.SUBMIT,
+        Op.PROBES,
+    }
+)
+"""What a player may ask while it plays; everything else it sends is a reply."""
+
+DTYPES: Final[dict[int, np.dtype[Any]]] = {
+    1: np.dtype("<f4"),
+    2: np.dtype("<i8"),
+    3: np.dtype("<u8"),
+    4: np.dtype("u1"),
+    5: np.dtype("?"),
+    6: np.dtype("<f8"),
+}
+_CODES: Final = {dtype: code for code, dtype in DTYPES.items()}
+FLOAT32: Final = DTYPES[1]
+INT64: Final = DTYPES[2]
+UINT64: Final = DTYPES[3]
+UINT8: Final = DTYPES[4]
+BOOL: Final = DTYPES[5]
+FLOAT64: Final = DTYPES[6]
+
+
+class WireError(ArenaError):
+    """The other end broke off, or broke the rules. A session turns it into somebody's fault."""
+
+
+class ProtocolViolation(WireError):
+    """A frame that the table does not allow at this point."""
+
+
+class WrongShape(ProtocolViolation):
+    """The right message with an array of another dtype, shape or number of rows."""
+
+
+class ConnectionClosed(WireError):
+    """End of the stream, in or between frames."""
+
+
+class DeadlineExceeded(WireError):
+    """The frame was not complete in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What one array may be: dtype, shape of a row, least and most rows.
+
+    ``like_first``: as many rows as the frame's first array.
+    """
+
+    dtype: np.dtype[Any]
+    row: tuple[int, ...] = ()
+    least: int = 0
+    most: int = 0
+    like_first: bool = False
+
+    @classmethod
+    def exactly(cls, count: int, dtype: np.dtype[Any], row: tuple[int, ...] = ()) -> Rows:
+        return cls(dtype, row, count, count)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepts:
+    """What one op may carry: these arrays in this order, and at most ``meta`` bytes of JSON."""
+
+    arrays: tuple[Rows, ...] = ()
+    meta: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Trusting:
+    """What a jail takes from the referee: any arrays, up to a number of bytes in all."""
+
+    bytes: int = 2**30
+    meta: int = 2**18
+
+
+Expected = Mapping[Op, Accepts | Trusting]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One received message."""
+
+    op: Op
+    request: int
+    meta: dict[str, Any]
+    arrays: tuple[Array, ...]
+
+
+class Wire:
+    """One end of the stream.
+
+    ``blocking=True`` is the jail's end: it waits for ever, with one system call a buffer. The
+    referee's end takes deadlines, moments of :func:`time.monotonic`.
+    """
+
+    def __init__(self, stream: socket.socket, *, blocking: bool) -> None:
+        stream.setblocking(blocking)
+        self._stream = stream
+        self._blocking = blocking
+        self._header = bytearray(HEADER_BYTES)
+        self._header_view = memoryview(self._header)
+        self._readable = select.poll()
+        self._readable.register(stream, select.POLLIN)
+        self._writable = select.poll()
+        self._writable.register(stream, select.POLLOUT)
+
+    def send(
+        self,
+        op: Op,
+        *,
+        request: int = 0,
+        meta: Mapping[str, Any] | None = None,
+        arrays: Sequence[Array] = (),
+        deadline: float = float("inf"),
+    ) -> None:
+        """Send one frame; ``arrays`` must be C-contiguous and of an allowed dtype."""
+        text = json.dumps(meta, allow_nan=False).encode() if meta else b""
+        parts = [_HEAD.pack(MAGIC, op, len(arrays), 0, request, len(text))]
+        for array in arrays:
+            unused = _UNUSED[array.ndim]
+            parts.append(_ARRAY.pack(_CODES[array.dtype], array.ndim, 0, *array.shape, *unused))
+        parts.append(_REST[len(arrays)])
+        buffers: list[Any] = [b"".join(parts)]
+        if text:
+            buffers.append(text)
+        size = HEADER_BYTES + len(text)
+        for array in arrays:
+            buffers.append(array.data)
+            size += array.nbytes
+        self._send_all(buffers, size, deadline)
+
+    def receive(
+        self,
+        expected: Expected,
+        *,
+        request: int | None = None,
+        question: int | None = None,
+        deadline: float = float("inf"),
+    ) -> Frame:
+        """The next frame, which must be one of ``expected``.
+
+        A reply must repeat ``request``, a question must carry ``question``.
+
+        Raises:
+            ProtocolViolation: a field that is not expected; nothing was allocated.
+            ConnectionClosed: the other end is gone.
+            DeadlineExceeded: the frame was not complete at ``deadline``.
+        """
+        self._fill(self._header_view, deadline, wait_first=True)
+        magic, code, count, zero, number, meta_bytes = _HEAD.unpack_from(self._header)
+        if magic != MAGIC or zero:
+            raise ProtocolViolation("A frame did not begin as frames do.")
+        op = _OPS.get(code)
+        accepts = expected.get(op) if op is not None else None
+        if op is None or accepts is None:
+            raise ProtocolViolation(f"Message {op.name if op else code} is not allowed here.")
+        due = question if op in QUESTIONS else request
+        if due is not None and number != due:
+            raise ProtocolViolation(f"{op.name} answers to number {number} instead of {due}.")
+        if meta_bytes > accepts.meta:
+            raise ProtocolViolation(f"{op.name} claims {meta_bytes} bytes of text.")
+        shapes = self._shapes(op, count, accepts)
+        meta = _parse(self._take(meta_bytes, deadline)) if meta_bytes else {}
+        return Frame(op, number, meta, tuple([self._array(*s, deadline) for s in shapes]))
+
+    def quiet(self) -> bool:
+        """Whether nothing waits to be read: before a question is asked, nothing may."""
+        return not self._readable.poll(0)
+
+    def _shapes(
+        self, op: Op, count: int, accepts: Accepts | Trusting
+    ) -> list[tuple[np.dtype[Any], tuple[int, ...]]]:
+        if count > MAX_ARRAYS:
+            raise ProtocolViolation(f"{op.name} claims {count} arrays.")
+        if self._header[_ARRAY_STARTS[count] :] != _REST[count]:
+            raise ProtocolViolation(f"{op.name} describes arrays it does not send.")
+        shapes = [self._described(op, n) for n in range(count)]
+        if isinstance(accepts, Trusting):
+            if sum(dtype.itemsize * _product(shape) for dtype, shape in shapes) > accepts.bytes:
+                raise ProtocolViolation(f"{op.name} claims more bytes than a frame may hold.")
+            return shapes
+        if count != len(accepts.arrays):
+            raise WrongShape(f"{op.name} holds {count} arrays, not {len(accepts.arrays)}.")
+        for n, rows in enumerate(accepts.arrays):
+            _hold_against(op, *shapes[n], rows, shapes[0][1][0] if shapes[0][1] else 0)
+        return shapes
+
+    def _described(self, op: Op, n: int) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        code, ndim, zero, *dims = _ARRAY.unpack_from(self._header, _ARRAY_STARTS[n])
+        dtype = DTYPES.get(code)
+        if dtype is None or not 0 < ndim <= MAX_DIMENSIONS or zero or any(dims[ndim:]):
+            raise ProtocolViolation(f"{op.name} describes no array that frames know.")
+        return dtype, tuple(dims[:ndim])
+
+    def _array(self, dtype: np.dtype[Any], shape: tuple[int, ...], deadline: float) -> Array:
+        array = np.empty(shape, dtype)
+        if array.nbytes:
+            self._fill(array.data.cast("B"), deadline)
+        if dtype == BOOL and array.view(np.uint8).max(initial=0) > 1:
+            raise ProtocolViolation("A truth value is neither 0 nor 1.")
+        return array
+
+    def _take(self, count: int, deadline: float) -> bytearray:
+        buffer = bytearray(count)
+        self._fill(memoryview(buffer), deadline)
+        return buffer
+
+    def _fill(self, view: memoryview, deadline: float, *, wait_first: bool = False) -> None:
+        stream, left = self._stream, len(view)
+        if wait_first and not self._blocking:
+            self._wait(self._readable, deadline)
+        while left:
+            try:
+                got = stream.recv_into(view[-left:])
+            except BlockingIOError:
+                self._wait(self._readable, deadline)
+                continue
+            except InterruptedError:
+                continue
+            except OSError as error:
+                raise ConnectionClosed("The connection broke.") from error
+            if not got:
+                raise ConnectionClosed("The connection was closed.")
+            left -= got
+            if left and time.monotonic() > deadline:
+                raise DeadlineExceeded("The message was not complete in time.")
+
+    def _send_all(self, buffers: list[Any], size: int, deadline: float) -> None:
+        while size:
+            try:
+                sent = self._stream.sendmsg(buffers)
+            except BlockingIOError:
+                self._wait(self._writable, deadline)
+                continue
+            except OSError as error:
+                raise ConnectionClosed("The connection broke.") from error
+            size -= sent
+            if size:
+                buffers = _rest_of(buffers, sent)
+                if time.monotonic() > deadline:
+                    raise DeadlineExceeded("The message was not taken in time.")
+
+    def _wait(self, poll: select.poll, deadline: float) -> None:
+        """Until the stream is ready. A deadline in the past still takes what lies ready."""
+        timeout = None if deadline == float("inf") else (deadline - time.monotonic()) * 1000
+        if not poll.poll(None if timeout is None else max(0.0, timeout)):
+            raise DeadlineExceeded("No message came in time.")
+
+
+_OPS: Final = {op.value: op for op in Op}
+
+
+def _hold_against(
+    op: Op, dtype: np.dtype[Any], shape: tuple[int, ...], rows: Rows, first: int
+) -> None:
+    least, most = (first, first) if rows.like_first else (rows.least, rows.most)
+    if dtype != rows.dtype or shape[1:] != rows.row or not least <= shape[0] <= most:
+        count = str(least) if least == most else f"{least} to {most}"
+        raise WrongShape(
+            f"{op.name} holds {dtype} {shape} where {rows.dtype} ({count}, "
+            f"{', '.join(map(str, rows.row))}) is due."
+        )
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    product = 1
+    for length in shape:
+        product *= length
+    return product
+
+
+def _rest_of(buffers: list[Any], sent: int) -> list[Any]:
+    """What a partial send left over."""
+    left: list[Any] = []
+    for buffer in buffers:
+        view = memoryview(buffer)
+        if sent >= view.nbytes:
+            sent -= view.nbytes
+        else:
+            left.append(view.cast("B")[sent:])
+            sent = 0
+    return left
+
+
+def _parse(text: bytearray) -> dict[str, Any]:
+    try:
+        meta = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolViolation("The text of a frame is no JSON.") from error
+    if not isinstance(meta, dict) or _too_deep(meta):
+        raise ProtocolViolation("The text of a frame is no flat JSON object.")
+    return meta
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON.")
+
+
+def _too_deep(value: object) -> bool:
+    layer = [value]
+    for _ in range(MAX_META_DEPTH):
+        layer = [child for item in layer for child in _children(item)]
+        if not layer:
+            return False
+    return True
+
+
+def _children(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return [v for v in value.values() if isinstance(v, dict | list)]
+    if isinstance(value, list):
+        return [v for v in value if isinstance(v, dict | list)]
+    return []
