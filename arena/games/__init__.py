@@ -1,0 +1,22 @@
+"""The kinds of round, by name: one file each, one line here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final, cast
+
+from arena.games.base import Game
+from arena.rounds import GameName
+
+_GAMES: Final = {
+    GameName.EVASION: "arena.games.evasion:Evasion",
+    GameName.MINIMUM_NORM: "arena.games.minimum_norm:MinimumNorm",
+    GameName.TRANSFER: "arena.games.transfer:Transfer",
+    GameName.POISONING: "arena.games.poisoning:Poisoning",
+}
+
+
+def game(name: GameName) -> Game:
+    """The game of that name, imported when it is first played."""
+    module, _, kind = _GAMES[name].partition(":")
+    return cast("Game", getattr(import_module(module), kind)())

@@ -1,0 +1,81 @@
+"""Whether two players can meet in a round: their declared abilities against its switches.
+
+A cell whose players cannot meet is *not applicable*: no match is played, and it is outside both
+denominators. It is decided from the manifests alone, so that pairing needs no jail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from arena.manifest import Manifest, Needs, Role
+from arena.rounds import GameName, RoundSpec
+from arena.threat_model import Architecture, OutputKind, Parameters, ThreatModel, TrainingDataKind
+
+_ROLES: Final = {
+    GameName.POISONING: (Role.POISONER, Role.LEARNER),
+}
+_GUESTS: Final = (Role.ATTACK, Role.DEFENSE)
+
+
+def applicability(attack: Manifest, defense: Manifest, round_: RoundSpec) -> str | None:
+    """The first reason why these two cannot meet in this round, one sentence; None if they can."""
+    return next(_reasons(attack, defense, round_), None)
+
+
+def _reasons(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator[str]:
+    yield from _roles(attack, defense, round_)
+    for manifest in (attack, defense):
+        if not manifest.plays_task(round_.task):
+            yield f"The {manifest.role.value} does not play the task {round_.task}."
+    yield from _declared(attack.needs, round_)
+    yield from _knowledge(attack.needs, defense, round_.threat_model)
+    yield from _eligibility(defense, round_)
+
+
+def _roles(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator[str]:
+    attacker, defender = _ROLES.get(round_.game, _GUESTS)
+    game = round_.game.value.replace("_", "-")
+    if attack.role is not attacker:
+        yield f"The {game} game is attacked by a player of role {attacker.value}."
+    if defense.role is not defender:
+        yield f"The {game} game is defended by a player of role {defender.value}."
+
+
+def _declared(needs: Needs, round_: RoundSpec) -> Iterator[str]:
+    if needs.games and round_.game.value not in needs.games:
+        yield f"The attack does not play the game {round_.game.value}."
+    if round_.game is GameName.POISONING:
+        return
+    if needs.norms and round_.norm.value not in needs.norms:
+        yield f"The attack does not play the norm {round_.norm.value}."
+    if needs.goals and round_.goal.value not in needs.goals:
+        yield f"The attack does not play {round_.goal.value} rounds."
+
+
+def _knowledge(needs: Needs, defense: Manifest, model: ThreatModel) -> Iterator[str]:
+    if needs.gradients and not model.gives_gradients:
+        yield "The attack needs gradients, and the round withholds them."
+    if needs.gradients and not defense.differentiable:
+        yield "The attack needs gradients, and the defense has none."
+    if needs.probes and model.probes.none:
+        yield "The attack needs probes, and the round grants none."
+    if needs.probes and model.output.kind.level < OutputKind(needs.output).level:
+        yield f"The attack needs replies with {needs.output}, and the round gives less."
+    if needs.architecture and model.architecture is Architecture.HIDDEN:
+        yield "The attack needs the architecture, and the round withholds it."
+    if needs.related and model.parameters.level < Parameters.RELATED.level:
+        yield "The attack needs related models, and the round gives none."
+    if needs.training_data and model.training_data.kind is TrainingDataKind.NONE:
+        yield "The attack needs training data, and the round gives none."
+    if needs.true_label and not model.true_label:
+        yield "The attack needs the true labels, and the round withholds them."
+
+
+def _eligibility(defense: Manifest, round_: RoundSpec) -> Iterator[str]:
+    """Grey rounds reveal the architecture alone, so it must lie in a file of its own."""
+    model = round_.threat_model
+    grey = model.architecture is Architecture.GIVEN and model.parameters is not Parameters.FULL
+    if grey and defense.role is Role.DEFENSE and not defense.architecture:
+        yield "The round reveals the architecture, and the defense keeps none apart from its code."
