@@ -12,6 +12,7 @@ PIP    := $(PY) -m pip --disable-pip-version-check
 INPUTS := pyproject.toml constraints.txt scripts/install-torch.sh scripts/make-venv.sh \
           $(wildcard arena/__init__.py submissions/__init__.py platform/*/__init__.py)
 TESTS  ?=
+PYTEST  = $(PY) -m pytest -n $(JOBS) --dist loadgroup
 # Two workers by default; torch must not start a thread for each core in each of them.
 JOBS   ?= 2
 export OMP_NUM_THREADS ?= 1
@@ -44,13 +45,13 @@ $(VENV)/.torch: scripts/install-torch.sh scripts/check-torch.py | $(VENV)/bin/py
 # .site and .dev are stamps: once they are newer than their inputs, a second call is instant.
 $(VENV)/.site: $(INPUTS) $(VENV)/.torch | $(VENV)/bin/python
 	@echo "Installing engine and site into $(VENV) (a minute or two) ..."
-	@$(PIP) install -q -c constraints.txt -e ".[site]"
+	@$(PIP) install -qq -c constraints.txt -e ".[site]"
 	@$(PY) scripts/check-torch.py
 	@touch $@
 
 $(VENV)/.dev: $(INPUTS) $(VENV)/.torch | $(VENV)/bin/python
 	@echo "Installing engine, site and test tools into $(VENV) (two or three minutes) ..."
-	@$(PIP) install -q -c constraints.txt -e ".[site,dev]"
+	@$(PIP) install -qq -c constraints.txt -e ".[site,dev]"
 	@$(PY) scripts/check-torch.py
 	@touch $@ $(VENV)/.site
 
@@ -64,13 +65,14 @@ worker: install ## one more worker for the site of this directory
 	@$(PY) manage.py worker
 
 test: install-dev ## all tests; TESTS="tests/arena -k fgsm" picks some
-	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(TESTS)
+	@$(PYTEST) $(if $(TESTS),$(TESTS),-m "not postgres")
 	@if [ -z '$(TESTS)' ]; then $(MAKE) test-postgres; fi
 
+# The engine knows no database; browser, jail and slow tests differ in nothing between the two.
 test-postgres: install-dev ## the tests of the site once more, on PostgreSQL
-	@echo "The site's tests on PostgreSQL:"
-	@scripts/with-postgres.sh $(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not browser and not jail and not slow" \
-		$(wildcard tests/submissions tests/platform)
+	@echo "The site once more, on PostgreSQL:"
+	@scripts/with-postgres.sh $(PYTEST) -m "postgres or not (browser or jail or slow)" \
+		$(filter-out tests/arena/ tests/e2e/ tests/guards/ tests/players/ tests/__pycache__/,$(wildcard tests/*/))
 
 check: install-dev ## format, lint, types, layers, migrations, deployment settings, compose file
 	$(PY) -m ruff format --check .

@@ -39,7 +39,6 @@ it brings CUDA libraries along, about 3 GB to download and 7 GB on disk. Ctrl-C 
 NOTE
 sleep "${ADVERSARIUM_TORCH_PAUSE:-5}"
 if ! "$python" -m pip install --disable-pip-version-check -c constraints.txt "torch==$version" || ! installed; then
-  tail -n 5 "$log" >&2
   echo "torch $version could not be installed. Give pip a way to it (an index or --find-links) and run this again." >&2
   exit 1
 fi
