@@ -100,5 +100,9 @@ def _reserved() -> set[str]:
 
 @lru_cache(maxsize=64)
 def _read_once(path: Path, _modified: int, _size: int) -> Task:
-    """Cached by the file's time and size too, so that an edited task is read anew."""
+    """Cached by the file's time and size too, so that an edited task is read anew.
+
+    An archive replaced under an unchanged TOML is not noticed by a running process: whoever
+    changes the data raises ``version``.
+    """
     return read_task(path)
