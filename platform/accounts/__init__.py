@@ -1,0 +1,1 @@
+"""Who plays: users, teams, invitations and API tokens."""

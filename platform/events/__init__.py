@@ -1,0 +1,1 @@
+"""What happened: an append-only outbox, written in the transaction of the change it tells of."""

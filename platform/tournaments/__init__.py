@@ -1,0 +1,1 @@
+"""Tournaments, rounds, entries and matches: who plays whom, when, and what was found."""

@@ -1,0 +1,1 @@
+"""Packages: uploaded, kept under their hash, and qualified before they may play."""
