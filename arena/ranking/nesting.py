@@ -1,0 +1,76 @@
+"""Which kills count where. Tiers nest: what breaks a defense with less still breaks it with more.
+
+A kill counts on every tier of the same task, split, goal and norm whose threat model reveals at
+least as much and whose epsilon is at least as large. Fixed-epsilon and minimum-norm rounds feed
+each other: a perturbation of size d is a kill at every epsilon >= d.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena.ranking.records import Tier
+from arena.rounds import GameName, Goal, RoundSpec
+from arena.verdict import Kills
+
+TOLERANCE: Final = 1e-6
+"""The referee's own slack when it measures a perturbation."""
+PERTURBATION_GAMES: Final = (GameName.EVASION, GameName.TRANSFER, GameName.MINIMUM_NORM)
+
+
+def nests(weaker: RoundSpec, stronger: RoundSpec) -> bool:
+    """Whether kills of ``weaker`` count on the tier of ``stronger``; every tier nests in itself."""
+    return _same_contest(weaker, stronger) and weaker.threat_model.reveals_at_most(
+        stronger.threat_model
+    )
+
+
+def _same_contest(one: RoundSpec, other: RoundSpec) -> bool:
+    same = (one.task, one.split, one.goal) == (other.task, other.split, other.goal)
+    if one.goal is Goal.TARGETED:
+        same = same and one.target_rule is other.target_rule
+    if GameName.POISONING in (one.game, other.game):
+        return same and (one.game, one.poison_mode) == (other.game, other.poison_mode)
+    games_meet = one.game in PERTURBATION_GAMES and other.game in PERTURBATION_GAMES
+    return same and games_meet and one.norm is other.norm
+
+
+def nested_in(tier: Tier, tiers: Iterable[Tier]) -> list[str]:
+    """Ids of the other tiers whose kills count on ``tier``, in order."""
+    return sorted(t.id for t in tiers if t.id != tier.id and nests(t.spec, tier.spec))
+
+
+def fed_by(tier: Tier, tiers: Iterable[Tier]) -> list[str]:
+    """Ids of the other tiers on which the kills of ``tier`` count: their boards change with it."""
+    return sorted(t.id for t in tiers if t.id != tier.id and nests(tier.spec, t.spec))
+
+
+def broken_within(kills: Kills, epsilon: float) -> NDArray[np.bool_]:
+    """(n,) which examples are broken by at most ``epsilon``, whatever the game that found it."""
+    if kills.distances is not None:
+        found = kills.broken.any(axis=0) if len(kills.broken) else True
+        distances = np.nan_to_num(kills.distances.astype(np.float64), nan=np.inf)
+        return np.asarray(found & kills.clean_right & (distances <= epsilon + TOLERANCE))
+    rows = [e <= epsilon + TOLERANCE for e in kills.epsilons]
+    if not any(rows):
+        return np.zeros(len(kills.examples), bool)
+    return np.asarray(kills.broken[: len(rows)][rows].any(axis=0))
+
+
+def distance_bound(kills: Kills) -> NDArray[np.float64]:
+    """(n,) the smallest perturbation known to break each example; inf where none is known.
+
+    A kill at a fixed epsilon bounds the distance by that epsilon.
+    """
+    bound = np.full(len(kills.examples), np.inf)
+    if kills.distances is not None:
+        found = kills.broken.any(axis=0) if len(kills.broken) else True
+        distances = np.nan_to_num(kills.distances.astype(np.float64), nan=np.inf)
+        return np.where(found & kills.clean_right, distances, np.inf)
+    for epsilon, row in zip(kills.epsilons, kills.broken, strict=False):
+        bound = np.where(row, np.minimum(bound, epsilon), bound)
+    return np.where(kills.clean_right, bound, np.inf)
