@@ -26,7 +26,7 @@ import struct
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any, Final
 
 import numpy as np
@@ -124,6 +124,22 @@ QUESTIONS: Final = frozenset(
     }
 )
 """What a player may ask while it plays; everything else it sends is a reply."""
+
+
+class Failure(StrEnum):
+    """What a jail says of its own player in FAILED; it can blame nobody else."""
+
+    LOCKDOWN = "lockdown"
+    RAISED = "raised"
+    MEMORY = "memory"
+    SHAPE = "shape"
+    QUERIES = "queries"
+    POISON = "poison"
+
+
+MAX_TRACEBACK: Final = 4000
+"""Characters; JSON may take six bytes for one."""
+FAILED_META: Final = 6 * MAX_TRACEBACK + 1000
 
 DTYPES: Final[dict[int, np.dtype[Any]]] = {
     1: np.dtype("<f4"),

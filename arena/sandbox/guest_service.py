@@ -1,0 +1,192 @@
+"""What a loaded player does in its jail: answers requests, or plays a challenge.
+
+Each handler turns whatever the player returns into an array of the right dtype and shape, or
+raises :class:`WrongAnswer`. The referee holds every frame against the same figures again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena.errors import ArenaError
+from arena.manifest import Manifest
+from arena.players import EvasionChallenge, Images, Labels, PoisoningChallenge, Scores, TaskInfo
+from arena.sandbox.guest_loader import reseed
+from arena.sandbox.guest_view import RefereeView
+from arena.wire import Array, Failure, Frame, Op, Trusting, Wire
+
+
+class WrongAnswer(ArenaError):
+    """The player returned something that is no answer; ``failure`` says of what kind."""
+
+    def __init__(self, message: str, failure: Failure = Failure.SHAPE) -> None:
+        super().__init__(message)
+        self.failure = failure
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A loaded player and what it was loaded with. ``base`` holds package, opponent, ..."""
+
+    player: Any
+    manifest: Manifest
+    task: TaskInfo
+    base: Path
+    wire: Wire
+
+    @property
+    def columns(self) -> int:
+        return len(self.task.classes) + int(self.manifest.abstains)
+
+
+REQUESTS: Final = {
+    op: Trusting()
+    for op in (Op.PREDICT, Op.BACKWARD, Op.BACKWARD_WEIGHTED, Op.FIT, Op.EVADE, Op.POISON)
+}
+_REPLIES: Final = {
+    Op.PREDICT: Op.SCORES,
+    Op.BACKWARD: Op.GRADIENTS,
+    Op.BACKWARD_WEIGHTED: Op.GRADIENTS,
+    Op.FIT: Op.FITTED,
+    Op.EVADE: Op.CANDIDATES,
+    Op.POISON: Op.POISONED,
+}
+
+
+def answer(guest: Guest, frame: Frame) -> tuple[Op, tuple[Array, ...]]:
+    """Let the player answer one request; whatever it raises comes through."""
+    if frame.op is Op.PREDICT:
+        arrays: tuple[Array, ...] = _predict(guest, *frame.arrays)
+    elif frame.op is Op.FIT:
+        arrays = _fit(guest, frame)
+    elif frame.op is Op.EVADE:
+        arrays = _evade(guest, frame)
+    elif frame.op is Op.POISON:
+        arrays = _poison(guest, frame)
+    else:
+        arrays = _backward(guest, *frame.arrays)
+    return _REPLIES[frame.op], arrays
+
+
+def _predict(guest: Guest, x: Images, seeds: NDArray[np.uint64]) -> tuple[Array, ...]:
+    given = (x, seeds) if guest.manifest.stochastic else (x,)
+    scores = guest.player.predict(*given)
+    return (shaped(scores, np.float32, (len(x), guest.columns), "predict"),)
+
+
+def _backward(
+    guest: Guest, x: Images, weights: Scores | Labels, seeds: NDArray[np.uint64]
+) -> tuple[Array, ...]:
+    given = (x, weights, seeds) if guest.manifest.stochastic else (x, weights)
+    logits, gradient = guest.player.gradient(*given)
+    return (
+        shaped(logits, np.float32, (len(x), guest.columns), "gradient"),
+        shaped(gradient, np.float32, x.shape, "gradient"),
+    )
+
+
+def _fit(guest: Guest, frame: Frame) -> tuple[Array, ...]:
+    seed = int(frame.meta["seed"])
+    reseed(seed)
+    guest.player.fit(*frame.arrays, seed)
+    return ()
+
+
+def _evade(guest: Guest, frame: Frame) -> tuple[Array, ...]:
+    meta, arrays = frame.meta, _named(frame)
+    x = arrays["x"]
+    view = _view(guest, meta, examples=len(x), shape=x.shape[1:])
+    challenge = EvasionChallenge(
+        task=guest.task,
+        x=x,
+        y=arrays.get("y"),
+        targets=arrays.get("targets"),
+        norm=meta["norm"],
+        epsilon=meta["epsilon"],
+        defense=view,
+        output=meta["output"],
+        seed=meta["seed"],
+        training=_training(arrays),
+        package=_revealed(guest.base / "opponent"),
+        architecture=_revealed(guest.base / "architecture"),
+        related=_related(guest.base / "related"),
+        family=meta["family"],
+        structure=meta["structure"],
+        randomness=meta["randomness"],
+        game=meta["game"],
+        submit_candidates=view.submit,
+    )
+    shape = x.shape
+    return (shaped(guest.player.attack(challenge), np.float32, shape, "attack"),)
+
+
+def _poison(guest: Guest, frame: Frame) -> tuple[Array, ...]:
+    meta, arrays = frame.meta, _named(frame)
+    x, count = arrays["x"], int(meta["count"])
+    row = x.shape[1:]
+    challenge = PoisoningChallenge(
+        task=guest.task,
+        x=x,
+        y=arrays["y"],
+        count=count,
+        mode=meta["mode"],
+        defense=_view(guest, meta, examples=int(meta["examples"]), shape=row),
+        output=meta["output"],
+        seed=meta["seed"],
+        package=_revealed(guest.base / "opponent"),
+        family=meta["family"],
+        structure=meta["structure"],
+    )
+    poison = guest.player.poison(challenge)
+    points = np.asarray(getattr(poison, "x", None), np.float32)
+    if len(points) > count:
+        raise WrongAnswer(f"{len(points)} points where {count} are allowed.", Failure.POISON)
+    n = len(points)
+    replaces = np.zeros(0, np.int64) if poison.replaces is None else poison.replaces
+    return (
+        shaped(points, np.float32, (n, *row), "poison.x"),
+        shaped(poison.y, np.int64, (n,), "poison.y"),
+        shaped(replaces, np.int64, (len(replaces) and n,), "poison.replaces"),
+    )
+
+
+def shaped(value: Any, dtype: Any, shape: tuple[int, ...], what: str) -> Array:
+    """``value`` as a contiguous array of this dtype and shape, or :class:`WrongAnswer`."""
+    try:
+        with np.errstate(all="ignore"):  # an overflow becomes inf, and is told as not finite
+            array = np.ascontiguousarray(value, dtype)
+    except (TypeError, ValueError) as error:
+        raise WrongAnswer(f"{what} returned no array of numbers: {error}") from error
+    if array.shape != shape:
+        raise WrongAnswer(f"{what} returned shape {array.shape} where {shape} is due.")
+    return array
+
+
+def _view(
+    guest: Guest, meta: dict[str, Any], *, examples: int, shape: tuple[int, ...]
+) -> RefereeView:
+    return RefereeView(guest.wire, examples=examples, shape=shape, columns=meta["columns"])
+
+
+def _named(frame: Frame) -> dict[str, Array]:
+    return dict(zip(frame.meta["arrays"], frame.arrays, strict=True))
+
+
+def _training(arrays: dict[str, Array]) -> tuple[Images, Labels] | None:
+    return (arrays["training_x"], arrays["training_y"]) if "training_x" in arrays else None
+
+
+def _revealed(directory: Path) -> Path | None:
+    """What was not sent is not there."""
+    return directory if directory.is_dir() else None
+
+
+def _related(directory: Path) -> tuple[Path, ...]:
+    if not directory.is_dir():
+        return ()
+    return tuple(sorted(directory.iterdir(), key=lambda path: int(path.name)))

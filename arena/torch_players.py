@@ -1,0 +1,203 @@
+"""Torch for players: a defense that is a module with weights, and how an attack loads one.
+
+A defense in twelve lines or none: ``architecture.py`` holds ``build() -> torch.nn.Module``, the
+manifest names it and a ``.safetensors`` file, and :class:`TorchDefense` does the rest. Overriding
+:meth:`TorchDefense.forward` puts anything differentiable around the module::
+
+    class Defense(arena.torch_players.TorchDefense):
+        def forward(self, x):
+            return self.module((x > 0.5).float())
+
+Torch is imported when the first of these is used, not with this file.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena.errors import PackageError
+from arena.manifest import FILE_NAME, Manifest, Output
+from arena.players import Defense, Images, Labels, Scores, TaskInfo
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["TorchDefense", "load_module"]
+
+BATCH_BYTES: Final = 64 * 2**20
+ACTIVATIONS_PER_INPUT: Final = 64
+"""How many times the bytes of its input a forward pass is taken to hold at once."""
+SMALLEST_PROBABILITY: Final = 1e-12
+
+
+class TorchDefense(Defense):
+    """A defense whose scores come from a torch module.
+
+    ``forward`` returns what the manifest declares as ``output``: logits, or probabilities. It must
+    treat rows apart. With ``stochastic = true`` it is called as ``forward(x, seeds)``, ``seeds``
+    (n,) uint64 in numpy, and draws row i's randomness from ``seeds[i]`` alone.
+    """
+
+    module: torch.nn.Module
+    manifest: Manifest
+
+    def __init__(self, package: Path, task: TaskInfo) -> None:
+        self.manifest = read_manifest(package)
+        super().__init__(package, task)
+
+    def load(self) -> None:
+        """Build the module and fill in the weights; an override may do more."""
+        self.module = load_module(self.package)
+
+    def forward(self, x: torch.Tensor, *seeds: NDArray[np.uint64]) -> torch.Tensor:
+        """Scores (n, classes) of ``x`` (n, *shape) in [0, 1]; differentiable in x."""
+        return self.module(x)  # type: ignore[no-any-return]
+
+    def predict(self, x: Images, seeds: NDArray[np.uint64] | None = None) -> Scores:
+        """Scores (n, classes), batch after batch, without a graph."""
+        import torch
+
+        with torch.inference_mode():
+            parts = [
+                self._forward(_tensor(x[rows]), None if seeds is None else seeds[rows])
+                for rows in batches(x)
+            ]
+        return np.concatenate([part.numpy() for part in parts]) if parts else self._nothing()
+
+    def gradient(
+        self,
+        x: Images,
+        weights: Scores | Labels,
+        seeds: NDArray[np.uint64] | None = None,
+    ) -> tuple[Scores, Images]:
+        """Logits and the gradient with respect to x, by one forward and one backward pass.
+
+        ``weights`` (n,) int64: of each row's cross-entropy with that label. ``weights``
+        (n, columns) float32: of sum_k weights[i, k] logits[i, k]. A row's gradient does not
+        depend on the other rows: the losses are summed, not averaged.
+        """
+        parts = [
+            self._backward(x[rows], weights[rows], None if seeds is None else seeds[rows])
+            for rows in batches(x)
+        ]
+        if not parts:
+            return self._nothing(), np.zeros_like(x)
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+    def _backward(
+        self, x: Images, weights: NDArray[Any], seeds: NDArray[np.uint64] | None
+    ) -> tuple[Scores, Images]:
+        import torch
+        from torch.nn import functional
+
+        point = torch.tensor(x, dtype=torch.float32, requires_grad=True)
+        with torch.enable_grad():
+            logits = self._logits(self._forward(point, seeds))
+            if weights.ndim == 1:
+                loss = functional.cross_entropy(logits, _tensor(weights), reduction="sum")
+            else:
+                loss = (logits * _tensor(weights)).sum()
+            (slope,) = torch.autograd.grad(loss, point)
+        return logits.detach().numpy(), slope.numpy()
+
+    def _forward(self, x: torch.Tensor, seeds: NDArray[np.uint64] | None) -> torch.Tensor:
+        scores = self.forward(x) if seeds is None else self.forward(x, seeds)
+        return scores.float().contiguous()
+
+    def _logits(self, scores: torch.Tensor) -> torch.Tensor:
+        if self.manifest.output is Output.PROBABILITIES:
+            return scores.clamp_min(SMALLEST_PROBABILITY).log()
+        return scores
+
+    def _nothing(self) -> Scores:
+        columns = len(self.task.classes) + int(self.manifest.abstains)
+        return np.zeros((0, columns), np.float32)
+
+
+def load_module(directory: Path) -> torch.nn.Module:
+    """The module of a package: built, filled with its weights if it has any, frozen, float32.
+
+    Works on a whole package (a defense's own, ``challenge.package``, each of
+    ``challenge.related``) and on ``challenge.architecture``, which holds a builder alone.
+
+    Raises:
+        PackageError: no builder, weights in another format, names or shapes that do not fit.
+    """
+    if not (directory / FILE_NAME).is_file():
+        return _frozen(build(_only_builder(directory)))
+    manifest = read_manifest(directory)
+    if not manifest.architecture.endswith(".py"):
+        raise PackageError('A torch model needs architecture = "architecture.py" in its manifest.')
+    module = build(directory / manifest.architecture)
+    if manifest.weights:
+        fill(module, directory / manifest.weights)
+    return _frozen(module)
+
+
+def build(architecture: Path) -> torch.nn.Module:
+    """What ``build()`` in the file returns; imported under a name of its own."""
+    import torch
+
+    name = f"architecture_{abs(hash(architecture.resolve().as_posix())):x}"
+    spec = importlib.util.spec_from_file_location(name, architecture)
+    if spec is None or spec.loader is None:
+        raise PackageError(f"{architecture.name} is no Python file.")
+    source = importlib.util.module_from_spec(spec)
+    sys.modules[name] = source
+    spec.loader.exec_module(source)
+    if not hasattr(source, "build"):
+        raise PackageError(f"{architecture.name} must define build() -> torch.nn.Module.")
+    module = source.build()
+    if not isinstance(module, torch.nn.Module):
+        raise PackageError(f"build() in {architecture.name} must return a torch.nn.Module.")
+    return module
+
+
+def fill(module: torch.nn.Module, weights: Path) -> None:
+    """Load ``.safetensors`` weights; every name and shape must fit."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if weights.suffix != ".safetensors":
+        raise PackageError(f"{weights.name} must be .safetensors for a torch model.")
+    try:
+        module.load_state_dict(load_file(weights), strict=True)
+    except SafetensorError as error:
+        raise PackageError(f"{weights.name} is no safetensors file: {error}") from error
+    except RuntimeError as error:
+        raise PackageError(f"{weights.name} does not fit the architecture: {error}") from error
+
+
+def read_manifest(package: Path) -> Manifest:
+    return Manifest.parse((package / FILE_NAME).read_bytes())
+
+
+def batches(x: Images) -> list[slice]:
+    """Slices of rows whose forward pass should fit into BATCH_BYTES."""
+    row_bytes = max(1, x[:1].nbytes) * ACTIVATIONS_PER_INPUT
+    size = max(1, BATCH_BYTES // row_bytes)
+    return [slice(start, start + size) for start in range(0, len(x), size)]
+
+
+def _tensor(array: NDArray[Any]) -> torch.Tensor:
+    """Shares memory where torch may; it warns of arrays that are read-only."""
+    import torch
+
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+
+
+def _frozen(module: torch.nn.Module) -> torch.nn.Module:
+    return module.float().eval().requires_grad_(False)
+
+
+def _only_builder(directory: Path) -> Path:
+    builders = sorted(directory.rglob("*.py"))
+    if len(builders) != 1:
+        raise PackageError(f"{directory} holds {len(builders)} Python files; one builder is due.")
+    return builders[0]
