@@ -1,0 +1,9 @@
+"""The house: reference players, written against the public interface like any guest's.
+
+One player is one file in ``attacks``, ``defenses``, ``learners`` or ``poisoners``; adding one is
+adding a file. :mod:`arena.house.registry` finds them.
+"""
+
+from arena.house.registry import describe, manifest, names, package, related
+
+__all__ = ["describe", "manifest", "names", "package", "related"]

@@ -1,0 +1,374 @@
+"""Projected gradient descent in L∞, L2 and L1, with restarts, momentum and two losses.
+
+Madry et al. 2018 (arXiv:1706.06083), eq. 2.1, after Kurakin et al. 2017:
+
+    x0 = x + uniform in the ball,   x_k = P(x_{k-1} + α s(g)),   P onto B_q(x, ε) ∩ [0, 1]^d
+
+s(g) is sign(g) for L∞, g / |g|2 for L2. α falls linearly to nothing, and a share of the step
+before is kept (momentum, Dong et al. 2018). The first run begins with one full step from x itself,
+so that nothing FGSM finds is missed; the runs take turns between the cross-entropy and the margin
+max_{i≠y} z_i - z_y (Carlini & Wagner 2017), which does not vanish where the softmax saturates.
+
+L1 follows APGD-L1 (Croce & Hein 2021, arXiv:2103.01208): steps along the signs of the largest
+coordinates, as many as the best perturbation so far uses, divided by 1.5, on the exact
+projection onto the ball *and* the box, δ_i = clip(soft(u_i, λ), -x_i, 1 - x_i).
+
+Where the round asks for the smallest perturbation, ε is halved in on for each example.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena.players import EvasionAttack, EvasionChallenge
+
+MANIFEST = """
+schema_version = 1
+name = "PGD"
+role = "attack"
+entry = "player.py:Pgd"
+description = "Projected gradient descent with restarts, momentum and two losses, in L∞, L2, L1."
+
+[needs]
+gradients = true
+norms = ["linf", "l2", "l1"]
+games = ["evasion", "minimum_norm"]
+"""
+
+Images = NDArray[np.float32]
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+ROUNDING = 3e-8
+"""The most that rounding to float32 moves a coordinate in [0, 1]."""
+
+
+class Pgd(EvasionAttack):
+    """``steps`` a run, ``restarts`` runs, ``momentum`` in [0, 1), ``repeats`` where it is noisy."""
+
+    steps = 50
+    restarts = 4
+    momentum = 0.75
+    repeats = 5
+    searches = 9
+
+    def attack(self, challenge: EvasionChallenge) -> Images:
+        for option in ("steps", "restarts", "momentum", "repeats", "searches"):
+            setattr(self, option, self.options.get(option, getattr(self, option)))
+        rng = challenge.rng()
+        if challenge.epsilon is None:
+            return self._smallest(challenge, rng)
+        epsilon = np.full(len(challenge), challenge.epsilon)
+        return self._within(challenge, epsilon, rng)[0]
+
+    def _smallest(self, challenge: EvasionChallenge, rng: np.random.Generator) -> Images:
+        """Halve in on the smallest radius of each example, from the widest there is."""
+        far = np.maximum(challenge.x, 1 - challenge.x).reshape(len(challenge), -1)
+        high = norms(far.astype(np.float64), challenge.norm)
+        low, best = np.zeros(len(challenge)), challenge.x.copy()
+        found = np.zeros(len(challenge), bool)
+        guess = high / 4
+        for _ in range(self.searches):
+            candidates, hit = self._within(challenge, guess, rng)
+            best[hit], found = candidates[hit], found | hit
+            size = _flat(candidates).astype(np.float64) - _flat(challenge.x)
+            high = np.where(hit, np.minimum(high, norms(size, challenge.norm)), high)
+            low = np.where(hit, low, guess)
+            guess = np.where(found, (low + high) / 2, np.minimum(2 * guess, high))
+        return best
+
+    def _within(
+        self, challenge: EvasionChallenge, epsilon: Floats, rng: np.random.Generator
+    ) -> tuple[Images, Bools]:
+        """Candidates within ``epsilon`` (n,), and which of them fool the defense."""
+        search = _Search.of(challenge, epsilon, self.repeats)
+        run = self._run_l1 if challenge.norm == "l1" else self._run
+        for restart in range(self.restarts):
+            if not len(search.open):
+                break
+            run(search, rng, restart)
+        return search.best, search.done
+
+    # ── L∞ and L2 ──────────────────────────────────────────────────────────────────────────
+
+    def _run(self, search: _Search, rng: np.random.Generator, restart: int) -> None:
+        """One run over the examples still open. The first starts at x with a full step."""
+        delta = search.zeros() if restart == 0 else search.random_start(rng)
+        velocity = search.zeros()
+        for step in range(self.steps):
+            if not (rows := search.open).size:
+                return
+            slope = search.slope(delta[rows], margin=restart % 2 == 1)
+            rows, slope = search.keep_open(rows, slope)
+            direction = steepest(slope, search.challenge.norm)
+            size = search.epsilon[rows, None] * self._share(step, restart)
+            velocity[rows] = self.momentum * velocity[rows] + (1 - self.momentum) * direction
+            move = direction if step == 0 else steepest(velocity[rows], search.challenge.norm)
+            delta[rows] = search.project(delta[rows] + size * move, rows)
+        search.judge(delta[search.open])
+
+    def _share(self, step: int, restart: int) -> float:
+        """Step size over ε: all of it first, then falling linearly."""
+        return 1.0 if step == 0 and restart == 0 else 0.5 * (1 - step / self.steps)
+
+    # ── L1 ─────────────────────────────────────────────────────────────────────────────────
+
+    def _run_l1(self, search: _Search, rng: np.random.Generator, restart: int) -> None:
+        """APGD-L1 on radii 3 ε, 2 ε and ε in turn, so that the step finds the right pixels."""
+        delta = search.zeros() if restart == 0 else search.random_start(rng)
+        for radius, share in ((3.0, 0.3), (2.0, 0.3), (1.0, 0.4)):
+            steps = max(1, round(share * 2 * self.steps))
+            delta = self._sparse(search, delta, radius, steps, margin=restart % 2 == 1)
+        search.judge(delta[search.open])
+
+    def _sparse(
+        self, search: _Search, start: Floats, radius: float, steps: int, *, margin: bool
+    ) -> Floats:
+        n, d = start.shape
+        every = max(1, round(0.08 * steps))
+        delta = search.project(start, np.arange(n), radius)
+        best, best_loss = delta.copy(), np.full(n, -np.inf)
+        active, old = np.full(n, 0.2 * d), np.full(n, float(d))
+        size = np.ones(n)
+        for step in range(steps):
+            if not (rows := search.open).size:
+                return best
+            judged = radius == 1.0
+            slope = search.slope(delta[rows], margin=margin, judge=judged)
+            better = search.loss > best_loss[rows]
+            best[rows[better]] = delta[rows[better]]
+            best_loss[rows[better]] = search.loss[better]
+            rows, slope = search.keep_open(rows, slope)
+            if step and step % every == 0:
+                now = (np.abs(best[rows]) > 1e-9).sum(1).astype(float)
+                sparser = now < 0.95 * old[rows]
+                size[rows] = np.where(sparser, 1.0, np.maximum(size[rows] / 1.5, 0.1))
+                active[rows], old[rows] = np.maximum(now / 1.5, 1), now
+            move = largest(slope, active[rows])
+            length = size[rows] * radius * search.epsilon[rows]
+            delta[rows] = search.project(delta[rows] + length[:, None] * move, rows, radius)
+        return best
+
+
+@dataclass
+class _Search:
+    """The state of one attack: which examples still stand, and the best candidates."""
+
+    challenge: EvasionChallenge
+    epsilon: Floats
+    labels: Labels
+    best: Images
+    done: Bools
+    open: Labels
+    repeats: int
+    x: Floats = field(repr=False)
+    loss: Floats = field(default_factory=lambda: np.zeros(0))
+    logits: NDArray[np.float32] | None = None
+
+    @classmethod
+    def of(cls, challenge: EvasionChallenge, epsilon: Floats, repeats: int) -> _Search:
+        x = challenge.x
+        first = challenge.defense.logits(x)
+        noisy = not np.array_equal(first, challenge.defense.logits(x))
+        labels = challenge.targets if challenge.targets is not None else challenge.y
+        labels = first.argmax(1) if labels is None else labels
+        search = cls(
+            challenge=challenge,
+            epsilon=epsilon,
+            labels=labels,
+            best=x.copy(),
+            done=np.zeros(len(x), bool),
+            open=np.arange(len(x)),
+            repeats=repeats if noisy else 1,
+            x=_flat(x).astype(np.float64),
+        )
+        search.logits = first.copy()
+        search.keep(search.open, np.zeros_like(search.x), first)
+        return search
+
+    def zeros(self) -> Floats:
+        return np.zeros_like(self.x)
+
+    def random_start(self, rng: np.random.Generator) -> Floats:
+        """Uniform in the ball: L∞ and L2 directly, L1 by d + 1 exponentials."""
+        n, d = self.x.shape
+        if self.challenge.norm == "linf":
+            delta = rng.uniform(-1, 1, (n, d))
+        elif self.challenge.norm == "l2":
+            delta = rng.standard_normal((n, d))
+            radius = rng.uniform(size=(n, 1)) ** (1 / d)
+            delta *= radius / np.linalg.norm(delta, axis=1, keepdims=True)
+        else:
+            drawn = rng.standard_exponential((n, d + 1))
+            delta = drawn[:, :d] / drawn.sum(1, keepdims=True) * rng.choice([-1.0, 1.0], (n, d))
+        return self.project(self.epsilon[:, None] * delta, np.arange(n))
+
+    def project(self, delta: Floats, rows: Labels, radius: float = 1.0) -> Floats:
+        """The nearest perturbation within the ball and the box, on features that may change."""
+        if self.challenge.task.mutable is not None:
+            delta = delta * self.challenge.task.mutable.reshape(1, -1)
+        return project(delta, self.x[rows], radius * self.epsilon[rows, None], self.challenge.norm)
+
+    def slope(self, delta: Floats, *, margin: bool, judge: bool = True) -> Floats:
+        """The ascent direction at ``delta`` of the open examples; finished ones are noted."""
+        rows, point = self.open, self.images(self.open, delta)
+        weights = self._margin_weights(rows) if margin else self.labels[rows]
+        logits, raw = self.challenge.defense.logits_and_gradient(point, weights)
+        upward = -1.0 if self.challenge.targeted and not margin else 1.0
+        slope: Floats = upward * _flat(raw).astype(np.float64)
+        flat = np.abs(slope).max(1) == 0
+        if not margin and flat.any():  # the softmax is saturated: its loss has no slope left
+            weights = self._margin_weights(rows)[flat]
+            slope[flat] = _flat(self.challenge.defense.logits_and_gradient(point[flat], weights)[1])
+        self._remember(rows, logits)
+        self.loss = self._margins(rows, logits)
+        if judge:
+            self.keep(rows, delta, logits)
+        return slope
+
+    def judge(self, delta: Floats) -> None:
+        """Look at where the run has ended."""
+        if len(delta):
+            rows = self.open
+            self.keep(rows, delta, self.challenge.defense.logits(self.images(rows, delta)))
+
+    def keep(self, rows: Labels, delta: Floats, logits: NDArray[np.float32]) -> None:
+        """Note the successes among ``rows`` and close them."""
+        hit = self._fooled(rows, logits)
+        if self.repeats > 1 and hit.any():
+            hit[hit] = self._mostly_fooled(rows[hit], delta[hit])
+        self.best[rows[hit]] = self.images(rows[hit], delta[hit])
+        self.done[rows[hit]] = True
+        self.open = np.flatnonzero(~self.done)
+
+    def keep_open(self, rows: Labels, slope: Floats) -> tuple[Labels, Floats]:
+        still = ~self.done[rows]
+        return rows[still], slope[still]
+
+    def images(self, rows: Labels, delta: Floats) -> Images:
+        """x + δ as float32, strictly within ε."""
+        flat = settled(self.x[rows], delta, self.epsilon[rows], self.challenge.norm)
+        return flat.reshape(-1, *self.challenge.x.shape[1:])
+
+    def _remember(self, rows: Labels, logits: NDArray[np.float32]) -> None:
+        assert self.logits is not None
+        self.logits[rows] = logits
+
+    def _fooled(self, rows: Labels, logits: NDArray[np.float32]) -> Bools:
+        answers = logits.argmax(1)
+        if self.challenge.targeted:
+            hit: Bools = answers == self.labels[rows]
+            return hit
+        wrong: Bools = (answers != self.labels[rows]) & (answers < self._classes(logits))
+        return wrong
+
+    def _mostly_fooled(self, rows: Labels, delta: Floats) -> Bools:
+        """A stochastic defense is fooled when it is so most of the time."""
+        point, votes = self.images(rows, delta), np.zeros(len(rows))
+        for _ in range(self.repeats):
+            votes += self._fooled(rows, self.challenge.defense.logits(point))
+        mostly: Bools = votes > self.repeats / 2
+        return mostly
+
+    def _classes(self, logits: NDArray[np.float32]) -> int:
+        return len(self.challenge.task.classes) or logits.shape[1]
+
+    def _rival(self, rows: Labels, logits: NDArray[np.float32]) -> Labels:
+        """The best class other than the label, by the logits seen last."""
+        others = logits[:, : self._classes(logits)].astype(np.float64)
+        others[np.arange(len(rows)), self.labels[rows]] = -np.inf
+        rival: Labels = others.argmax(1)
+        return rival
+
+    def _margin_weights(self, rows: Labels) -> NDArray[np.float32]:
+        assert self.logits is not None
+        logits, line = self.logits[rows], np.arange(len(rows))
+        weights = np.zeros_like(logits)
+        weights[line, self._rival(rows, logits)] = -1.0 if self.challenge.targeted else 1.0
+        weights[line, self.labels[rows]] = 1.0 if self.challenge.targeted else -1.0
+        return weights
+
+    def _margins(self, rows: Labels, logits: NDArray[np.float32]) -> Floats:
+        line = np.arange(len(rows))
+        margin = logits[line, self._rival(rows, logits)] - logits[line, self.labels[rows]]
+        return (-margin if self.challenge.targeted else margin).astype(np.float64)
+
+
+# ── geometry ───────────────────────────────────────────────────────────────────────────────────
+
+
+def steepest(slope: Floats, norm: str) -> Floats:
+    """The unit step along which a linear function grows fastest."""
+    if norm == "linf":
+        return np.sign(slope)
+    unit: Floats = slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-300)
+    return unit
+
+
+def largest(slope: Floats, active: Floats) -> Floats:
+    """Signs of the ``active`` (n,) largest coordinates of each row, of L1 norm 1."""
+    order = np.sort(np.abs(slope), axis=1)
+    place = np.clip(slope.shape[1] - active, 0, slope.shape[1] - 1).astype(int)
+    threshold = np.maximum(order[np.arange(len(order)), place], 1e-300)
+    signs = np.sign(slope) * (np.abs(slope) >= threshold[:, None])
+    step: Floats = signs / np.maximum(np.abs(signs).sum(1, keepdims=True), 1)
+    return step
+
+
+def project(delta: Floats, x: Floats, epsilon: Floats, norm: str) -> Floats:
+    """Onto the ball of radius ``epsilon`` (n, 1) and the box [-x, 1 - x].
+
+    L∞ and L1 exactly; L2 by clipping, then rescaling, which stays in both.
+    """
+    if norm == "linf":
+        return np.clip(delta, np.maximum(-x, -epsilon), np.minimum(1 - x, epsilon))
+    if norm == "l2":
+        delta = np.clip(delta, -x, 1 - x)
+        length = np.linalg.norm(delta, axis=1, keepdims=True)
+        inside: Floats = delta * np.minimum(1, epsilon / np.maximum(length, 1e-300))
+        return inside
+    return _project_l1(delta, x, epsilon)
+
+
+def _project_l1(delta: Floats, x: Floats, epsilon: Floats) -> Floats:
+    """clip(soft(u, λ), -x, 1 - x) with λ found by halving: the norm falls as λ grows."""
+    clipped = np.clip(delta, -x, 1 - x)
+    outside = np.flatnonzero(np.abs(clipped).sum(1) > epsilon[:, 0])
+    if not len(outside):
+        return clipped
+    size, sign = np.abs(delta[outside]), np.sign(delta[outside])
+    room = np.where(sign > 0, 1 - x[outside], x[outside])
+    low, high = np.zeros((len(outside), 1)), size.max(1, keepdims=True)
+    for _ in range(30):
+        middle = (low + high) / 2
+        length = np.clip(size - middle, 0, room).sum(1, keepdims=True)
+        too_long = length > epsilon[outside]
+        low, high = np.where(too_long, middle, low), np.where(too_long, high, middle)
+    clipped[outside] = sign * np.clip(size - high, 0, room)
+    return clipped
+
+
+def settled(x: Floats, delta: Floats, epsilon: Floats, norm: str) -> Images:
+    """x + δ in float32, with δ shortened until its norm, measured in float64, is within ε."""
+    candidates = np.clip(x + delta, 0, 1).astype(np.float32)
+    shrink = ROUNDING
+    far = np.flatnonzero(norms(candidates - x, norm) > epsilon)
+    while len(far):
+        delta[far] = delta[far] * max(0.0, 1 - shrink)
+        candidates[far] = np.clip(x[far] + delta[far], 0, 1).astype(np.float32)
+        far = far[norms(candidates[far] - x[far], norm) > epsilon[far]]
+        shrink *= 4
+    return candidates
+
+
+def norms(delta: Floats, norm: str) -> Floats:
+    order = {"linf": np.inf, "l2": 2, "l1": 1}[norm]
+    return np.asarray(np.linalg.norm(delta, ord=order, axis=1))
+
+
+def _flat(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    return x.reshape(len(x), -1)

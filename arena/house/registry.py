@@ -1,0 +1,203 @@
+"""Finds the house players by listing folders; reads their manifests without importing them.
+
+A player's name is its file's with hyphens: ``attacks/cw_l2.py`` is ``cw-l2``. Nothing here imports
+torch or runs a player's code, so that the site may call it.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from arena.errors import PackageError
+from arena.house import sidecar
+from arena.house.recipes import ARCHITECTURES, RECIPES
+from arena.manifest import Manifest, Role
+from arena.packages import Package
+
+HOUSE: Final = Path(__file__).parent
+WEIGHTS: Final = HOUSE / "weights"
+FOLDERS: Final[Mapping[str, str]] = {
+    "defense": "defenses",
+    "attack": "attacks",
+    "learner": "learners",
+    "poisoner": "poisoners",
+}
+#: Full data sets are played by the models that were trained on their vendored subsets.
+SUBSETS: Final[Mapping[str, str]] = {"mnist": "mnist5k", "fashion-mnist": "fashion5k"}
+#: What a round with related parameters shows for a defense of another family, or of none.
+RELATED_DEFAULT: Final = ("related-cnn", "related-logistic-regression")
+
+
+def names(role: Role | str | None = None) -> list[str]:
+    """Names of the house players, of one role or of all: defenses first, then attacks."""
+    folders = [FOLDERS[Role(role).value]] if role is not None else list(FOLDERS.values())
+    return [path.stem.replace("_", "-") for folder in folders for path in _files(folder)]
+
+
+def package(name: str, task: str) -> Package:
+    """That house player, ready to play on ``task``, as the package a guest would upload.
+
+    Raises:
+        PackageError: no such player, or a defense that has no weights for this task.
+    """
+    return _package(name, task, _path(name).stat().st_mtime_ns)
+
+
+def related(family: str | None, task: str) -> tuple[Package, ...]:
+    """House models like a defense of that declared family, trained on the public split.
+
+    Never the weights of a house defense: the same recipe from another seed. A family the house
+    does not know gets a convolutional network and a logistic regression.
+    """
+    same = [
+        recipe.player
+        for recipe in RECIPES
+        if recipe.player.startswith("related-")
+        and family
+        and family.casefold() == manifest(recipe.player.removeprefix("related-")).family.casefold()
+    ]
+    chosen = [f"{player}-{_trained_task(task)}" for player in dict.fromkeys(same)]
+    default = [f"{player}-{_trained_task(task)}" for player in RELATED_DEFAULT]
+    known = sidecar.read(WEIGHTS)
+    found = [name for name in chosen if name in known] or [n for n in default if n in known]
+    return tuple(_related(name) for name in found)
+
+
+def describe(name: str) -> dict[str, Any]:
+    """What lists show of a player: name, title, role, abstract, needs, tasks it can play."""
+    data = manifest(name)
+    return {
+        "name": name,
+        "title": data.name,
+        "role": data.role.value,
+        "description": data.description,
+        "family": data.family,
+        "tasks": tasks_of(name),
+        "manifest": data.to_json(),
+        "source": _path(name).relative_to(HOUSE.parent.parent).as_posix(),
+    }
+
+
+def tasks_of(name: str) -> list[str]:
+    """Tasks that a defense has weights for; ``["*"]`` for players without weights."""
+    if not manifest(name).weights:
+        return list(manifest(name).tasks)
+    trained = sorted(key.removeprefix(f"{name}-") for key in _entries(name))
+    return trained + [full for full, subset in SUBSETS.items() if subset in trained]
+
+
+def manifest(name: str) -> Manifest:
+    """The checked manifest in the player's file."""
+    path = _path(name)
+    return Manifest.parse(_manifest_text(path, path.stat().st_mtime_ns).encode())
+
+
+def _files(folder: str) -> list[Path]:
+    return sorted(
+        path
+        for path in (HOUSE / folder).glob("*.py")
+        if not path.stem.startswith("_") and _has_manifest(path)
+    )
+
+
+def _path(name: str) -> Path:
+    for folder in FOLDERS.values():
+        path = HOUSE / folder / f"{name.replace('-', '_')}.py"
+        if re.fullmatch(r"[a-z0-9-]+", name) and path.is_file() and _has_manifest(path):
+            return path
+    close = difflib.get_close_matches(name, names(), n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise PackageError(
+        f"There is no house player {name!r}: {hint}House players are {', '.join(names())}."
+    )
+
+
+def _has_manifest(path: Path) -> bool:
+    return bool(_manifest_text(path, path.stat().st_mtime_ns))
+
+
+@lru_cache(maxsize=256)
+def _manifest_text(path: Path, _modified: int) -> str:
+    """The module constant MANIFEST, read from the source; empty where there is none."""
+    for node in ast.parse(path.read_text("utf-8")).body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if isinstance(node, ast.AnnAssign):
+            targets = [node.target]
+        if any(isinstance(target, ast.Name) and target.id == "MANIFEST" for target in targets):
+            value = ast.literal_eval(node.value) if node.value is not None else ""  # type: ignore[attr-defined]
+            return str(value).strip() + "\n"
+    return ""
+
+
+@lru_cache(maxsize=256)
+def _package(name: str, task: str, _modified: int) -> Package:
+    path = _path(name)
+    data = manifest(name)
+    text = _manifest_text(path, path.stat().st_mtime_ns)
+    files = {"player.py": path.read_bytes()}
+    if data.weights:
+        files |= _weight_files(name, task)
+        text = f'task = "{task}"\n{text}'
+    return Package.of(files | {"manifest.toml": text.encode()})
+
+
+def _weight_files(name: str, task: str) -> dict[str, bytes]:
+    data = manifest(name)
+    entry = _entries(name).get(f"{name}-{_trained_task(task)}")
+    if entry is None:
+        raise PackageError(
+            f"House defense {name!r} has no weights for task {task!r}; it has them for "
+            f"{', '.join(tasks_of(name)) or 'none yet (run `make house-weights`)'}."
+        )
+    files = {data.weights: _weights(entry)}
+    if data.architecture:
+        files[data.architecture] = _architecture(entry)
+    return files
+
+
+def _entries(name: str) -> dict[str, dict[str, Any]]:
+    """The weight files of one player."""
+    mine = {recipe.name for recipe in RECIPES if recipe.player == name}
+    return {key: entry for key, entry in sidecar.read(WEIGHTS).items() if key in mine}
+
+
+def _trained_task(task: str) -> str:
+    return SUBSETS.get(task, task)
+
+
+def _weights(entry: Mapping[str, Any]) -> bytes:
+    return (WEIGHTS / str(entry["file"])).read_bytes()
+
+
+def _architecture(entry: Mapping[str, Any]) -> bytes:
+    """The builder's source with the task's SHAPE and CLASSES at its top."""
+    source = (ARCHITECTURES / str(entry["architecture"])).read_text("utf-8")
+    for constant, value in (("SHAPE", tuple(entry["shape"])), ("CLASSES", entry["classes"])):
+        source = re.sub(rf"(?m)^({constant}: [^=]*= ).*$", rf"\g<1>{value}", source)
+    return source.encode()
+
+
+@lru_cache(maxsize=64)
+def _related(name: str) -> Package:
+    """A related model as a package of architecture and weights, without code of its own."""
+    entry = sidecar.read(WEIGHTS)[name]
+    text = (
+        "schema_version = 1\n"
+        f'name = "{name}"\n'
+        'role = "defense"\nframework = "torch"\n'
+        'architecture = "architecture.py"\nweights = "weights.safetensors"\n'
+        "differentiable = true\n"
+    )
+    return Package.of(
+        {
+            "manifest.toml": text.encode(),
+            "architecture.py": _architecture(entry),
+            "weights.safetensors": _weights(entry),
+        }
+    )

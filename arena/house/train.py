@@ -1,0 +1,187 @@
+"""Train the house defenses anew: ``python -m arena.house.train [--only NAME] [--task TASK]``.
+
+Writes ``weights/<player>-<task>.safetensors`` (``.npz`` for scikit-learn) and their entry in
+``weights/weights.toml``. One thread and fixed seeds: the same machine makes the same bytes,
+another one the same predictions but for rounding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import safetensors.numpy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from arena import tasks
+from arena.house import sidecar
+from arena.house.architectures import cnn, small_cnn, softmax
+from arena.house.recipes import RECIPES, Recipe
+
+BUILDERS: Final = {"cnn": cnn.build, "small_cnn": small_cnn.build, "softmax": softmax.build}
+WEIGHTS: Final = Path(__file__).parent / "weights"
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m arena.house.train", description=__doc__)
+    parser.add_argument("--only", metavar="NAME", help="one player, as recipes.py names it")
+    parser.add_argument("--task", metavar="TASK", help="one task")
+    options = parser.parse_args(arguments)
+    chosen = [
+        recipe
+        for recipe in RECIPES
+        if options.only in (None, recipe.player) and options.task in (None, recipe.task)
+    ]
+    if not chosen:
+        parser.error("no recipe fits; recipes are in arena/house/recipes.py")
+    torch.set_num_threads(1)
+    for recipe in chosen:
+        _make(recipe, WEIGHTS)
+    return 0
+
+
+def _make(recipe: Recipe, folder: Path) -> None:
+    start = time.monotonic()
+    arrays, accuracy = train(recipe)
+    path = folder / f"{recipe.name}{suffix(recipe)}"
+    save(path, arrays)
+    task = tasks.load(recipe.task)
+    sidecar.record(
+        folder,
+        recipe.name,
+        {
+            "file": path.name,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "recipe": recipe.hash,
+            "task_digest": task.digest,
+            "architecture": f"{recipe.architecture}.py" if recipe.architecture else "",
+            "shape": list(task.shape),
+            "classes": len(task.classes),
+            "clean_accuracy": round(accuracy, 4),
+        },
+    )
+    seconds = time.monotonic() - start
+    print(f"{path.name}: clean accuracy {accuracy:.3f}, {seconds:.0f} s", flush=True)  # noqa: T201
+
+
+def suffix(recipe: Recipe) -> str:
+    return ".safetensors" if recipe.architecture else ".npz"
+
+
+def save(path: Path, arrays: Arrays) -> None:
+    """Write the arrays; the same arrays make the same bytes."""
+    if path.suffix == ".safetensors":
+        path.write_bytes(safetensors.numpy.save(dict(sorted(arrays.items()))))
+    else:
+        np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+
+
+def train(recipe: Recipe) -> tuple[Arrays, float]:
+    """The trained arrays and the accuracy on the whole practice split (without noise)."""
+    if not recipe.architecture:
+        raise NotImplementedError(recipe.player)
+    return _train_torch(recipe)
+
+
+# ── torch ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _train_torch(recipe: Recipe) -> tuple[Arrays, float]:
+    task = tasks.load(recipe.task)
+    x, y = _examples(recipe, task.train)
+    model = build(recipe)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    batches = -(-len(x) // recipe.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=2 * recipe.learning_rate, total_steps=recipe.epochs * batches
+    )
+    for epoch in range(recipe.epochs):
+        for rows in _batches(len(x), recipe.batch, generator):
+            inputs = _disturbed(model, x[rows], y[rows], recipe, epoch, generator)
+            optimizer.zero_grad()
+            functional.cross_entropy(model(inputs), y[rows]).backward()
+            optimizer.step()
+            schedule.step()
+    practice_x, practice_y = _examples(recipe, task.practice)
+    with torch.no_grad():
+        right = model(_rounded(practice_x, recipe.levels)).argmax(1) == practice_y
+    arrays = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    return arrays, float(right.float().mean())
+
+
+def build(recipe: Recipe) -> nn.Module:
+    """The recipe's network with its initial weights."""
+    task = tasks.load(recipe.task)
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        return BUILDERS[recipe.architecture](task.shape, len(task.classes))
+
+
+def _examples(recipe: Recipe, split: tasks.Split) -> tuple[Tensor, Tensor]:
+    count = recipe.examples if split.name == "train" and recipe.examples else len(split)
+    return torch.tensor(split.x[:count]), torch.tensor(split.y[:count])
+
+
+def _batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    order = torch.randperm(count, generator=generator)
+    yield from (order[start : start + size] for start in range(0, count, size))
+
+
+def _disturbed(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    recipe: Recipe,
+    epoch: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """The inputs that this recipe trains on: attacked, noisy, rounded or as they are."""
+    if recipe.epsilon:
+        growth = min(1.0, (epoch + 1) / max(1, recipe.warm_up))
+        return _attacked(model, x, y, recipe, growth, generator)
+    if recipe.noise:
+        return x + recipe.noise * torch.randn(x.shape, generator=generator)
+    return _rounded(x, recipe.levels)
+
+
+def _rounded(x: Tensor, levels: int) -> Tensor:
+    return torch.round(x * (levels - 1)) / (levels - 1) if levels else x
+
+
+def _attacked(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    recipe: Recipe,
+    growth: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """The inner maximisation of Madry et al. 2018, eq. 2.1: projected signed gradient steps."""
+    epsilon, step = recipe.epsilon * growth, recipe.step * growth
+    noise = 2 * torch.rand(x.shape, generator=generator) - 1
+    attacked = (x + epsilon * noise).clamp(0, 1)
+    for _ in range(recipe.steps):
+        attacked.requires_grad_()
+        loss = functional.cross_entropy(model(attacked), y, reduction="sum")
+        (slope,) = torch.autograd.grad(loss, attacked)
+        attacked = attacked.detach() + step * slope.sign()
+        attacked = torch.clamp(torch.minimum(attacked, x + epsilon), 0, 1)
+        attacked = torch.maximum(attacked, x - epsilon)
+    return attacked
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
