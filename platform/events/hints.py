@@ -13,7 +13,9 @@ from typing import Any, Final
 
 import redis
 import redis.asyncio
+from celery import current_app
 from django.conf import settings
+from kombu.exceptions import OperationalError as KombuError
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +23,7 @@ EVENTS: Final = "events"
 PROGRESS: Final = "progress"
 PROGRESS_SECONDS: Final = 3600
 _TIMEOUT: Final = 1.0
+_ONE_RETRY: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1}
 
 
 def key(name: str) -> str:
@@ -128,3 +131,17 @@ async def listen(*, every: float = 2.0) -> AsyncIterator[tuple[str, str]]:
         except redis.RedisError:
             yield "tick", ""
             await asyncio.sleep(every)
+
+
+def wake(task: str, *, times: int = 1) -> None:
+    """Send Celery the message "there is work" ``times`` times. It may be lost; the reaper sees.
+
+    ``task`` is a task's full name: this layer does not know the ones above it.
+    """
+    if not settings.REDIS_URL:
+        return
+    try:
+        for _ in range(times):
+            current_app.send_task(task, retry=True, retry_policy=_ONE_RETRY)
+    except (KombuError, redis.RedisError, OSError) as error:
+        logger.warning("Workers were not told of work (%s); the reaper will.", error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from django.db import connection, transaction
@@ -21,7 +22,7 @@ def record(
     tournament: int | None = None,
     team: int | None = None,
     subject: int | None = None,
-    **payload: Any,
+    payload: Mapping[str, Any] | None = None,
 ) -> Event:
     """Append an event to the running transaction, and tell the streams once it has committed.
 
@@ -39,7 +40,7 @@ def record(
         tournament=tournament,
         team=team,
         subject=subject,
-        payload=payload,
+        payload=dict(payload or {}),
     )
     transaction.on_commit(lambda: hints.announce(event.pk), robust=True)
     return event

@@ -1,0 +1,53 @@
+"""Reads accounts."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import QuerySet
+
+from accounts.models import ApiToken, Invitation, Membership, Team, TeamRole, User
+from events.errors import NotThere
+
+Person = User | AnonymousUser
+
+
+def team_ids(user: Person) -> frozenset[int]:
+    """Primary keys of the teams that ``user`` is in; none for a visitor."""
+    if not isinstance(user, User):
+        return frozenset()
+    return frozenset(Membership.objects.filter(user=user).values_list("team", flat=True))
+
+
+def teams_of(user: Person) -> QuerySet[Team]:
+    return Team.objects.filter(pk__in=team_ids(user))
+
+
+def team_of(user: Person, uid: str) -> Team:
+    """The user's own team with this opaque id.
+
+    Raises:
+        NotThere: not his, or none; the answer is the same.
+    """
+    team = teams_of(user).filter(uid=uid).first()
+    if team is None:
+        raise NotThere("There is no such team of yours.")
+    return team
+
+
+def is_captain(user: Person, team: Team) -> bool:
+    if not isinstance(user, User):
+        return False
+    return team.memberships.filter(user=user, role=TeamRole.CAPTAIN).exists()
+
+
+def members(team: Team) -> QuerySet[Membership]:
+    return team.memberships.select_related("user")
+
+
+def open_invitations(team: Team) -> list[Invitation]:
+    found = team.invitations.filter(used_at__isnull=True, revoked_at__isnull=True)
+    return [invitation for invitation in found if invitation.is_open]
+
+
+def tokens_of(user: User) -> QuerySet[ApiToken]:
+    return user.api_tokens.filter(revoked_at__isnull=True)

@@ -1,0 +1,118 @@
+"""Reads submissions. A team sees its own; organizers see those entered with them
+(``tournaments.selectors.submissions_visible_to``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from django.conf import settings
+from django.db.models import Avg, DurationField, ExpressionWrapper, F, QuerySet
+from django.utils import timezone
+
+from accounts.models import Team
+from accounts.selectors import Person, team_ids
+from events import hints
+from events.errors import NotThere
+from submissions.models import Submission
+from submissions.states import REFUNDED, WAITING, SubmissionState
+
+LOG_BYTES: Final = 256 * 1024
+
+
+def visible_to(user: Person) -> QuerySet[Submission]:
+    """The submissions of the user's own teams; all of them for an administrator."""
+    found = Submission.objects.select_related("team", "uploader")
+    if user.is_active and user.is_superuser:
+        return found
+    return found.filter(team__in=team_ids(user))
+
+
+def get(user: Person, uid: str) -> Submission:
+    """Raises NotThere for another team's submission as for none."""
+    submission = visible_to(user).filter(uid=uid).first()
+    if submission is None:
+        raise NotThere("There is no such submission of yours.")
+    return submission
+
+
+def log_text(submission: Submission) -> str:
+    """The qualification's log, without control characters; empty where there is none.
+
+    For those whom ``tournaments.visibility.may_see_log`` lets.
+    """
+    if not submission.log:
+        return ""
+    path = settings.DATA / submission.log
+    return read_log(path)
+
+
+def read_log(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            text = file.read(LOG_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return "".join(c if c in "\n\t" or c.isprintable() else "�" for c in text)
+
+
+# --- quotas -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What a team has left today (UTC)."""
+
+    valid_left: int
+    total_left: int
+    resets_at: datetime
+
+    @property
+    def exhausted(self) -> bool:
+        return self.valid_left <= 0 or self.total_left <= 0
+
+
+def quota(team: Team) -> Quota:
+    """Waiting submissions count as valid ones until it is known; our faults count for nothing."""
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    today = team.submissions.filter(created_at__gte=midnight).exclude(state__in=REFUNDED)
+    valid = today.exclude(state=SubmissionState.REJECTED).count()
+    return Quota(
+        valid_left=settings.QUOTA_VALID - valid,
+        total_left=settings.QUOTA_TOTAL - today.count(),
+        resets_at=midnight + timedelta(days=1),
+    )
+
+
+# --- the queue ----------------------------------------------------------------------------------
+
+
+def queue_position(submission: Submission) -> int | None:
+    """1 is next; None where it is not waiting."""
+    if submission.state not in (SubmissionState.UPLOADED, SubmissionState.QUEUED):
+        return None
+    waiting = (SubmissionState.UPLOADED, SubmissionState.QUEUED)
+    return Submission.objects.filter(state__in=waiting, pk__lt=submission.pk).count() + 1
+
+
+def estimated_finish(submission: Submission) -> datetime | None:
+    """From the mean of the last hundred qualifications; None where nothing is known."""
+    if submission.state not in WAITING:
+        return None
+    took = ExpressionWrapper(F("finished_at") - F("started_at"), output_field=DurationField())
+    recent = Submission.objects.filter(finished_at__isnull=False, started_at__isnull=False)
+    last = recent.order_by("-finished_at").values("pk")[:100]
+    mean = Submission.objects.filter(pk__in=list(last.values_list("pk", flat=True))).aggregate(
+        mean=Avg(took)
+    )["mean"]
+    if mean is None:
+        return None
+    finish: datetime = timezone.now() + mean * (queue_position(submission) or 1)
+    return finish
+
+
+def progress(submission: Submission) -> dict[str, object]:
+    """What its qualification does now: {"stage", "done", "total", "sentence"} or empty."""
+    return hints.progress_of([submission.uid]).get(submission.uid, {})

@@ -1,0 +1,228 @@
+"""Writes submissions: upload, cancel, qualify."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, Final, NamedTuple
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+import arena.tasks
+from accounts.models import Team, User
+from accounts.services import require_member
+from arena.errors import PackageError
+from arena.manifest import Role
+from arena.packages import Package
+from events import hints
+from events import services as events
+from events.errors import Conflict, Invalid, QuotaExceeded
+from events.models import Audience
+from submissions import artifacts, selectors
+from submissions.models import Submission
+from submissions.states import SUBMISSIONS, WAITING, SubmissionState
+
+QUALIFY_TASK: Final = "submissions.tasks.qualify"
+CHUNK: Final = 256 * 1024
+DEFAULT_TASK: Final = "mnist5k"
+DEFAULT_POISONING_TASK: Final = "mnist-1-7"
+
+Listener = Callable[[Submission], None]
+_listeners: list[Listener] = []
+
+
+class Submitted(NamedTuple):
+    submission: Submission
+    created: bool
+    """False: the team has submitted this package before; nothing was counted or queued."""
+
+
+def on_outcome(listener: Listener) -> None:
+    """Call ``listener`` in the transaction that qualifies or rejects a submission.
+
+    The layers above register here, once, in ``AppConfig.ready``: this one cannot know them.
+    """
+    if listener not in _listeners:
+        _listeners.append(listener)
+
+
+# --- upload -------------------------------------------------------------------------------------
+
+
+def submit(*, team: Team, user: User, archive: IO[bytes] | Path, task: str = "") -> Submitted:
+    """Keeps a package and queues its qualification.
+
+    ``archive``: a zip, read in chunks under the size cap. ``task``: the one to be qualified on,
+    by default the first the manifest names.
+
+    Raises:
+        NotAllowed: ``user`` is not in the team.
+        Invalid: too large, a package that breaks the format, or a task it does not name.
+        QuotaExceeded: no submission left today.
+    """
+    require_member(user, team)
+    with tempfile.TemporaryDirectory(prefix="adversarium-upload-") as scratch:
+        package = _checked(_received(archive, Path(scratch)))
+    known = team.submissions.filter(sha256=package.sha256).first()
+    if known is not None:
+        return Submitted(_revived(known), created=False)
+    artifacts.keep(package)
+    try:
+        return Submitted(_created(team, user, package, task), created=True)
+    except IntegrityError:  # the same package, uploaded twice at once
+        return Submitted(team.submissions.get(sha256=package.sha256), created=False)
+
+
+def _received(archive: IO[bytes] | Path, scratch: Path) -> Path:
+    """The upload as a file, counted while it arrives."""
+    if isinstance(archive, Path):
+        with archive.open("rb") as file:
+            return _received(file, scratch)
+    path, size = scratch / "upload.zip", 0
+    with path.open("wb") as file:
+        while chunk := archive.read(CHUNK):
+            size += len(chunk)
+            if size > settings.UPLOAD_BYTES:
+                mib = settings.UPLOAD_BYTES // (1024 * 1024)
+                raise Invalid(f"The archive is larger than {mib} MiB.")
+            file.write(chunk)
+    return path
+
+
+def _checked(path: Path) -> Package:
+    try:
+        return Package.read(path)
+    except PackageError as error:
+        raise Invalid(str(error)) from error
+
+
+@transaction.atomic
+def _created(team: Team, user: User, package: Package, task: str) -> Submission:
+    # Two uploads of a team at once must not both take the last of the quota.
+    Team.objects.select_for_update().get(pk=team.pk)
+    quota = selectors.quota(team)
+    if quota.exhausted:
+        raise QuotaExceeded(
+            f"Your team has used up its submissions of today; it may submit again at "
+            f"{quota.resets_at:%H:%M} UTC.",
+            resets_at=quota.resets_at,
+        )
+    manifest = package.manifest
+    submission = Submission.objects.create(
+        team=team,
+        uploader=user,
+        role=manifest.role.value,
+        sha256=package.sha256,
+        name=manifest.name,
+        manifest=manifest.to_json(),
+        task=_task_for(manifest.tasks, manifest.role, task),
+        bytes=sum(map(len, package.files.values())),
+        state=SubmissionState.QUEUED,
+        queued_at=timezone.now(),
+    )
+    tell(submission, "submission.uploaded")
+    announce_qualifications()
+    return submission
+
+
+def announce_qualifications(times: int = 1) -> None:
+    """Tell the workers, once the running transaction has committed."""
+    transaction.on_commit(lambda: hints.wake(QUALIFY_TASK, times=times), robust=True)
+
+
+def _task_for(named: Iterable[str], role: Role, wanted: str) -> str:
+    tasks = [task for task in named if task != "*"]
+    poisons = role in (Role.LEARNER, Role.POISONER)
+    default = DEFAULT_POISONING_TASK if poisons else DEFAULT_TASK
+    if wanted and wanted not in arena.tasks.names():
+        raise Invalid(f"There is no task {wanted!r}; known are {', '.join(arena.tasks.names())}.")
+    if wanted and tasks and wanted not in tasks:
+        raise Invalid(f"The manifest is for {', '.join(tasks)}, not for {wanted!r}.")
+    return wanted or (tasks[0] if tasks else default)
+
+
+def _revived(submission: Submission) -> Submission:
+    """Uploading again what was cancelled, or void by our fault, asks for another try."""
+    if submission.state in (SubmissionState.CANCELLED, SubmissionState.VOID):
+        requeue(submission=submission)
+    return submission
+
+
+@transaction.atomic
+def requeue(*, submission: Submission) -> None:
+    rows = Submission.objects.filter(pk=submission.pk)
+    SUBMISSIONS.move_one(
+        rows, SubmissionState.QUEUED, queued_at=timezone.now(), faults=0, hinted_at=None
+    )
+    submission.refresh_from_db()
+    tell(submission, "submission.uploaded")
+    announce_qualifications()
+
+
+@transaction.atomic
+def cancel(*, submission: Submission, user: User) -> None:
+    """Takes a waiting submission out of the queue; its quota is given back.
+
+    Raises:
+        NotAllowed: not of the user's team.
+        Conflict: it has been judged.
+    """
+    require_member(user, submission.team)
+    rows = Submission.objects.filter(pk=submission.pk)
+    if not SUBMISSIONS.move(
+        rows.filter(state__in=WAITING), SubmissionState.CANCELLED, finished_at=timezone.now(),
+        lease_until=None, sentence="Cancelled by the team.",
+    ):  # fmt: skip
+        raise Conflict("It has been judged already.")
+    submission.refresh_from_db()
+    _inform(submission)
+    tell(submission, "submission.cancelled")
+
+
+# --- outcomes -----------------------------------------------------------------------------------
+
+
+def _inform(submission: Submission) -> None:
+    for listener in _listeners:
+        listener(submission)
+
+
+@transaction.atomic
+def record_outcome(
+    *, submission: Submission, attempt: int, accepted: bool, sentence: str,
+    figures: dict[str, object], log: str,
+) -> bool:  # fmt: skip
+    """What qualification found; only of the attempt that holds the lease, and only once.
+
+    False: the attempt has lost it (or had told already); nothing was written.
+    """
+    state = SubmissionState.QUALIFIED if accepted else SubmissionState.REJECTED
+    rows = Submission.objects.filter(pk=submission.pk, attempt=attempt)
+    held = rows.filter(state=SubmissionState.QUALIFYING)
+    if not SUBMISSIONS.move(
+        held, state, sentence=sentence, figures=figures, log=log, lease_until=None,
+        finished_at=timezone.now(),
+    ):  # fmt: skip
+        return False
+    submission.refresh_from_db()
+    _inform(submission)
+    tell(submission, f"submission.{state.value}")
+    return True
+
+
+def tell(submission: Submission, kind: str) -> None:
+    events.record(
+        kind,
+        audience=Audience.TEAM,
+        team=submission.team_id,
+        subject=submission.pk,
+        payload={
+            "submission": submission.uid,
+            "name": submission.name,
+            "state": submission.state,
+            "sentence": submission.sentence,
+        },
+    )
