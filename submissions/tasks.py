@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from submissions import services, work
-from submissions.jobs import services, worker_name
+from submissions.jobs import worker_name
 
 
 @shared_task(ignore_result=True)  # type: ignore[untyped-decorator]
