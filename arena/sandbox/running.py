@@ -1,0 +1,254 @@
+"""A jail that was started: its log, how it ended, and the kill that takes all of it along."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import threading
+import unicodedata
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from arena.rounds import Limits
+from arena.sandbox.backend import Ending, ExitReport
+from arena.sandbox.cgroup import Group
+from arena.sandbox.guest_lockdown import EXIT_OUT_OF_MEMORY
+
+_RUNNING: Final = ExitReport(Ending.RUNNING, "The player is running.")
+_BY_SIGNAL: Final = 128
+"""A shell's and bubblewrap's way to pass on that a signal ended a process."""
+_CPU_SHARE: Final = 0.9
+_KILL_SECONDS: Final = 10.0
+
+
+class LogDrain:
+    """Reads a jail's stdout and stderr to the end, and keeps the first ``cap`` bytes.
+
+    What comes beyond is read and dropped, so that a talkative player neither blocks nor fills
+    anything.
+    """
+
+    def __init__(self, descriptor: int, *, cap: int) -> None:
+        self._descriptor = descriptor
+        self._cap = cap
+        self._kept = bytearray()
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._drain, name="jail-log", daemon=True)
+        self._thread.start()
+
+    def _drain(self) -> None:
+        while data := os.read(self._descriptor, 64 * 1024):
+            room = self._cap - len(self._kept)
+            self._kept += data[:room]
+            self._dropped += max(0, len(data) - room)
+        os.close(self._descriptor)
+
+    def join(self, seconds: float) -> None:
+        self._thread.join(seconds)
+
+    def text(self) -> str:
+        text = escape_controls(bytes(self._kept).decode("utf-8", "backslashreplace"))
+        if self._dropped:
+            text += f"\n[log capped at {self._cap // 1024} KiB; {self._dropped} bytes dropped]"
+        return text
+
+
+def escape_controls(text: str) -> str:
+    """Line breaks and tabs stay; what could steer a terminal or reorder a line is spelled out."""
+    return "".join(c if c in "\n\t" or _is_plain(c) else _spelled(c) for c in text)
+
+
+def _is_plain(character: str) -> bool:
+    return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+
+
+def _spelled(character: str) -> str:
+    return character.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+@dataclass
+class Status:
+    """What bubblewrap says on its status descriptor; a jailed process never holds that."""
+
+    descriptor: int
+    init_pid: int | None = None
+    exit_code: int | None = None
+    _text: bytes = b""
+    _closed: bool = False
+
+    def read(self, *, seconds: float = 0.0, until_pid: bool = False) -> None:
+        """Take in what has been said, waiting at most ``seconds`` for more of it."""
+        while not (self._closed or (until_pid and self.init_pid is not None)):
+            if not select.select([self.descriptor], [], [], seconds)[0]:
+                return
+            data = os.read(self.descriptor, 4096)
+            self._text += data
+            self._take()
+            if not data:
+                self.close()
+
+    def _take(self) -> None:
+        for line in self._text.splitlines():
+            with suppress(ValueError):
+                said = json.loads(line)
+                self.init_pid = said.get("child-pid", self.init_pid)
+                self.exit_code = said.get("exit-code", self.exit_code)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            os.close(self.descriptor)
+
+
+@dataclass
+class RunningJail:
+    """One jail. Implements :class:`arena.sandbox.backend.Jail`."""
+
+    socket: socket.socket
+    process: subprocess.Popen[bytes]
+    limits: Limits
+    drain: LogDrain
+    status: Status | None = None
+    group: Group | None = None
+    on_end: Callable[[], None] = lambda: None
+    _report: ExitReport = _RUNNING
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def poll(self) -> ExitReport:
+        """RUNNING, or how it ended."""
+        with self._lock:
+            if self._report.ending is Ending.RUNNING:
+                self._reap(os.WNOHANG, because=None)
+            return self._report
+
+    def kill(self, because: Ending = Ending.KILLED) -> ExitReport:
+        """End it with everything inside, and wait for that; idempotent.
+
+        ``because``: what the report says if the jail had not ended by itself (``KILLED`` or
+        ``WALL_TIME``).
+        """
+        with self._lock:
+            if self.poll().ending is Ending.RUNNING:
+                self._signal()
+                self._reap(0, because=because)
+            return self._report
+
+    def log(self) -> str:
+        """What the player wrote to stdout and stderr: capped, control characters escaped."""
+        return self.drain.text()
+
+    def close(self) -> None:
+        """Kill, and let go of the socket."""
+        self.kill()
+        self.socket.close()
+
+    def _signal(self) -> None:
+        """Kill the namespace's init first: the kernel then takes every process in it along."""
+        if self.status is not None:
+            self.status.read(seconds=1.0, until_pid=True)
+            _kill_child(self.status.init_pid, parent=self.process.pid)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def _reap(self, options: int, *, because: Ending | None) -> None:
+        pid, status, usage = os.wait4(self.process.pid, options)
+        if pid == 0:
+            return
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        if self.status is not None:
+            self.status.read()
+            self.status.close()
+        cpu = usage.ru_utime + usage.ru_stime
+        self._report = self._explain(because, cpu_seconds=cpu)
+        self._clean_up()
+
+    def _clean_up(self) -> None:
+        self.drain.join(_KILL_SECONDS)
+        self.on_end()
+
+    def _explain(self, because: Ending | None, *, cpu_seconds: float) -> ExitReport:
+        code = self._exit_code()
+        if self.group is not None and self.group.out_of_memory():
+            return self._out_of_memory(code)
+        if because is not None:
+            return _ended_from_outside(because, self.limits)
+        if code is None:
+            return ExitReport(Ending.NEVER_STARTED, f"The jail did not start: {self._last_line()}")
+        if code == EXIT_OUT_OF_MEMORY:
+            return self._out_of_memory(code)
+        if _is_cpu_limit(code) and cpu_seconds >= _CPU_SHARE * self.limits.cpu_seconds:
+            sentence = f"The player used up its {self.limits.cpu_seconds:g} s of processor time."
+            return ExitReport(Ending.CPU_TIME, sentence, code)
+        return _ended_by_itself(code)
+
+    def _exit_code(self) -> int | None:
+        """As a shell says it; None when bubblewrap failed before it ran the player."""
+        if self.status is not None:
+            return self.status.exit_code
+        code = self.process.returncode
+        return code if code is None or code >= 0 else _BY_SIGNAL - code
+
+    def _out_of_memory(self, code: int | None) -> ExitReport:
+        sentence = f"The player ran out of its {self.limits.memory_mib} MiB of memory."
+        return ExitReport(Ending.OUT_OF_MEMORY, sentence, code)
+
+    def _last_line(self) -> str:
+        lines = self.log().strip().splitlines()
+        return lines[-1][:300] if lines else "no reason was given"
+
+
+def _kill_child(pid: int | None, *, parent: int) -> None:
+    """Kill ``pid`` and wait until it is gone, if it is the child of ``parent`` (not reused)."""
+    if pid is None:
+        return
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if _parent_of(pid) == parent:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            select.select([descriptor], [], [], _KILL_SECONDS)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def _parent_of(pid: int) -> int | None:
+    try:
+        stat = Path("/proc", str(pid), "stat").read_text()
+    except OSError:
+        return None
+    return int(stat.rpartition(")")[2].split()[1])
+
+
+def _is_cpu_limit(code: int) -> bool:
+    return code in (_BY_SIGNAL + signal.SIGXCPU, _BY_SIGNAL + signal.SIGKILL)
+
+
+def _ended_from_outside(because: Ending, limits: Limits) -> ExitReport:
+    if because is Ending.WALL_TIME:
+        sentence = f"The player was ended after its {limits.wall_seconds:g} s."
+    else:
+        sentence = "The player was ended by the referee."
+    return ExitReport(because, sentence)
+
+
+def _ended_by_itself(code: int) -> ExitReport:
+    if code == 0:
+        return ExitReport(Ending.EXITED, "The player's process ended by itself.", code)
+    if code > _BY_SIGNAL:
+        with suppress(ValueError):
+            number = signal.Signals(code - _BY_SIGNAL)
+            reason = signal.strsignal(number) or number.name
+            sentence = f"The player's process crashed: {reason.lower()} ({number.name})."
+            return ExitReport(Ending.CRASHED, sentence, code)
+    return ExitReport(Ending.CRASHED, f"The player's process ended with exit status {code}.", code)

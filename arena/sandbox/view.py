@@ -1,0 +1,324 @@
+"""What a jail sees of this machine: an interpreter, the guests' libraries, the jail's own code.
+
+Everything is an allow list. The site-packages of the host are never shown: the jail gets one
+directory ``/site`` with the top-level names of :data:`GUEST_DISTRIBUTIONS`, and the few modules
+of ``arena`` that run inside as one zip file, so that no other module of the platform, no house
+weights and no task data are anywhere below ``/``.
+
+Paths inside are the same on every machine, whatever the host's interpreter is called::
+
+    /python       the interpreter and its standard library (no site-packages, no tests)
+    /site         the guests' libraries
+    /arena-lib.zip  the jail's own code (:data:`JAIL_FILES`)
+    /sub, /tmp    private, size-capped, gone with the jail
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import io
+import marshal
+import re
+import sys
+import sysconfig
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import arena
+from arena.errors import SandboxUnavailable
+
+GUEST_DISTRIBUTIONS: Final = (
+    "numpy",
+    "scipy",
+    "torch",
+    "scikit-learn",
+    "onnxruntime",
+    "safetensors",
+    # What these six need.
+    "filelock",
+    "flatbuffers",
+    "fsspec",
+    "jinja2",
+    "joblib",
+    "markupsafe",
+    "mpmath",
+    "narwhals",
+    "networkx",
+    "packaging",
+    "protobuf",
+    "sympy",
+    "threadpoolctl",
+    "typing-extensions",
+)
+"""What guests may import, documented in docs/writing-a-submission.md."""
+_REQUIRED: Final = ("numpy",)
+_ACCELERATOR: Final = re.compile(r"(nvidia-|cuda-).+|triton")
+"""What a CUDA build of torch loads at import."""
+
+JAIL_FILES: Final = (
+    "__init__.py",
+    "errors.py",
+    "manifest.py",
+    "players.py",
+    "torch_players.py",
+    "wire.py",
+    "sandbox/child.py",
+    "sandbox/guest_*.py",
+    "sandbox/landlock.py",
+    "sandbox/seccomp.py",
+)
+"""The modules of ``arena`` that exist in a jail; a test holds this to what the child imports."""
+
+PYTHON: Final = "/python/bin/python3"
+SITE: Final = "/site"
+ARENA_LIB: Final = "/arena-lib.zip"
+SUBMISSION: Final = "/sub"
+
+HIDDEN_IN_SITE: Final = (
+    "sklearn/datasets/data",
+    "sklearn/datasets/descr",
+    "sklearn/datasets/images",
+    "onnxruntime/datasets",
+)
+"""Bundled data sets: scikit-learn's digits are a task here, its final split a secret."""
+_ZIP_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """``source`` of the host shown read-only at ``target`` of the jail."""
+
+    source: Path
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """``binds`` in mounting order, then ``hidden`` directories, empty and read-only in the jail."""
+
+    binds: tuple[Bind, ...]
+    hidden: tuple[str, ...]
+    links: tuple[tuple[str, str], ...]
+    """(target, link) symbolic links."""
+    library_path: str
+    """LD_LIBRARY_PATH, or "" where the interpreter finds its own library."""
+
+
+@cache
+def host_view() -> View:
+    """The view of this process's interpreter. Computed once.
+
+    Raises:
+        SandboxUnavailable: numpy is not installed for this interpreter.
+    """
+    binds = [*_system_libraries(), *_interpreter(), *_site_packages()]
+    shown = {bind.target for bind in binds}
+    hidden = [
+        *(d for bind in binds for d in _packages_below(bind)),
+        *(f"{SITE}/{name}" for name in HIDDEN_IN_SITE if _is_shown(name, shown)),
+    ]
+    return View(
+        binds=tuple(binds),
+        hidden=tuple(hidden),
+        links=tuple(_system_links()),
+        library_path="/python/lib" if sysconfig.get_config_var("Py_ENABLE_SHARED") else "",
+    )
+
+
+def _is_shown(name: str, shown: set[str]) -> bool:
+    top = f"{SITE}/{name.split('/', 1)[0]}"
+    return top in shown and (site_packages_of(name) is not None)
+
+
+def site_packages_of(name: str) -> Path | None:
+    """The host's path of ``name`` (relative to site-packages), None where it is not installed."""
+    paths = (Path(entry) / name for entry in _site_directories())
+    return next((path for path in paths if path.exists()), None)
+
+
+@cache
+def _site_directories() -> tuple[str, ...]:
+    return tuple(entry for entry in sys.path if entry and Path(entry).is_dir())
+
+
+# --- the system ---------------------------------------------------------------------------------
+
+
+def _system_libraries() -> list[Bind]:
+    """Shared libraries. No programs: nothing can be executed in a jail anyway."""
+    paths = [Path(p) for p in ("/usr/lib", "/usr/lib64", "/usr/lib32", "/usr/local/lib")]
+    paths += [p for p in (Path("/lib"), Path("/lib64")) if p.is_dir() and not p.is_symlink()]
+    paths += [p for p in (Path("/nix/store"), Path("/gnu/store")) if p.is_dir()]
+    paths += [Path("/etc/ld.so.cache"), Path("/etc/alternatives"), Path("/proc/cpuinfo")]
+    return [Bind(path, str(path)) for path in paths if path.exists() and not path.is_symlink()]
+
+
+def _system_links() -> list[tuple[str, str]]:
+    """On a merged-/usr system /lib and /lib64 are links."""
+    links = ("/lib", "/lib64", "/usr/lib64", "/usr/lib32")
+    return [(str(Path(p).readlink()), p) for p in links if Path(p).is_symlink()]
+
+
+def _packages_below(bind: Bind) -> list[str]:
+    """Libraries of other interpreters, and those of ours that are not for guests."""
+    if not bind.target.startswith(("/usr/", "/python/")) or not bind.source.is_dir():
+        return []
+    inside = "" if (bind.source / "os.py").exists() else "python3*/"
+    return sorted(
+        f"{bind.target}/{found.relative_to(bind.source)}"
+        for kind in ("site-packages", "dist-packages", "test")
+        for found in bind.source.glob(f"{inside}{kind}")
+        if found.is_dir() and not found.is_symlink()
+    )
+
+
+# --- the interpreter ----------------------------------------------------------------------------
+
+
+def _interpreter() -> list[Bind]:
+    """The base interpreter (never the venv's, which is only a link) under a neutral name."""
+    base = Path(sys.base_prefix)
+    executable = Path(getattr(sys, "_base_executable", None) or sys.executable).resolve()
+    stdlib = Path(sysconfig.get_paths(vars={"installed_base": str(base)})["stdlib"])
+    library = stdlib.relative_to(base)
+    if base == Path("/usr"):
+        shown = [Bind(stdlib.resolve(), f"/python/{library}")]
+    else:
+        shown = [Bind((base / library.parts[0]).resolve(), f"/python/{library.parts[0]}")]
+    return [Bind(executable, PYTHON), *shown]
+
+
+def interpreter_arguments(lib: str = ARENA_LIB, site: tuple[str, ...] = (SITE,)) -> list[str]:
+    """What follows the interpreter on its command line, up to the module's name and socket.
+
+    No ``site``: no .pth file of the host is obeyed. The environment is ours, so ``-E`` would
+    only take away PYTHONHASHSEED.
+    """
+    loader = (
+        f"import sys;sys.path[:]=[{lib!r},*sys.path,*{list(site)!r}];"
+        "from arena.sandbox.guest_start import start;"
+        "start(sys.argv[1],int(sys.argv[2]),sys.argv[3:])"
+    )
+    return ["-P", "-s", "-S", "-B", "-u", "-c", loader]
+
+
+def environment(threads: int, home: str = "/tmp") -> dict[str, str]:  # noqa: S108 - the jail's
+    """All that a jailed process finds in its environment."""
+    count = str(threads)
+    variables = {
+        "HOME": home,
+        "TMPDIR": home,
+        "USER": "player",
+        "LOGNAME": "player",
+        "LANG": "C.UTF-8",
+        "PATH": "/nonexistent",
+        "PYTHONHASHSEED": "0",
+        "OMP_NUM_THREADS": count,
+        "OPENBLAS_NUM_THREADS": count,
+        "MKL_NUM_THREADS": count,
+        "JOBLIB_MULTIPROCESSING": "0",
+    }
+    library_path = host_view().library_path
+    return variables | ({"LD_LIBRARY_PATH": library_path} if library_path else {})
+
+
+# --- the guests' libraries ----------------------------------------------------------------------
+
+
+def guest_distributions() -> dict[str, str]:
+    """Name and version of every distribution that guests may import here."""
+    found: dict[str, str] = {}
+    for name in (*GUEST_DISTRIBUTIONS, *_accelerator_distributions()):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _accelerator_distributions() -> list[str]:
+    try:
+        needs = importlib.metadata.requires("torch") or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    names = (re.split(r"[^A-Za-z0-9._-]", need, maxsplit=1)[0].lower() for need in needs)
+    return sorted({name for name in names if _ACCELERATOR.fullmatch(name)})
+
+
+def _site_packages() -> list[Bind]:
+    binds: dict[str, Bind] = {}
+    for name in (*GUEST_DISTRIBUTIONS, *_accelerator_distributions()):
+        for bind in _distribution(name):
+            binds[bind.target] = bind
+    return list(binds.values())
+
+
+def _distribution(name: str) -> list[Bind]:
+    try:
+        distribution = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        if name in _REQUIRED:
+            message = f"{name} is not installed for {sys.executable}: pip install {name}."
+            raise SandboxUnavailable(message) from None
+        return []
+    root = Path(str(distribution.locate_file("")))
+    names = _top_level(distribution)
+    found = [(root / top).resolve() for top in names]
+    return [
+        Bind(path, f"{SITE}/{top}") for top, path in zip(names, found, strict=True) if path.exists()
+    ]
+
+
+def _top_level(distribution: importlib.metadata.Distribution) -> list[str]:
+    """Names to show of one distribution: packages, modules, its metadata.
+
+    A directory without ``__init__.py`` may be shared with distributions that are not for guests
+    (``google``, ``nvidia``): of it, only the second level is shown.
+    """
+    record = distribution.read_text("RECORD") or ""
+    files = [line.split(",", 1)[0].strip('"') for line in record.splitlines()]
+    if not files:
+        files = [
+            f"{top}/__init__.py" for top in (distribution.read_text("top_level.txt") or "").split()
+        ]
+    files = [f for f in files if not f.startswith(("..", "/", "__pycache__"))]
+    owned = {f.split("/", 1)[0] for f in files if f.endswith("/__init__.py") and f.count("/") == 1}
+    whole = {top for f in files if _shown_whole(top := f.split("/", 1)[0], owned)}
+    parts = {"/".join(f.split("/", 2)[:2]) for f in files if f.split("/", 1)[0] not in whole}
+    return sorted(whole | parts)
+
+
+def _shown_whole(top: str, owned: set[str]) -> bool:
+    return top in owned or top.endswith((".libs", ".dist-info", ".py", ".so"))
+
+
+# --- the jail's own code ------------------------------------------------------------------------
+
+
+@cache
+def arena_lib() -> bytes:
+    """The zip of :data:`JAIL_FILES`, sources with their compiled code.
+
+    ``arena/sandbox/__init__.py`` is empty in it: the real one chooses backends.
+    """
+    root = Path(arena.__file__).parent
+    files = sorted({path for pattern in JAIL_FILES for path in root.glob(pattern)})
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as lib:
+        _add(lib, "arena/sandbox/__init__.py", b"")
+        for path in files:
+            _add(lib, f"arena/{path.relative_to(root)}", path.read_bytes())
+    return archive.getvalue()
+
+
+def _add(lib: zipfile.ZipFile, name: str, source: bytes) -> None:
+    lib.writestr(zipfile.ZipInfo(name, _ZIP_EPOCH), source)
+    code = compile(source, f"{ARENA_LIB}/{name}", "exec", dont_inherit=True)
+    # An unchecked hash-based pyc (PEP 552): no source is read when the module is imported.
+    header = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little")
+    header += importlib.util.source_hash(source)
+    lib.writestr(zipfile.ZipInfo(f"{name}c", _ZIP_EPOCH), header + marshal.dumps(code))
