@@ -29,8 +29,8 @@ from typing import Any, Final, TypeVar
 from arena.errors import QueryBudgetExceeded
 from arena.manifest import FILE_NAME, Framework, Manifest
 from arena.players import TaskInfo
-from arena.sandbox.guest_lockdown import EXIT_OUT_OF_MEMORY, lock_down
 from arena.sandbox.guest_loader import import_framework, load_player, reseed
+from arena.sandbox.guest_lockdown import EXIT_OUT_OF_MEMORY, lock_down
 from arena.sandbox.guest_service import REQUESTS, Guest, WrongAnswer, answer
 from arena.wire import (
     MAX_TRACEBACK,
