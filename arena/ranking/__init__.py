@@ -59,8 +59,8 @@ def board_of(records: Records, tier: str, side: Side) -> Board:
     """
     make = BOARDS[records.tiers[tier].spec.game][side]
     board = make(records, records.tiers[tier])
-    gone = superseded_rows(board)
-    if not gone & {row.entry for row in board.rows}:
+    gone = superseded_rows(board, records.players)
+    if not gone:
         return board
     return make(records.without_rows(gone), records.tiers[tier])
 

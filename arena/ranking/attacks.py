@@ -33,7 +33,7 @@ from arena.ranking.statistics import (
     count_wins,
     percentile_interval,
 )
-from arena.ranking.unique_kills import KillCounts, KillTable, count_kills
+from arena.ranking.unique_kills import KillTable, count_unique_kills
 
 Floats = NDArray[np.float64]
 
@@ -160,7 +160,7 @@ def _board(records: Records, tier: Tier, headline: Headline, scorer: Scorer) -> 
     counts = _kill_counts(records, tier, field, targets)
     house = {team for team, s in targets.items() if s.player.house}
     contenders = [
-        _contender(attacker, headline, counts.get(attacker.player.id), house)
+        _contender(attacker, headline, counts.get(attacker.player.id, 0), house)
         for attacker in attackers
     ]
     cells = [cell for attacker in attackers for cell in attacker.cells]
@@ -222,7 +222,7 @@ def counts_for_attack(cell: CellResult, attack: Player, defense: Player) -> bool
 
 
 def _contender(
-    attacker: _Attacker, headline: Headline, kills: KillCounts | None, house: set[str]
+    attacker: _Attacker, headline: Headline, unique_kills: int, house: set[str]
 ) -> Contender:
     estimate, interval = mean_over_teams(list(attacker.scores.values()))
     if interval is not None and headline.higher_is_better:
@@ -242,8 +242,7 @@ def _contender(
             f"{name}_bootstrap": as_json(interval),
             f"{name}_on_house": finite_or_none(on_house),
             "teams": len(attacker.scores),
-            "unique_kills": kills.unique if kills else 0,
-            "first_kills": kills.first if kills else 0,
+            "unique_kills": unique_kills,
             "median_queries": _median_queries(attacker.cells),
             "pool_met": met,
             "pool_applicable": applicable,
@@ -295,13 +294,13 @@ def _mean_credit(rows: Sequence[Mapping[str, Score]], teams: list[str], n: int) 
 
 def _kill_counts(
     records: Records, tier: Tier, field: Field, targets: Mapping[str, Standing]
-) -> dict[str, KillCounts]:
+) -> dict[str, int]:
     attacks = [p for p in records.players_on(Side.ATTACK) if p.in_pool or p.on_board]
-    tables = {
-        team: _kill_table(records, tier, field.examples, attacks, standing.player)
-        for team, standing in targets.items()
-    }
-    return count_kills(attacks, tables)
+    tables = [
+        _kill_table(records, tier, field.examples, attacks, standing.player)
+        for standing in targets.values()
+    ]
+    return count_unique_kills(attacks, tables)
 
 
 def _kill_table(

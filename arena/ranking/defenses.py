@@ -70,7 +70,14 @@ class Field:
 
 
 def fold_defenses(records: Records, tier: Tier) -> Field:
-    """Fold every cell that counts on ``tier``, its own and those of nested tiers."""
+    """Fold every cell that counts on ``tier``, its own and those of nested tiers; once."""
+    folded = records.folded.get(tier.id)
+    if not isinstance(folded, Field):
+        folded = records.folded[tier.id] = _fold(records, tier)
+    return folded
+
+
+def _fold(records: Records, tier: Tier) -> Field:
     nested = nested_in(tier, records.tiers.values())
     examples = records.examples_of(tier.id, fallback=nested)
     own = _by_defense(records.cells_of(tier.id))

@@ -134,6 +134,8 @@ class Records:
         self.players = {player.id: player for player in players}
         self.tiers = {tier.id: tier for tier in tiers}
         self.cells: dict[tuple[str, str, str], CellResult] = {}
+        self.folded: dict[str, object] = {}
+        """What both boards of a tier share, by tier (``defenses.fold_defenses``)."""
         for cell in cells:
             if self._known(cell):
                 self._keep(cell)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from arena.ranking.attacks import counts_for_attack, kills_of
 from arena.ranking.board import Board
-from arena.ranking.records import CellResult, Records
+from arena.ranking.records import CellResult, Player, Records
 
 KEPT_PER_TEAM: Final = 3
 
@@ -42,13 +42,35 @@ def kept_attacks(
     return sorted(kept)
 
 
-def superseded_rows(board: Board) -> set[str]:
-    """Entries whose row leaves the board: their successor has met the pool."""
-    return {
-        row.contender.player.replaces
-        for row in board.rows
-        if row.contender.player.replaces is not None and not row.contender.provisional
-    }
+def superseded_rows(board: Board, players: Mapping[str, Player]) -> set[str]:
+    """Entries whose row leaves the board.
+
+    Of a chain of resubmissions one row stays: the newest that has met the pool, and beside it the
+    active entry while that is still on its way.
+    """
+    rows = {row.entry: row.contender for row in board.rows}
+    replaced = {player.replaces for player in players.values()}
+    gone: set[str] = set()
+    for head in (id_ for id_ in rows if id_ not in replaced):
+        settled = not rows[head].provisional
+        for id_ in _predecessors(players, head):
+            if id_ not in rows:
+                continue
+            if settled or rows[id_].provisional:
+                gone.add(id_)
+            else:
+                settled = True
+    return gone
+
+
+def _predecessors(players: Mapping[str, Player], entry: str) -> list[str]:
+    """Newest first."""
+    chain: list[str] = []
+    before = players[entry].replaces
+    while before is not None and before in players and before not in chain:
+        chain.append(before)
+        before = players[before].replaces
+    return chain
 
 
 def _seniority(records: Records, id_: str) -> tuple[float, str]:

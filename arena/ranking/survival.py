@@ -8,7 +8,7 @@ gradients, say) is judged on what nested tiers know of the tier's examples.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,7 +81,7 @@ class Ledger:
         self.ever_wrong[places] |= ~right
         broken = self._broken(cell.kills)[:, here]
         self.lost[:, places] |= broken
-        self.bound[places] = np.minimum(self.bound[places], _distances(cell.kills)[here])
+        self._bound(places, _distances, cell.kills, here)
         if len(right) and len(broken):
             self.per_attack[cell.attack] = float((right & ~broken[-1]).mean())
 
@@ -94,7 +94,7 @@ class Ledger:
         self.nested_asked[places] += 1
         self.nested_right[places] += right[here]
         self.lost_to_nested[:, places] |= (self._broken(cell.kills) & right)[:, here]
-        self.bound[places] = np.minimum(self.bound[places], distance_bound(cell.kills)[here])
+        self._bound(places, distance_bound, cell.kills, here)
 
     def close(self) -> Survival:
         own = self.asked > 0
@@ -115,7 +115,20 @@ class Ledger:
             from_nested=int(only_nested[-1].sum()) if len(only_nested) else 0,
         )
 
+    def _bound(
+        self,
+        places: NDArray[np.int64],
+        measure: Callable[[Kills], NDArray[np.float64]],
+        kills: Kills,
+        here: Bits,
+    ) -> None:
+        """Only boards without epsilons rank by distance."""
+        if not self.epsilons:
+            self.bound[places] = np.minimum(self.bound[places], measure(kills)[here])
+
     def _broken(self, kills: Kills) -> Bits:
+        if kills.epsilons == self.epsilons and len(kills.broken) == len(self.epsilons):
+            return np.logical_or.accumulate(kills.broken, axis=0)
         rows = [broken_within(kills, epsilon) for epsilon in self.epsilons]
         return np.array(rows, bool).reshape(len(rows), len(kills.examples))
 

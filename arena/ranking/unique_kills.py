@@ -7,7 +7,7 @@ takes nothing from the original, and earns the copy nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,34 +26,18 @@ class KillTable:
     met: Bits
 
 
-@dataclass(frozen=True)
-class KillCounts:
-    """``unique``: nobody else has it. ``first``: nobody committed earlier had it."""
-
-    unique: int
-    first: int
-
-
-def count_kills(
-    attacks: Sequence[Player], tables: Mapping[str, KillTable]
-) -> dict[str, KillCounts]:
+def count_unique_kills(attacks: Sequence[Player], tables: Iterable[KillTable]) -> dict[str, int]:
     """Per attack, over the defenses of ``tables``; every table is in the order of ``attacks``."""
-    takes = _takes_away(attacks, list(tables.values()))
-    earlier = takes & _committed_earlier(attacks)
+    listed = list(tables)
+    takes = _takes_away(attacks, listed)
+    harmless = [np.flatnonzero(~row) for row in takes]
     unique = np.zeros(len(attacks), np.int64)
-    first = np.zeros(len(attacks), np.int64)
-    for table in tables.values():
-        unique += _left(table.broken, takes)
-        first += _left(table.broken, earlier)
-    return {
-        player.id: KillCounts(int(unique[i]), int(first[i])) for i, player in enumerate(attacks)
-    }
-
-
-def _left(broken: Bits, takes: Bits) -> NDArray[np.int64]:
-    """(attacks,) kills that no attack which may take them away has too."""
-    rivals = takes.astype(np.float32) @ broken.astype(np.float32)
-    return np.asarray((broken & (rivals == 0)).sum(axis=1), np.int64)
+    for table in listed:
+        killers = table.broken.sum(axis=0)
+        for i, beside in enumerate(harmless):
+            rivals = killers - table.broken[beside].sum(axis=0)
+            unique[i] += np.count_nonzero(table.broken[i] & (rivals == 0))
+    return {player.id: int(unique[i]) for i, player in enumerate(attacks)}
 
 
 def _takes_away(attacks: Sequence[Player], tables: Sequence[KillTable]) -> Bits:
