@@ -225,8 +225,10 @@ class _Launch:
         )
 
     def _environment(self) -> dict[str, str]:
-        wanted = lockdown(self.limits)
-        return {VARIABLE: wanted.to_text(), **view.environment(self.limits.threads)}
+        variables = view.environment(self.limits.threads)
+        if self.walls.library_path:
+            variables["LD_LIBRARY_PATH"] = self.walls.library_path
+        return {**variables, VARIABLE: lockdown(self.limits).to_text()}
 
     def _popen(
         self, words: tuple[str, ...], descriptors: _Descriptors, log: int, undo: ExitStack

@@ -38,8 +38,9 @@ class Lockdown:
 
     ``memory_mib``: address space beyond what the interpreter and its libraries have mapped when
     the wall goes up; None for none (CUDA reserves terabytes). ``seccomp``: False only where the
-    system has none. ``readable`` and ``writable``: for backends without a file system of their
-    own, everything else is closed by Landlock; empty where mounts did that.
+    system has none. ``own_namespaces``: False for a backend without any, where the process asks
+    the kernel itself to die with its parent. ``readable`` and ``writable``: paths that stay open
+    to such a backend, everything else is closed by Landlock; empty for no Landlock.
     """
 
     memory_mib: int | None
@@ -48,7 +49,7 @@ class Lockdown:
     open_files: int
     disk_mib: int
     seccomp: bool = True
-    own_user_namespace: bool = True
+    own_namespaces: bool = True
     readable: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
 
@@ -100,7 +101,7 @@ def _limit_resources(wanted: Lockdown) -> None:
     _limit(resource.RLIMIT_FSIZE, wanted.disk_mib * _MIB)
     _limit(resource.RLIMIT_NOFILE, wanted.open_files)
     _limit(resource.RLIMIT_MEMLOCK, 0)
-    if wanted.own_user_namespace and _kernel() >= _PER_NAMESPACE_NPROC:
+    if wanted.own_namespaces and _kernel() >= _PER_NAMESPACE_NPROC:
         _limit(resource.RLIMIT_NPROC, wanted.threads + _SPARE_THREADS)
     if wanted.memory_mib is not None:
         _limit(resource.RLIMIT_AS, address_space() + wanted.memory_mib * _MIB)

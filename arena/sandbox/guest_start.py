@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import resource
 import runpy
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -16,6 +17,7 @@ from arena.sandbox import guest_lockdown
 
 SOCKET: Final = 3
 """The descriptor of the stream to the referee, whatever number it had on the way in."""
+_PR_SET_PDEATHSIG: Final = 1
 
 
 def start(module: str, descriptor: int, arguments: Sequence[str] = ()) -> None:
@@ -30,10 +32,12 @@ def start(module: str, descriptor: int, arguments: Sequence[str] = ()) -> None:
 
 
 def _close_files() -> None:
-    """Landlock, for backends without mounts of their own: before anything else is imported."""
+    """Before anything else is imported, where no namespace does it: Landlock, and a last wish."""
     wanted = guest_lockdown.asked()
-    if wanted is None or not wanted.readable:
+    if wanted is None or wanted.own_namespaces or sys.platform != "linux":
         return
-    from arena.sandbox import landlock
+    from arena.sandbox import landlock, seccomp
 
-    landlock.restrict(readable=wanted.readable, writable=wanted.writable)
+    seccomp.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if wanted.readable:
+        landlock.restrict(readable=wanted.readable, writable=wanted.writable)

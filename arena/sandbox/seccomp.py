@@ -366,13 +366,18 @@ def prctl(option: int, *values: int) -> None:
         raise OSError(number, f"prctl {option}")
 
 
+def set_no_new_privileges() -> None:
+    """Set-uid programs and file capabilities mean nothing from here on."""
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
 def install(program: bytes) -> None:
     """Put a filter on every thread of this process, for good.
 
     Raises:
         OSError: the kernel refused, or a thread could not be reached.
     """
-    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    set_no_new_privileges()
     libc = ctypes.CDLL(None, use_errno=True)
     held = ctypes.create_string_buffer(program, len(program))
     count = len(program) // _INSTRUCTION_BYTES

@@ -142,7 +142,9 @@ def site_packages_of(name: str) -> Path | None:
 
 @cache
 def _site_directories() -> tuple[str, ...]:
-    return tuple(entry for entry in sys.path if entry and Path(entry).is_dir())
+    """The host's directories of installed packages."""
+    names = ("site-packages", "dist-packages")
+    return tuple(entry for entry in sys.path if Path(entry).name in names)
 
 
 # --- the system ---------------------------------------------------------------------------------
@@ -182,24 +184,28 @@ def _packages_below(bind: Bind) -> list[str]:
 def _interpreter() -> list[Bind]:
     """The base interpreter (never the venv's, which is only a link) under a neutral name."""
     base = Path(sys.base_prefix)
-    executable = Path(getattr(sys, "_base_executable", None) or sys.executable).resolve()
     stdlib = Path(sysconfig.get_paths(vars={"installed_base": str(base)})["stdlib"])
     library = stdlib.relative_to(base)
     if base == Path("/usr"):
         shown = [Bind(stdlib.resolve(), f"/python/{library}")]
     else:
         shown = [Bind((base / library.parts[0]).resolve(), f"/python/{library.parts[0]}")]
-    return [Bind(executable, PYTHON), *shown]
+    return [Bind(executable(), PYTHON), *shown]
 
 
-def interpreter_arguments(lib: str = ARENA_LIB, site: tuple[str, ...] = (SITE,)) -> list[str]:
+def executable() -> Path:
+    """The base interpreter's real file."""
+    return Path(getattr(sys, "_base_executable", None) or sys.executable).resolve()
+
+
+def interpreter_arguments(lib: str = ARENA_LIB, site: str = SITE) -> list[str]:
     """What follows the interpreter on its command line, up to the module's name and socket.
 
     No ``site``: no .pth file of the host is obeyed. The environment is ours, so ``-E`` would
     only take away PYTHONHASHSEED.
     """
     loader = (
-        f"import sys;sys.path[:]=[{lib!r},*sys.path,*{list(site)!r}];"
+        f"import sys;sys.path[:]=[{lib!r},*sys.path,{site!r}];"
         "from arena.sandbox.guest_start import start;"
         "start(sys.argv[1],int(sys.argv[2]),sys.argv[3:])"
     )
@@ -209,7 +215,7 @@ def interpreter_arguments(lib: str = ARENA_LIB, site: tuple[str, ...] = (SITE,))
 def environment(threads: int, home: str = "/tmp") -> dict[str, str]:  # noqa: S108 - the jail's
     """All that a jailed process finds in its environment."""
     count = str(threads)
-    variables = {
+    return {
         "HOME": home,
         "TMPDIR": home,
         "USER": "player",
@@ -222,8 +228,6 @@ def environment(threads: int, home: str = "/tmp") -> dict[str, str]:  # noqa: S1
         "MKL_NUM_THREADS": count,
         "JOBLIB_MULTIPROCESSING": "0",
     }
-    library_path = host_view().library_path
-    return variables | ({"LD_LIBRARY_PATH": library_path} if library_path else {})
 
 
 # --- the guests' libraries ----------------------------------------------------------------------
@@ -274,7 +278,7 @@ def _distribution(name: str) -> list[Bind]:
 
 
 def _top_level(distribution: importlib.metadata.Distribution) -> list[str]:
-    """Names to show of one distribution: packages, modules, its metadata.
+    """Names to show of one distribution: packages and modules.
 
     A directory without ``__init__.py`` may be shared with distributions that are not for guests
     (``google``, ``nvidia``): of it, only the second level is shown.
@@ -285,7 +289,7 @@ def _top_level(distribution: importlib.metadata.Distribution) -> list[str]:
         files = [
             f"{top}/__init__.py" for top in (distribution.read_text("top_level.txt") or "").split()
         ]
-    files = [f for f in files if not f.startswith(("..", "/", "__pycache__"))]
+    files = [f for f in files if _is_shown_file(f)]
     owned = {f.split("/", 1)[0] for f in files if f.endswith("/__init__.py") and f.count("/") == 1}
     whole = {top for f in files if _shown_whole(top := f.split("/", 1)[0], owned)}
     parts = {"/".join(f.split("/", 2)[:2]) for f in files if f.split("/", 1)[0] not in whole}
@@ -293,7 +297,13 @@ def _top_level(distribution: importlib.metadata.Distribution) -> list[str]:
 
 
 def _shown_whole(top: str, owned: set[str]) -> bool:
-    return top in owned or top.endswith((".libs", ".dist-info", ".py", ".so"))
+    return top in owned or top.endswith((".libs", ".py", ".so"))
+
+
+def _is_shown_file(path: str) -> bool:
+    """Scripts lie outside; nothing that guests import asks for metadata."""
+    top = path.split("/", 1)[0]
+    return top not in ("..", "", "__pycache__") and not top.endswith(".dist-info")
 
 
 # --- the jail's own code ------------------------------------------------------------------------
