@@ -157,14 +157,21 @@ def _poison(guest: Guest, frame: Frame) -> tuple[Array, ...]:
 
 def shaped(value: Any, dtype: Any, shape: tuple[int, ...], what: str) -> Array:
     """``value`` as a contiguous array of this dtype and shape, or :class:`WrongAnswer`."""
-    try:
-        with np.errstate(all="ignore"):  # an overflow becomes inf, and is told as not finite
-            array = np.ascontiguousarray(value, dtype)
-    except (TypeError, ValueError) as error:
-        raise WrongAnswer(f"{what} returned no array of numbers: {error}") from error
+    if type(value) is np.ndarray and value.dtype == dtype:
+        array: Array = np.ascontiguousarray(value)
+    else:
+        array = _converted(value, dtype, what)
     if array.shape != shape:
         raise WrongAnswer(f"{what} returned shape {array.shape} where {shape} is due.")
     return array
+
+
+def _converted(value: Any, dtype: Any, what: str) -> Array:
+    try:
+        with np.errstate(all="ignore"):  # an overflow becomes inf, and is told as not finite
+            return np.ascontiguousarray(value, dtype)
+    except (TypeError, ValueError) as error:
+        raise WrongAnswer(f"{what} returned no array of numbers: {error}") from error
 
 
 def _view(

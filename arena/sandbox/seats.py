@@ -31,7 +31,19 @@ from arena.sandbox.session import FAILED, Session
 from arena.seats import OracleService, Revealed
 from arena.tasks import Task
 from arena.threat_model import TaskKnowledge
-from arena.wire import BOOL, FLOAT32, FLOAT64, INT64, Accepts, Array, Expected, Frame, Op, Rows
+from arena.wire import (
+    BOOL,
+    FLOAT32,
+    FLOAT64,
+    INT64,
+    Accepts,
+    Array,
+    Expected,
+    Frame,
+    Op,
+    Rows,
+    WireError,
+)
 
 REQUEST_ROWS: Final = 256
 REQUEST_BYTES: Final = 8 * 2**20
@@ -156,12 +168,12 @@ class JailedDefense(_Seat):
     def predict(self, x: Array, seeds: Array) -> Array:
         """Raw scores (n, columns) float32; seeds (n,) uint64."""
         x, seeds = _floats(x), np.ascontiguousarray(seeds, np.uint64)
+        if 0 < len(x) <= self._step:
+            return self._ask(Op.PREDICT, Op.SCORES, (x, seeds)).arrays[0]
         parts = [
             self._ask(Op.PREDICT, Op.SCORES, (x[rows], seeds[rows])).arrays[0]
             for rows in self._requests(len(x))
         ]
-        if len(parts) == 1:
-            return parts[0]
         return np.concatenate(parts) if parts else self._nothing()
 
     def logits(self, x: Array, seeds: Array) -> Array:
@@ -290,21 +302,35 @@ class JailedAttack(_Seat):
         }
         meta = self._meta(brief, named)
         shape = FaultCode.POISON_BUDGET if op is Op.POISON else FaultCode.WRONG_SHAPE
+        try:
+            return self._converse(op, expected, final, meta, named, service)
+        except WireError as error:
+            raise self.session.blame(error, late=FaultCode.WALL_TIME, shape=shape) from error
+
+    def _converse(
+        self,
+        op: Op,
+        expected: Expected,
+        final: Expected,
+        meta: Mapping[str, Any],
+        arrays: Mapping[str, Array],
+        service: OracleService,
+    ) -> Frame:
+        """Send the challenge, answer questions, until the reply to the challenge comes."""
         clock = _Clock(self.session)
-        with self.session.blaming(late=FaultCode.WALL_TIME, shape=shape):
-            request = self.session.begin(
-                op, arrays=tuple(named.values()), meta=meta, deadline=clock.deadline
+        request = self.session.begin(
+            op, arrays=tuple(arrays.values()), meta=meta, deadline=clock.deadline
+        )
+        question = 0
+        while True:
+            question += 1
+            frame = self.session.hear(
+                expected, request=request, question=question, deadline=clock.deadline
             )
-            asked = 1
-            while True:
-                frame = self.session.hear(
-                    expected, request=request, question=asked, deadline=clock.deadline
-                )
-                clock.charge()
-                if frame.op in final:
-                    return frame
-                self._answer(frame, service, clock)
-                asked += 1
+            clock.charge()
+            if frame.op in final:
+                return frame
+            self._answer(frame, service, clock)
 
     def _answer(self, frame: Frame, service: OracleService, clock: _Clock) -> None:
         """Let the service answer one question, off the attack's clock where the defense works."""

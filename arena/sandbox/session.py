@@ -9,8 +9,8 @@ into a sentence: details go into the log of his own side.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -132,25 +132,17 @@ class Session:
         deadline = time.monotonic() + self.limits.load_seconds
         self._number += 1
         number = self._number
-        with self.blaming(late=FaultCode.LOAD_FAILED):
+        send = partial(self._wire.send, request=number, deadline=deadline)
+        try:
             for path, content in files.items():
                 data = np.frombuffer(content, np.uint8)
-                self._wire.send(
-                    Op.FILE,
-                    request=number,
-                    meta={"path": path},
-                    arrays=(data,),
-                    deadline=deadline,
-                )
+                send(Op.FILE, meta={"path": path}, arrays=(data,))
             meta = {"task": dict(task), "arrays": list(arrays)}
-            self._wire.send(
-                Op.START,
-                request=number,
-                meta=meta,
-                arrays=tuple(arrays.values()),
-                deadline=deadline,
-            )
-            self._no_failure(self._wire.receive(_READY, request=number, deadline=deadline))
+            send(Op.START, meta=meta, arrays=tuple(arrays.values()))
+            frame = self._wire.receive(_READY, request=number, deadline=deadline)
+        except WireError as error:
+            raise self.blame(error, late=FaultCode.LOAD_FAILED) from error
+        self._no_failure(frame)
         self._loading = False
 
     def ask(
@@ -165,13 +157,15 @@ class Session:
     ) -> Frame:
         """One request and its reply, within ``seconds``; its time is added to the clock."""
         started = time.monotonic()
-        with self.blaming(late=late):
-            try:
-                number = self.begin(op, arrays=arrays, meta=meta, deadline=started + seconds)
-                frame = self._wire.receive(expected, request=number, deadline=started + seconds)
-            finally:
-                self.seconds += time.monotonic() - started
-            return self._no_failure(frame)
+        deadline = started + seconds
+        try:
+            number = self.begin(op, arrays=arrays, meta=meta, deadline=deadline)
+            frame = self._wire.receive(expected, request=number, deadline=deadline)
+        except WireError as error:
+            raise self.blame(error, late=late) from error
+        finally:
+            self.seconds += time.monotonic() - started
+        return self._no_failure(frame)
 
     def begin(
         self,
@@ -206,21 +200,16 @@ class Session:
     ) -> None:
         self._wire.send(op, request=request, arrays=arrays, meta=meta, deadline=deadline)
 
-    @contextmanager
-    def blaming(
-        self, *, late: FaultCode, shape: FaultCode = FaultCode.WRONG_SHAPE
-    ) -> Iterator[None]:
-        """Turn what the wire raises into this side's fault; ``late`` is what a timeout means."""
-        try:
-            yield
-        except DeadlineExceeded as error:
-            raise self.fault(late, note=str(error)) from error
-        except WrongShape as error:
-            raise self.fault(shape, note=str(error)) from error
-        except ConnectionClosed as error:
-            raise self._hung_up() from error
-        except WireError as error:
-            raise self.fault(FaultCode.PROTOCOL, note=str(error)) from error
+    def blame(
+        self, error: WireError, *, late: FaultCode, shape: FaultCode = FaultCode.WRONG_SHAPE
+    ) -> ArenaError:
+        """What the wire raised, as this side's fault; ``late`` is what a timeout means."""
+        if isinstance(error, DeadlineExceeded):
+            return self.fault(late, note=str(error))
+        if isinstance(error, ConnectionClosed):
+            return self._hung_up()
+        code = shape if isinstance(error, WrongShape) else FaultCode.PROTOCOL
+        return self.fault(code, note=str(error))
 
     def fault(self, code: FaultCode, *, note: str = "") -> ArenaError:
         """This side's fault. The jail is killed: nothing it says can count any more."""
