@@ -27,8 +27,10 @@ class DefenseSeat(Protocol):
     """
 
     manifest: Manifest
-    seconds: float
-    """Wall time this player has spent answering so far (its own clock)."""
+
+    @property
+    def seconds(self) -> float:
+        """Wall time this player has spent answering so far (its own clock)."""
 
     def predict(self, x: Array, seeds: Array) -> Array:
         """Raw scores (n, classes [+1 when it abstains]) float32; seeds (n,) uint64."""
@@ -87,7 +89,10 @@ class AttackSeat(Protocol):
     """An attack or poisoner in a jail of its own."""
 
     manifest: Manifest
-    seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """Wall time this player has spent so far, the defense's answers not counted."""
 
     def evade(
         self, brief: Mapping[str, Any], arrays: Mapping[str, Array], service: OracleService
