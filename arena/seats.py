@@ -122,9 +122,14 @@ class AttackSeat(Protocol):
 class Seats(Protocol):
     """Opens jails for the two players of one match. Given to a game by the referee."""
 
-    round: RoundSpec
-    attack: Package
-    defense: Package
+    @property
+    def round(self) -> RoundSpec: ...
+
+    @property
+    def attack(self) -> Package: ...
+
+    @property
+    def defense(self) -> Package: ...
 
     def open_attack(self, revealed: Revealed) -> AttackSeat:
         """A fresh attack process with its own package and what is revealed, ready to play."""
