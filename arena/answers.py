@@ -1,0 +1,93 @@
+"""What a defense's raw scores say: labels, probabilities, abstentions.
+
+Scores come from a stranger. They are read once, here, with the same rules in the oracle and in the
+final judgement, so that both see the same labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena.errors import FaultCode, PlayerError, Side
+from arena.manifest import Output
+
+ABSTAIN: Final = -1
+"""The label of an abstention."""
+NO_ANSWER: Final = -2
+"""The label where the defense gave no usable answer; it is wrong, whatever was asked."""
+SUM_TOLERANCE: Final = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """(n,) ``labels`` (:data:`ABSTAIN` and :data:`NO_ANSWER` below zero), (n, columns) scores."""
+
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """(n,) the largest probability; NaN where there is no answer."""
+        return np.asarray(self.probabilities.max(axis=1))
+
+
+def read_scores(
+    scores: NDArray[Any], *, rows: int, classes: int, abstains: bool, output: Output
+) -> Answers:
+    """Read raw scores (rows, classes [+ 1 when it abstains]).
+
+    Raises:
+        PlayerError: the defense's: wrong shape, not finite, or no probabilities where the
+            manifest says that they are.
+    """
+    scores = np.asarray(scores, np.float64)
+    wanted = (rows, classes + int(abstains))
+    if scores.shape != wanted:
+        raise _fault(
+            FaultCode.WRONG_SHAPE,
+            f"predict returned an array of shape {scores.shape}; {wanted} was asked.",
+        )
+    if not np.isfinite(scores).all():
+        raise _fault(FaultCode.NOT_FINITE, "predict returned NaN or infinite scores.")
+    probabilities = softmax(scores) if output is Output.LOGITS else _checked(scores)
+    return Answers(labels_of(scores, classes=classes), probabilities)
+
+
+def labels_of(scores: NDArray[Any], *, classes: int) -> NDArray[np.int64]:
+    """(n,) the column with the highest score, whatever the scores are; the lower on a tie."""
+    labels = scores.argmax(axis=1)
+    return np.where(labels == classes, ABSTAIN, labels).astype(np.int64)
+
+
+def no_answers(rows: int, columns: int) -> Answers:
+    """What stands for answers that never came."""
+    return Answers(np.full(rows, NO_ANSWER, np.int64), np.full((rows, columns), np.nan))
+
+
+def softmax(scores: NDArray[Any]) -> NDArray[np.float64]:
+    """(n, columns) probabilities in float64, safe for any finite scores."""
+    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float64)
+
+
+def _checked(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    sums = scores.sum(axis=1, keepdims=True)
+    if len(scores) and (scores.min() < -SUM_TOLERANCE or abs(sums - 1).max() > SUM_TOLERANCE):
+        raise _fault(
+            FaultCode.OUT_OF_RANGE,
+            "The manifest declares probabilities, and predict returned rows that are negative or "
+            'do not sum to 1; normalise them, or declare output = "logits".',
+        )
+    positive = np.maximum(scores, 0.0)
+    return np.asarray(positive / positive.sum(axis=1, keepdims=True), np.float64)
+
+
+def _fault(code: FaultCode, message: str) -> PlayerError:
+    return PlayerError(Side.DEFENSE, code, message)

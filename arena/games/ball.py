@@ -1,0 +1,431 @@
+"""Playing and judging a round in which an attack perturbs examples: what three games share.
+
+:func:`play` lets the attack play each level (an epsilon, or None for any size), then judges. Each
+level is a challenge of its own, with probes of its own, in one process and on one clock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena import metrics
+from arena.answers import ABSTAIN
+from arena.errors import FaultCode, PlayerError, Side
+from arena.games.admission import Admitted, Budget, admit, within
+from arena.games.base import GameResult, Table, fault_of
+from arena.games.control import judge_noise
+from arena.games.draws import derive
+from arena.games.house_models import reference_scores
+from arena.games.judgement import Ballots, Judged, judge
+from arena.games.opening import close_all, open_all
+from arena.games.reveal import brief, judging_seeds, revealed, training_data
+from arena.games.scoring import (
+    Level,
+    abstention_share,
+    by_example,
+    outcome,
+    rule_attacked,
+    rule_clean,
+)
+from arena.games.targets import Cases, deal
+from arena.metrics import Metrics
+from arena.oracle import Oracle, Record, SeedSource, Success
+from arena.rounds import Limits
+from arena.seats import Array, AttackSeat, DefenseSeat
+from arena.threat_model import Randomness
+from arena.verdict import Kills
+
+DEFENSE_TIME_FOR_ATTACK = 0.8
+"""Share of the defense's clock that an attack may use up by asking."""
+PROGRESS_SECONDS = 0.5
+
+Seat = AttackSeat | DefenseSeat
+
+
+@dataclass
+class Handed:
+    """What an attack handed in at one level, in the round's order of cases."""
+
+    candidates: NDArray[np.float32]
+    record: Record
+    queries: NDArray[np.int64]
+    seconds: float
+
+
+@dataclass
+class Play:
+    """The attack's part of a match: one entry of ``handed`` a level, faults, clocks and logs."""
+
+    handed: list[Handed] = field(default_factory=list)
+    faults: list[PlayerError] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=lambda: {"attack": 0.0, "defense": 0.0})
+    logs: dict[str, str] = field(default_factory=lambda: {"attack": "", "defense": ""})
+
+    @property
+    def defense_failed(self) -> bool:
+        return any(fault.side is Side.DEFENSE for fault in self.faults)
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A judged match before its game makes metrics of it."""
+
+    levels: tuple[Level, ...]
+    play: Play
+    judged: Judged
+    flags: tuple[str, ...]
+    noise: tuple[Ballots, ...]
+    abstention: dict[str, float | None]
+
+    def complete(self, found: GameResult) -> GameResult:
+        """``found`` with everything that the games do not decide themselves."""
+        faults = [*self.play.faults, *self.judged.faults]
+        flags = [*self.flags, *self.judged.flags, *_second_side(faults)]
+        return replace(
+            found,
+            metrics={**found.metrics, **self.abstention},
+            flags=tuple(dict.fromkeys(flags)),
+            faults=tuple(fault_of(fault) for fault in faults),
+            seconds=_sums(self.play.seconds, {"defense": self.judged.seconds}),
+            logs={**self.play.logs, "defense": self.play.logs["defense"] + self.judged.log},
+        )
+
+
+def _second_side(faults: Sequence[PlayerError]) -> list[str]:
+    """A verdict names one fault; where the other side failed as well, a flag says so."""
+    sides = {fault.side for fault in faults}
+    others = [fault for fault in faults if fault.side is not faults[0].side]
+    return [f"also_{others[0].side.value}_{others[0].code.value}"] if len(sides) > 1 else []
+
+
+def _sums(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
+    return {key: one.get(key, 0.0) + other.get(key, 0.0) for key in one | other}
+
+
+def play(table: Table, epsilons: Sequence[float | None], *, with_noise: bool = False) -> Scored:
+    """Let the attack play every level, then judge all candidates at once.
+
+    ``with_noise`` also judges random noise of the same sizes, as a control.
+    """
+    classes = len(table.task.classes)
+    cases = deal(
+        table.round,
+        table.examples,
+        classes=classes,
+        stream=table.round_stream("targets"),
+        reference=lambda x: reference_scores(table, x),
+    )
+    budgets = [
+        Budget(table.round.norm, epsilon, table.task.grid, table.task.mutable)
+        for epsilon in epsilons
+    ]
+    with ThreadPoolExecutor(1) as pool, ExitStack() as jails:
+        # Fresh judges start while the attack plays, so that nobody waits for their imports.
+        judges = pool.submit(open_all, table.seats, [table.seats.open_defense] * 2)
+        jails.callback(_close_judges, judges)
+        played = _attack(table, cases, budgets)
+        admitted = _admit_all(table, cases, budgets, played)
+        judged = judge(table, [a.x for a in admitted], cases.example, judges.result())
+    if played.defense_failed:
+        judged = _unanswered(judged)
+    return _score(table, cases, epsilons, admitted, played, judged, with_noise=with_noise)
+
+
+def _close_judges(judges: Future[list[DefenseSeat | PlayerError]]) -> None:
+    """Whatever happened, no jail outlives the match."""
+    if judges.exception() is None:
+        close_all(judges.result())
+
+
+# ── the attack plays ───────────────────────────────────────────────────────────────────────
+
+
+def _attack(table: Table, cases: Cases, budgets: Sequence[Budget]) -> Play:
+    """Open the attack, and the defense where anything may be asked of it, and play each level."""
+    order = table.match_stream("order").permutation(len(cases))
+    dealt = cases.take(order)
+    model = table.round.threat_model
+    openers: list[Callable[[], Seat]] = [
+        lambda: table.seats.open_attack(revealed(table, dealt.example))
+    ]
+    if model.gives_gradients or not model.probes.none:
+        openers.append(table.seats.open_defense)
+    table.report("load", 0, 1, "Starting the players in their jails.")
+    opened = open_all(table.seats, openers)
+    played = Play(faults=[seat for seat in opened if isinstance(seat, PlayerError)])
+    try:
+        if not played.faults:
+            table.report("load", 1, 1, "Both players are ready.")
+            _play_levels(table, dealt, budgets, opened, played)
+    finally:
+        for seat, side in zip(opened, ("attack", "defense"), strict=False):
+            if not isinstance(seat, PlayerError):
+                played.seconds[side] += seat.seconds
+                played.logs[side] += seat.close()
+    back = np.argsort(order)
+    played.handed = [_reordered(handed, back) for handed in played.handed]
+    return played
+
+
+def _play_levels(
+    table: Table,
+    dealt: Cases,
+    budgets: Sequence[Budget],
+    opened: Sequence[Seat | PlayerError],
+    played: Play,
+) -> None:
+    attack: AttackSeat = opened[0]  # type: ignore[assignment]
+    defense: DefenseSeat | None = opened[1] if len(opened) > 1 else None  # type: ignore[assignment]
+    for level, budget in enumerate(budgets):
+        oracle = _oracle(table, dealt, budget, defense, level=level, levels=len(budgets))
+        before = attack.seconds
+        clean = table.examples.x[dealt.example]
+        try:
+            handed = attack.evade(
+                brief(table, epsilon=budget.epsilon, seed=table.match_seed("attack", level)),
+                _arrays(table, dealt),
+                oracle,
+            )
+            candidates = _shaped(handed, clean.shape)
+        except PlayerError as error:
+            played.faults.append(error)
+            candidates = clean.copy()
+            for case, x in oracle.record.candidates.items():
+                candidates[case] = x
+        seconds = attack.seconds - before
+        played.handed.append(Handed(candidates, oracle.record, oracle.meter.spent, seconds))
+        if played.faults:
+            return
+
+
+def _shaped(handed: Array, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    handed = np.asarray(handed)
+    if handed.shape != shape or handed.dtype.kind != "f":
+        raise PlayerError(
+            Side.ATTACK,
+            FaultCode.WRONG_SHAPE,
+            f"attack returned an array of shape {handed.shape}; {shape} was asked.",
+        )
+    return handed.astype(np.float32)
+
+
+def _arrays(table: Table, dealt: Cases) -> dict[str, Array]:
+    """Copies: nothing that a player is handed is ever the referee's own."""
+    examples, rows = table.examples, dealt.example
+    arrays: dict[str, Array] = {"x": examples.x[rows]}
+    if table.round.threat_model.true_label:
+        arrays["y"] = examples.y[rows]
+    if dealt.target is not None:
+        arrays["targets"] = dealt.target.copy()
+    training = training_data(table)
+    if training is not None:
+        arrays["training_x"], arrays["training_y"] = training
+    return arrays
+
+
+def _reordered(handed: Handed, back: NDArray[np.int64]) -> Handed:
+    record = handed.record
+    return Handed(
+        handed.candidates[back],
+        Record(
+            record.queries_to_success[back],
+            record.iterations[back],
+            record.iterations_to_success[back],
+        ),
+        handed.queries[back],
+        handed.seconds,
+    )
+
+
+# ── what it plays against ──────────────────────────────────────────────────────────────────
+
+
+def _oracle(
+    table: Table,
+    dealt: Cases,
+    budget: Budget,
+    defense: DefenseSeat | None,
+    *,
+    level: int,
+    levels: int,
+) -> Oracle:
+    granted = _seconds_for_attack(table.round.defense_limits) * (level + 1) / levels
+    spent = defense.seconds if defense is not None else 0.0
+    oracle: list[Oracle] = []
+    made = Oracle(
+        defense,
+        threat_model=table.round.threat_model,
+        shape=table.task.shape,
+        classes=len(table.task.classes),
+        examples=len(dealt),
+        seeds=_seed_source(table, dealt, level=level),
+        success=_success(table, dealt, budget),
+        seconds=granted - spent,
+        notice=_notice(table, budget, oracle, level=level, levels=levels),
+    )
+    oracle.append(made)
+    return made
+
+
+def _seconds_for_attack(limits: Limits) -> float:
+    return DEFENSE_TIME_FOR_ATTACK * min(limits.wall_seconds, limits.cpu_seconds)
+
+
+def _notice(
+    table: Table, budget: Budget, oracle: list[Oracle], *, level: int, levels: int
+) -> Callable[[], None]:
+    """Reports now and then what the attack has asked so far."""
+    last = [time.monotonic()]
+
+    def notice() -> None:
+        if time.monotonic() - last[0] < PROGRESS_SECONDS:
+            return
+        last[0] = time.monotonic()
+        spent, steps = int(oracle[0].meter.spent.sum()), oracle[0].record.iterations.sum()
+        at = "" if budget.epsilon is None else f" at ε = {budget.epsilon:g}"
+        table.report(
+            "attack", level, levels, f"{spent:,} probes and {steps:,.0f} gradients asked{at}."
+        )
+
+    return notice
+
+
+def _success(table: Table, dealt: Cases, budget: Budget) -> Success:
+    """A row answered as the attack wishes, by an input within the budget of its example."""
+    clean, y = table.examples.x[dealt.example], table.examples.y[dealt.example]
+    targets = dealt.target_or_none
+
+    def success(x: Array, cases: Array, labels: Array) -> NDArray[np.bool_]:
+        wished = (labels != y[cases]) & (labels != ABSTAIN)
+        if dealt.target is not None:
+            wished = labels == targets[cases]
+        rows = np.flatnonzero(wished)
+        wished[rows] = within(x[rows], clean[cases[rows]], budget)
+        return np.asarray(wished)
+
+    return success
+
+
+def _seed_source(table: Table, dealt: Cases, *, level: int) -> SeedSource:
+    """Fresh seeds for each row; under S8 = seed the judging seeds, pass after pass."""
+    if not table.defense.manifest.stochastic:
+        return lambda examples, asked: np.zeros(len(examples), np.uint64)
+    if table.round.threat_model.randomness is Randomness.SEED:
+        known = judging_seeds(table, dealt.example)
+        return lambda examples, asked: known[(asked // max(len(dealt), 1)) % len(known), examples]
+    key = int.from_bytes(derive(table.match_secret, "probes", level)[:16], "big")
+    philox = np.random.Philox(key=key)
+    return lambda examples, asked: philox.random_raw(len(examples)).astype(np.uint64)
+
+
+# ── judging ────────────────────────────────────────────────────────────────────────────────
+
+
+def _admit_all(
+    table: Table, cases: Cases, budgets: Sequence[Budget], played: Play
+) -> list[Admitted]:
+    """Accept or reject; a level that the attack never reached stays clean."""
+    clean = table.examples.x[cases.example]
+    while len(played.handed) < len(budgets):
+        nothing = np.zeros(len(cases), np.int64)
+        played.handed.append(Handed(clean.copy(), Record.empty(len(cases)), nothing, 0.0))
+    return [
+        admit(handed.candidates, clean, budget)
+        for handed, budget in zip(played.handed, budgets, strict=True)
+    ]
+
+
+def _unanswered(judged: Judged) -> Judged:
+    """A defense that failed while it was attacked has answered nothing in this match."""
+
+    def blank(ballots: Ballots) -> Ballots:
+        return Ballots.empty(*ballots.labels.shape)
+
+    return replace(
+        judged, clean=blank(judged.clean), attacked=tuple(blank(b) for b in judged.attacked)
+    )
+
+
+def _score(
+    table: Table,
+    cases: Cases,
+    epsilons: Sequence[float | None],
+    admitted: Sequence[Admitted],
+    played: Play,
+    judged: Judged,
+    *,
+    with_noise: bool,
+) -> Scored:
+    noise: tuple[Ballots, ...] = ()
+    if (with_noise or table.defense.manifest.abstains) and not played.defense_failed:
+        noise, faults = judge_noise(table, epsilons)
+        played.faults.extend(faults)
+    shares, allowed = _abstentions(table, judged, noise)
+    y, targets = table.examples.y[cases.example], cases.target_or_none
+    clean = rule_clean(judged.clean, table.examples.y)
+    right = ~clean.mostly_wrong[cases.example]
+    levels = tuple(
+        Level(
+            epsilon=epsilon,
+            cases=cases,
+            admitted=admitted[i],
+            record=played.handed[i].record,
+            queries=played.handed[i].queries,
+            clean=clean,
+            attacked=rule_attacked(
+                judged.attacked[i], y, targets, right, abstaining_allowed=allowed
+            ),
+            seconds=played.handed[i].seconds,
+        )
+        for i, epsilon in enumerate(epsilons)
+    )
+    flags = () if allowed else ("abstains_too_often",)
+    return Scored(levels, played, judged, flags, noise, shares)
+
+
+def _abstentions(
+    table: Table, judged: Judged, noise: Sequence[Ballots]
+) -> tuple[dict[str, float | None], bool]:
+    """The shares on clean and on noisy inputs, and whether both keep to the task's."""
+    if not table.defense.manifest.abstains:
+        return {}, True
+    clean, noisy = abstention_share(judged.clean), abstention_share(*noise)
+    allowed = max(clean, noisy) <= table.task.abstention_share
+    return {"abstention_clean": clean, "abstention_noise": noisy}, allowed
+
+
+# ── the result ─────────────────────────────────────────────────────────────────────────────
+
+
+def kills(table: Table, scored: Scored, *, sizes: NDArray[np.float64] | None = None) -> Kills:
+    """Bits per example: an example with several targets is broken where any of them is."""
+    n = len(table.examples)
+    broken = [by_example(level, level.broken, examples=n, every=False) for level in scored.levels]
+    return Kills(
+        examples=table.examples.index,
+        clean_right=~scored.levels[0].clean.mostly_wrong,
+        broken=np.stack(broken),
+        epsilons=tuple(level.epsilon for level in scored.levels if level.epsilon is not None),
+        distances=None if sizes is None else sizes.astype(np.float32),
+    )
+
+
+def ball_result(table: Table, scored: Scored, curve: Sequence[Metrics]) -> GameResult:
+    """The result of a round over epsilons; the largest one gives the headline."""
+    headline = dict(curve[-1])
+    robust = [point["robust_accuracy"] for point in curve]
+    headline["curve_area"] = metrics.curve_area(table.round.epsilons, robust)
+    found = GameResult(
+        metrics=headline,
+        curve=tuple(curve),
+        kills=kills(table, scored),
+        outcome=outcome(scored.levels, table),
+    )
+    return scored.complete(found)

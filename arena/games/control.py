@@ -1,0 +1,56 @@
+"""The control of a round: random noise of the same size, which any attack must beat.
+
+It tells how often a defense abstains on harmless inputs near the clean ones, and what a transferred
+perturbation does beyond noise. It is judged in a process of its own and hangs on the round alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from arena.errors import PlayerError
+from arena.games.admission import Budget, admit
+from arena.games.base import Table
+from arena.games.judgement import Ballots, Inputs, Judge
+from arena.games.norms import random_perturbation
+from arena.games.opening import guarded
+from arena.players import Images
+
+
+def judge_noise(
+    table: Table, epsilons: Sequence[float | None]
+) -> tuple[tuple[Ballots, ...], tuple[PlayerError, ...]]:
+    """Ballots (n) for noise of each level's size on every example, and the defense's faults."""
+    n = len(table.examples)
+    sizes = [usual_epsilon(table) if e is None else e for e in epsilons]
+    inputs = Inputs(
+        np.concatenate([noisy(table, size) for size in sizes]), np.tile(np.arange(n), len(sizes))
+    )
+    opened = guarded(table.seats.open_defense)()
+    judge = Judge(table, purpose="noise", open_defense=table.seats.open_defense)
+    session = judge.ask(inputs, opened)
+    ballots = [session.ballots.take(np.arange(at, at + n)) for at in range(0, len(inputs), n)]
+    return tuple(ballots), tuple(session.faults)
+
+
+def usual_epsilon(table: Table) -> float:
+    """The middle of the task's epsilons for this norm: the size of a minimum-norm round."""
+    usual = table.task.norms.get(table.round.norm.value, (0.1,))
+    return float(usual[len(usual) // 2])
+
+
+def noisy(table: Table, epsilon: float) -> Images:
+    """The examples plus random noise of that size, within what a candidate may be."""
+    clean, mutable = table.examples.x, table.task.mutable
+    delta = random_perturbation(
+        clean.shape,
+        norm=table.round.norm,
+        epsilon=epsilon,
+        stream=table.round_stream("noise", str(epsilon)),
+    )
+    if mutable is not None:
+        delta = delta * mutable
+    moved = np.clip(clean + delta, 0.0, 1.0).astype(np.float32)
+    return admit(moved, clean, Budget(table.round.norm, None, table.task.grid)).x

@@ -1,0 +1,357 @@
+"""The final judgement: two fresh defense processes that never see an example and its twin.
+
+One process gets the clean x of a random half of the examples and the candidates x' of the other
+half, the second one the converse, all in random order: a defense cannot pair them. An identical
+input is judged once. A stochastic defense is asked k times with seeds that all attacks share.
+
+Rows must not depend on one another. Some requests of the schedule ask rows again, alone, in other
+company, or the same batch as it was; the answers must agree (:data:`TOLERANCE`, as probabilities).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena.answers import NO_ANSWER, Answers, read_scores
+from arena.errors import FaultCode, PlayerError, Side
+from arena.games.base import Table
+from arena.games.draws import row_seeds
+from arena.players import Images
+from arena.seats import DefenseSeat
+
+BATCH: Final = 256
+SAMPLED: Final = 12
+"""Rows asked again in each process."""
+TOLERANCE: Final = 1e-4
+TOLERATED: Final = 1
+"""Sampled rows that may differ: one vote of a smoothed defense may flip by rounding alone."""
+RESTARTS: Final = 3
+"""Fresh processes after a failure, so that one bad input does not cost all that follow it."""
+
+Opener = Callable[[], DefenseSeat]
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What is asked: ``x`` (m, *shape), and the ``example`` (m,) that each row belongs to."""
+
+    x: Images
+    example: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.example)
+
+    def take(self, rows: NDArray[np.int64]) -> Inputs:
+        return Inputs(self.x[rows], self.example[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Ballots:
+    """(m, k) ``labels`` and ``confidence`` (NaN: no answer) of m inputs judged k times."""
+
+    labels: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+
+    @classmethod
+    def empty(cls, rows: int, repeats: int) -> Ballots:
+        return cls(np.full((rows, repeats), NO_ANSWER, np.int64), np.full((rows, repeats), np.nan))
+
+    def take(self, rows: NDArray[np.int64]) -> Ballots:
+        return Ballots(self.labels[rows], self.confidence[rows])
+
+
+@dataclass
+class Session:
+    """What came of one process's share of the judgement."""
+
+    ballots: Ballots
+    faults: list[PlayerError] = field(default_factory=list)
+    differing: int = 0
+    unsteady: int = 0
+    seconds: float = 0.0
+    log: str = ""
+
+    @property
+    def distrusted(self) -> PlayerError | None:
+        """The fault of a defense whose answers hang on more than input and seed."""
+        if self.unsteady > TOLERATED:
+            return _fault(
+                FaultCode.NOT_DETERMINISTIC,
+                "The same inputs with the same seeds, asked twice, got different answers.",
+            )
+        if self.differing > TOLERATED:
+            return _fault(
+                FaultCode.ROWS_DEPEND,
+                f"{self.differing} sampled rows were answered differently alone or in other "
+                "company; rows must not depend on one another.",
+            )
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """``clean`` of n examples, ``attacked`` of (levels, cases), each k times."""
+
+    clean: Ballots
+    attacked: tuple[Ballots, ...]
+    faults: tuple[PlayerError, ...]
+    flags: tuple[str, ...]
+    seconds: float
+    log: str
+
+
+# ── who is asked what ──────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """All distinct inputs of a judgement, and where each clean and attacked one stands.
+
+    ``process`` (m,): 0 or 1. ``attacked`` (levels, cases): row of each candidate.
+    """
+
+    inputs: Inputs
+    process: NDArray[np.int64]
+    attacked: NDArray[np.int64]
+
+
+def lay_out(
+    clean: Images,
+    attacked: Sequence[Images],
+    example: NDArray[np.int64],
+    stream: np.random.RandomState,
+) -> Sheet:
+    """Deal x and x' to two processes so that no example's x and x' meet.
+
+    ``attacked``: (cases, *shape) for each level; ``example`` (cases,) says whose they are.
+    """
+    home = np.zeros(len(clean), np.int64)
+    home[stream.permutation(len(clean))[: len(clean) // 2]] = 1
+    rows = {(i, x.tobytes()): i for i, x in enumerate(clean)}
+    xs, owners = list(clean), list(range(len(clean)))
+    where = np.zeros((len(attacked), len(example)), np.int64)
+    for level, candidates in enumerate(attacked):
+        for case, (owner, x) in enumerate(zip(example.tolist(), candidates, strict=True)):
+            key = (owner, x.tobytes())
+            if key not in rows:
+                rows[key] = len(xs)
+                xs.append(x)
+                owners.append(owner)
+            where[level, case] = rows[key]
+    owner_of = np.array(owners, np.int64)
+    process = home[owner_of]
+    process[len(clean) :] = 1 - process[len(clean) :]
+    return Sheet(Inputs(np.stack(xs), owner_of), process, where)
+
+
+class Ask(Enum):
+    """Why a request is made: its answer counts, or is compared with the one that counts."""
+
+    COUNTS = auto()
+    AGAIN = auto()
+    COMPARE = auto()
+
+
+Request = tuple[Ask, NDArray[np.int64]]
+Told = dict[int, list[tuple[Ask, NDArray[np.float64]]]]
+"""Every answer to the pairs (input, repetition) that are asked more than once."""
+
+
+def schedule(pairs: int, stream: np.random.RandomState) -> list[Request]:
+    """Requests over ``pairs`` (input, repetition) in random order, controls in between.
+
+    The controls come at random moments, some before the answer that counts, so that a defense
+    cannot tell them apart: rows alone, rows in other company, and one batch as it was.
+    """
+    order = stream.permutation(pairs)
+    counting = [order[start : start + BATCH] for start in range(0, pairs, BATCH)]
+    sample = stream.permutation(pairs)[:SAMPLED]
+    company = stream.permutation(np.union1d(sample, stream.permutation(pairs)[: 2 * SAMPLED]))
+    requests: list[Request] = [(Ask.COUNTS, batch) for batch in counting]
+    requests += [(Ask.COMPARE, sample[i : i + 1]) for i in range(len(sample))]
+    requests.append((Ask.COMPARE, company))
+    requests.append((Ask.AGAIN, counting[stream.randint(len(counting))]))
+    return [requests[i] for i in stream.permutation(len(requests))]
+
+
+# ── asking ─────────────────────────────────────────────────────────────────────────────────
+
+
+class Judge:
+    """Asks one share of the inputs of a fresh defense process, and again after a failure."""
+
+    def __init__(self, table: Table, *, purpose: str, open_defense: Opener) -> None:
+        self.table = table
+        self.purpose = purpose
+        self.open_defense = open_defense
+        manifest = table.defense.manifest
+        self.repeats = table.round.repeats if manifest.stochastic else 1
+        self.columns = len(table.task.classes) + int(manifest.abstains)
+
+    def ask(self, inputs: Inputs, opened: DefenseSeat | PlayerError) -> Session:
+        """Put all inputs to the defense; what it leaves unanswered stays without an answer."""
+        session = Session(Ballots.empty(len(inputs), self.repeats))
+        if len(inputs) == 0:
+            _closed(opened, session)
+            return session
+        stream = self.table.match_stream("judge", self.purpose)
+        requests = schedule(len(inputs) * self.repeats, stream)
+        seeds = self._seeds(inputs)
+        controls = [pairs for kind, pairs in requests if kind is not Ask.COUNTS]
+        told: Told = {pair: [] for pair in np.concatenate(controls).tolist()}
+        for attempt in range(RESTARTS + 1):
+            seat = _opened(self.open_defense) if attempt else opened
+            if isinstance(seat, PlayerError):
+                session.faults.append(seat)
+                break
+            requests = self._run(seat, requests, inputs, seeds, session, told)
+            _closed(seat, session)
+            if not requests:
+                break
+        session.differing, session.unsteady = _disagreements(told)
+        return session
+
+    def _run(
+        self,
+        seat: DefenseSeat,
+        requests: list[Request],
+        inputs: Inputs,
+        seeds: NDArray[np.uint64],
+        session: Session,
+        told: Told,
+    ) -> list[Request]:
+        """Ask until done or failed; the requests that are left after a failure."""
+        for position, (kind, pairs) in enumerate(requests):
+            rows, repetition = pairs // self.repeats, pairs % self.repeats
+            try:
+                answers = self._answers(seat, inputs.x[rows], seeds[rows, repetition])
+            except PlayerError as error:
+                session.faults.append(error)
+                return requests[position + 1 :]
+            if kind is Ask.COUNTS:
+                session.ballots.labels[rows, repetition] = answers.labels
+                session.ballots.confidence[rows, repetition] = answers.confidence
+            for pair, row in zip(pairs.tolist(), answers.probabilities, strict=True):
+                if pair in told:
+                    told[pair].append((kind, row))
+        return []
+
+    def _answers(self, seat: DefenseSeat, x: Images, seeds: NDArray[np.uint64]) -> Answers:
+        manifest = self.table.defense.manifest
+        return read_scores(
+            seat.predict(x, seeds),
+            rows=len(x),
+            classes=len(self.table.task.classes),
+            abstains=manifest.abstains,
+            output=manifest.output,
+        )
+
+    def _seeds(self, inputs: Inputs) -> NDArray[np.uint64]:
+        """(m, k), a function of round secret, defense, example and repetition alone."""
+        examples, owner = np.unique(inputs.example, return_inverse=True)
+        index = self.table.examples.index[examples]
+        secret, defense = self.table.secret, self.table.defense.sha256
+        columns = [row_seeds(secret, defense, index, j) for j in range(self.repeats)]
+        return np.stack(columns, axis=1)[owner]
+
+
+def _disagreements(told: Told) -> tuple[int, int]:
+    """How many rows differ in another batch, and how many in the very same batch."""
+    differing = unsteady = 0
+    for answers in told.values():
+        counted = next((row for kind, row in answers if kind is Ask.COUNTS), None)
+        if counted is None:
+            continue
+        differing += any(_differs(counted, row) for kind, row in answers if kind is Ask.COMPARE)
+        unsteady += any(_differs(counted, row) for kind, row in answers if kind is Ask.AGAIN)
+    return differing, unsteady
+
+
+def _differs(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    return bool(np.abs(one - other).max() > TOLERANCE)
+
+
+def _opened(opener: Opener) -> DefenseSeat | PlayerError:
+    try:
+        return opener()
+    except PlayerError as error:
+        return error
+
+
+def _closed(seat: DefenseSeat | PlayerError, session: Session) -> None:
+    if not isinstance(seat, PlayerError):
+        session.seconds += seat.seconds
+        session.log += seat.close()
+
+
+def _fault(code: FaultCode, message: str) -> PlayerError:
+    return PlayerError(Side.DEFENSE, code, message)
+
+
+# ── the whole judgement ────────────────────────────────────────────────────────────────────
+
+
+def judge(
+    table: Table,
+    attacked: Sequence[Images],
+    example: NDArray[np.int64],
+    opened: Sequence[DefenseSeat | PlayerError],
+) -> Judged:
+    """Judge the admitted candidates (cases, *shape) of each level in the two ``opened`` processes.
+
+    A defense whose answers hang on more than input and seed gets none of them counted.
+    """
+    sheet = lay_out(table.examples.x, attacked, example, table.match_stream("halves"))
+    judges = [
+        Judge(table, purpose=f"process {p}", open_defense=table.seats.open_defense)
+        for p in range(2)
+    ]
+    shares = [np.flatnonzero(sheet.process == p) for p in range(2)]
+    table.report("judge", 0, 1, f"Judging {len(sheet.inputs):,} inputs in two fresh processes.")
+    with ThreadPoolExecutor(2) as pool:
+        sessions = list(
+            pool.map(lambda p: judges[p].ask(sheet.inputs.take(shares[p]), opened[p]), range(2))
+        )
+    table.report("judge", 1, 1, "Judged.")
+    return _gathered(sheet, shares, sessions, levels=len(attacked), clean=len(table.examples))
+
+
+def _gathered(
+    sheet: Sheet,
+    shares: list[NDArray[np.int64]],
+    sessions: list[Session],
+    *,
+    levels: int,
+    clean: int,
+) -> Judged:
+    distrusted = [fault for s in sessions if (fault := s.distrusted) is not None]
+    repeats = sessions[0].ballots.labels.shape[1]
+    ballots = Ballots.empty(len(sheet.inputs), repeats)
+    if not distrusted:
+        for rows, session in zip(shares, sessions, strict=True):
+            ballots.labels[rows] = session.ballots.labels
+            ballots.confidence[rows] = session.ballots.confidence
+    return Judged(
+        clean=ballots.take(np.arange(clean)),
+        attacked=tuple(ballots.take(sheet.attacked[level]) for level in range(levels)),
+        faults=tuple(distrusted + [fault for s in sessions for fault in s.faults]),
+        flags=_flags(sessions),
+        seconds=sum(s.seconds for s in sessions),
+        log="".join(s.log for s in sessions),
+    )
+
+
+def _flags(sessions: list[Session]) -> tuple[str, ...]:
+    flags = []
+    if any(s.unsteady for s in sessions):
+        flags.append("changed_output_for_same_seed")
+    if any(s.differing for s in sessions):
+        flags.append("rows_depend_on_each_other")
+    return tuple(flags)

@@ -1,0 +1,78 @@
+"""How a perturbation is measured, and random noise of a given size (docs/rules.md, "Norms").
+
+Everything is float64. An image (channels, height, width) counts a pixel with all its channels as
+one feature in L0; any other example counts each of its features.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena.rounds import Norm
+
+CHANGED: Final = 1e-6
+"""A feature counts as changed, for L0 and for immutable features, beyond this."""
+
+Delta = NDArray[np.float64]
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+def distance(delta: NDArray[Any], norm: Norm) -> Delta:
+    """(n,) the size of each perturbation (n, *shape)."""
+    size = np.abs(np.asarray(delta, np.float64))
+    flat = rows_of(size)
+    if norm is Norm.LINF:
+        return np.asarray(flat.max(axis=1, initial=0.0))
+    if norm is Norm.L2:
+        return np.asarray(np.sqrt((flat**2).sum(axis=1)))
+    if norm is Norm.L1:
+        return np.asarray(flat.sum(axis=1))
+    return np.asarray(_features_changed(size).sum(axis=1), np.float64)
+
+
+def rows_of(array: NDArray[Scalar]) -> NDArray[Scalar]:
+    """(n, features), for n = 0 too."""
+    return array.reshape(len(array), math.prod(array.shape[1:]))
+
+
+def farthest(x: NDArray[Any], norm: Norm) -> Delta:
+    """(n,) the largest perturbation that any candidate could have: what a miss costs."""
+    x = np.asarray(x, np.float64)
+    return distance(np.maximum(x, 1.0 - x), norm)
+
+
+def _features_changed(size: Delta) -> NDArray[np.bool_]:
+    changed: NDArray[np.bool_] = np.asarray(size > CHANGED)
+    if changed.ndim == 4:
+        changed = np.asarray(changed.any(axis=1))
+    return rows_of(changed)
+
+
+def random_perturbation(
+    shape: tuple[int, ...], *, norm: Norm, epsilon: float, stream: np.random.RandomState
+) -> Delta:
+    """(n, *shape) random perturbations of size ``epsilon``: the control that any attack must beat.
+
+    L∞: each feature by plus or minus epsilon. L2: a random direction. L1: a random direction of
+    the simplex. L0: as many random features, each moved by a uniform step in [-1, 1].
+    """
+    if norm is Norm.LINF:
+        return epsilon * stream.choice([-1.0, 1.0], shape)
+    if norm is Norm.L0:
+        return _sparse(shape, count=int(epsilon), stream=stream)
+    raw = stream.standard_normal(shape) if norm is Norm.L2 else stream.laplace(size=shape)
+    size = distance(raw, norm).reshape(-1, *[1] * (len(shape) - 1))
+    return np.asarray(epsilon * raw / size)
+
+
+def _sparse(shape: tuple[int, ...], *, count: int, stream: np.random.RandomState) -> Delta:
+    rows, places = shape[0], shape[2:] if len(shape) == 4 else shape[1:]
+    ranks = stream.random_sample((rows, int(np.prod(places)))).argsort(axis=1)
+    chosen = (ranks < count).reshape(rows, *places)
+    if len(shape) == 4:
+        chosen = chosen[:, None]
+    return np.asarray(stream.uniform(-1.0, 1.0, shape) * chosen)

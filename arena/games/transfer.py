@@ -1,0 +1,66 @@
+"""Transfer: no probes; crafted on related models that the attack trains or is given.
+
+Beside what every round over epsilons counts: how often a mistake of the first related model is one
+of the defense too, and how that compares with random noise of the same size.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from arena import metrics
+from arena.games.ball import Scored, ball_result, play
+from arena.games.base import GameResult, Table
+from arena.games.house_models import house_answers
+from arena.games.scoring import Level, level_metrics, rule_attacked
+from arena.games.targets import NO_TARGET
+from arena.metrics import Bits, Metrics
+
+
+class Transfer:
+    def play(self, table: Table) -> GameResult:
+        scored = play(table, table.round.epsilons, with_noise=True)
+        curve = [
+            {**level_metrics(level, table), **_transfer(table, scored, number)}
+            for number, level in enumerate(scored.levels)
+        ]
+        return ball_result(table, scored, curve)
+
+
+def _transfer(table: Table, scored: Scored, number: int) -> Metrics:
+    """Over clean-right cases. Without a related model the rate is told of all of them."""
+    level = scored.levels[number]
+    right, wrong = level.clean_right, level.broken
+    source = _source_wrong(table, level)
+    noise = _noise_wrong(table, scored, number)
+    rate = metrics.transfer_rate(source & right, wrong)
+    by_noise = metrics.share("noise_success_rate", noise[right])
+    return {
+        **(rate if table.related else metrics.share_of("transfer_rate", 0, 0)),
+        **by_noise,
+        "transfer_ratio": metrics.ratio(rate["transfer_rate"], by_noise["noise_success_rate"]),
+    }
+
+
+def _source_wrong(table: Table, level: Level) -> Bits:
+    """(cases,) whether the first related model falls for the candidate; all of them without one."""
+    if not table.related:
+        return np.ones(len(level.cases), bool)
+    labels = house_answers(table, table.related[0], level.admitted.x).labels
+    y, target = table.examples.y[level.cases.example], level.cases.target_or_none
+    return np.asarray(np.where(target == NO_TARGET, labels != y, labels == target))
+
+
+def _noise_wrong(table: Table, scored: Scored, number: int) -> Bits:
+    level = scored.levels[number]
+    if not scored.noise:
+        return np.zeros(len(level.cases), bool)
+    rows = level.cases.example
+    ruling = rule_attacked(
+        scored.noise[number].take(rows),
+        table.examples.y[rows],
+        level.cases.target_or_none,
+        level.clean_right,
+        abstaining_allowed="abstains_too_often" not in scored.flags,
+    )
+    return ruling.mostly_wrong

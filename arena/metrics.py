@@ -1,0 +1,186 @@
+"""Numbers from outcomes: pure functions, each with its formula (docs/rules.md, "Metrics").
+
+A share comes with its Wilson 95 % interval, as ``name``, ``name_low`` and ``name_high``. A number
+that cannot be told (an empty denominator, a median that was never reached) is None, never 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Z95: Final = 1.959963984540054
+"""The 97.5 % quantile of the standard normal distribution."""
+SURE: Final = 0.9
+
+Bits = NDArray[np.bool_]
+Floats = NDArray[np.floating[Any]]
+Metrics = dict[str, float | None]
+
+
+# ── shares ─────────────────────────────────────────────────────────────────────────────────
+
+
+def wilson(successes: int, trials: int, z: float = Z95) -> tuple[float, float]:
+    """Wilson's score interval; (0, 1) of no trials. Wilson 1927."""
+    if trials == 0:
+        return 0.0, 1.0
+    p, z2 = successes / trials, z * z
+    center = (p + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = z / (1 + z2 / trials) * math.sqrt(p * (1 - p) / trials + z2 / (4 * trials**2))
+    low = 0.0 if successes == 0 else max(0.0, center - half)
+    return low, 1.0 if successes == trials else min(1.0, center + half)
+
+
+def share(name: str, hits: Bits) -> Metrics:
+    """``name``: the mean of ``hits``, with its interval; None of nothing."""
+    return share_of(name, int(np.count_nonzero(hits)), len(hits))
+
+
+def share_of(name: str, successes: int, trials: int) -> Metrics:
+    low, high = wilson(successes, trials)
+    value = successes / trials if trials else None
+    return {
+        name: value,
+        f"{name}_low": low if trials else None,
+        f"{name}_high": high if trials else None,
+    }
+
+
+def clean_accuracy(clean_right: Bits) -> Metrics:
+    """Mean of [F(x) = y]."""
+    return share("clean_accuracy", clean_right)
+
+
+def attack_success_rate(clean_right: Bits, broken: Bits) -> Metrics:
+    """Broken and clean-right / clean-right."""
+    return share("attack_success_rate", broken[clean_right])
+
+
+def robust_accuracy(clean_right: Bits, broken: Bits) -> Metrics:
+    """Mean of [clean right and not broken]."""
+    return share("robust_accuracy", clean_right & ~broken)
+
+
+def transfer_rate(source_wrong: Bits, wrong: Bits) -> Metrics:
+    """P(F wrong given that the related model is wrong)."""
+    return share("transfer_rate", wrong[source_wrong])
+
+
+def repeatability(wrong: NDArray[np.integer[Any]], repeats: int) -> float | None:
+    """P(wrong again given wrong) with a fresh seed, from how many of ``repeats`` were wrong.
+
+    The mean over ordered pairs of different seeds. A deterministic defense errs for ever: 1.
+    """
+    total = int(wrong.sum())
+    if total == 0:
+        return None
+    if repeats == 1:
+        return 1.0
+    return float((wrong * (wrong - 1)).sum() / (total * (repeats - 1)))
+
+
+# ── curves and distances ───────────────────────────────────────────────────────────────────
+
+
+def curve_area(epsilons: Sequence[float], accuracies: Sequence[float | None]) -> float | None:
+    """Mean height of the curve between the first and the last epsilon, by trapezoids."""
+    points = [(e, a) for e, a in zip(epsilons, accuracies, strict=True) if a is not None]
+    if len(points) < 2:
+        return None
+    area = sum((a + b) / 2 * (right - left) for (left, a), (right, b) in pairwise(points))
+    return area / (points[-1][0] - points[0][0])
+
+
+def robust_at(distances: Floats, clean_right: Bits, epsilon: float) -> Bits:
+    """(n,) right, and no perturbation of at most ``epsilon`` was found."""
+    return np.asarray(clean_right & ~(distances <= epsilon + 1e-6))
+
+
+def median_distance(distances: Floats) -> float | None:
+    """Median over the examples; infinite ones (never broken) censor: None beyond the middle."""
+    if len(distances) == 0:
+        return None
+    value = float(np.median(distances))
+    return value if math.isfinite(value) else None
+
+
+# ── confidence ─────────────────────────────────────────────────────────────────────────────
+
+
+def confidence_on_mistakes(confidence: Floats, wrong: Bits) -> Metrics:
+    """E[max p given wrong], the share above .9, and the AUROC of confidence for right/wrong.
+
+    Rows without an answer (NaN) are left out: they have no confidence.
+    """
+    told = np.isfinite(confidence)
+    confidence, wrong = confidence[told], wrong[told]
+    on_mistakes = confidence[wrong]
+    mean = float(on_mistakes.mean()) if len(on_mistakes) else None
+    return {
+        "mistake_confidence": mean,
+        **share("sure_mistakes", on_mistakes > SURE),
+        "confidence_auroc": auroc(confidence[~wrong], on_mistakes),
+    }
+
+
+def auroc(positives: Floats, negatives: Floats) -> float | None:
+    """P(a positive scores above a negative), ties one half. Mann & Whitney 1947."""
+    if len(positives) == 0 or len(negatives) == 0:
+        return None
+    ordered = np.sort(negatives)
+    below = np.searchsorted(ordered, positives, side="left")
+    up_to = np.searchsorted(ordered, positives, side="right")
+    return float((below + up_to).sum() / (2 * len(positives) * len(negatives)))
+
+
+# ── hardness of finding a mistake ──────────────────────────────────────────────────────────
+
+
+def kaplan_meier_median(times: Floats, found: Bits) -> float | None:
+    """Median time to the first mistake where misses are censored; None if never reached.
+
+    ``times`` (n,): until the mistake, or until the attack stopped. Kaplan & Meier 1958; where the
+    curve lies on one half for a while, the time at which it got there.
+    """
+    surviving = 1.0
+    for time in np.unique(times[found]):
+        at_risk = int(np.count_nonzero(times >= time))
+        deaths = int(np.count_nonzero(found & (times == time)))
+        surviving *= 1 - deaths / at_risk
+        if surviving <= 0.5 + 1e-12:
+            return float(time)
+    return None
+
+
+# ── value ──────────────────────────────────────────────────────────────────────────────────
+
+
+def costs(
+    y: NDArray[np.int64], predictions: NDArray[np.int64], wrong: Bits, cost: Floats | None
+) -> Floats:
+    """(n,) C[y, F(x')]; without a matrix 1 for each mistake.
+
+    A wrong row without a class (an abstention or no answer) costs the worst of its row; a safe
+    abstention costs nothing.
+    """
+    if cost is None:
+        return wrong.astype(np.float64)
+    named = predictions >= 0
+    by_class = cost[y, np.where(named, predictions, 0)]
+    without = np.where(wrong, cost[y].max(axis=1) if len(y) else 0.0, 0.0)
+    return np.asarray(np.where(named, by_class, without), np.float64)
+
+
+def mean(values: Floats) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def ratio(numerator: float | None, denominator: float | None) -> float | None:
+    """None where either is not known or the denominator is 0."""
+    return None if numerator is None or not denominator else numerator / denominator

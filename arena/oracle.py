@@ -1,0 +1,366 @@
+"""The metered, filtered view of a defense that an attack plays against.
+
+The attack's requests end here; the meter is the referee's. A request is checked (shape, finite,
+range, examples), then refused or charged, and only then put to the defense, so that a crash still
+costs. A refused request costs nothing. A reply holds what the threat model allows and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena.answers import ABSTAIN, Answers, labels_of, read_scores
+from arena.errors import (
+    FaultCode,
+    NotDifferentiable,
+    PlayerError,
+    QueryBudgetExceeded,
+    Side,
+    Withheld,
+)
+from arena.seats import Array, DefenseSeat
+from arena.threat_model import Feedback, OracleOutput, OutputKind, Probes, ThreatModel
+
+BATCH: Final = 256
+"""Rows that are put to the defense at a time: what ``Limits.query_seconds`` is about."""
+
+Success = Callable[[Array, Array, Array], NDArray[np.bool_]]
+"""(rows, their examples, labels answered) -> whether each row is a success within the budget."""
+SeedSource = Callable[[Array, int], NDArray[np.uint64]]
+"""(examples, number of rows asked before) -> the seeds of the defense's randomness."""
+
+
+def no_success(x: Array, _examples: Array, _labels: Array) -> NDArray[np.bool_]:
+    return np.zeros(len(x), bool)
+
+
+class Meter:
+    """Counts probes, in total and per example. Charges before anything is answered."""
+
+    def __init__(self, probes: Probes, examples: int) -> None:
+        self.probes = probes
+        self.spent = np.zeros(examples, np.int64)
+
+    @property
+    def left(self) -> float:
+        limit = self.probes.limit(len(self.spent))
+        return limit - int(self.spent.sum())
+
+    def left_per_example(self) -> NDArray[np.float64]:
+        """(n,) probes left for each example; the total binds as well."""
+        if self.probes.per_example is None:
+            return np.full(len(self.spent), self.left)
+        return np.minimum(self.probes.per_example - self.spent, self.left).astype(np.float64)
+
+    def charge(self, examples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Charge one probe a row; (rows,) how many each example had spent by then, 1 the first.
+
+        Raises:
+            QueryBudgetExceeded: nothing is charged.
+        """
+        asked = np.bincount(examples, minlength=len(self.spent))
+        if len(examples) > self.left:
+            raise QueryBudgetExceeded(_too_many(len(examples), self.left))
+        if self.probes.per_example is not None:
+            over = np.flatnonzero(asked > self.probes.per_example - self.spent)
+            if len(over):
+                worst = int(over[0])
+                left = self.probes.per_example - int(self.spent[worst])
+                raise QueryBudgetExceeded(
+                    _too_many(int(asked[worst]), left) + f" (for example {worst})"
+                )
+        ordinal = self.spent[examples] + _occurrence(examples) + 1
+        self.spent += asked
+        return np.asarray(ordinal, np.int64)
+
+
+def _too_many(asked: int, left: float) -> str:
+    noun = "query" if asked == 1 else "queries"
+    return f"Asked {asked:,} {noun} with {left:,.0f} left."
+
+
+def _occurrence(examples: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(rows,) how often the row's example occurred in the rows before it."""
+    order = np.argsort(examples, kind="stable")
+    ordered = examples[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else order
+    run = np.repeat(starts, np.diff(np.r_[starts, len(ordered)]))
+    result = np.empty(len(examples), np.int64)
+    result[order] = np.arange(len(examples)) - run
+    return result
+
+
+@dataclass
+class Record:
+    """What the referee noted of an attack's play, per example; -1: never."""
+
+    queries_to_success: NDArray[np.int64]
+    iterations: NDArray[np.float64]
+    iterations_to_success: NDArray[np.float64]
+    candidates: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    """The last one handed in early, by example."""
+
+    @classmethod
+    def empty(cls, examples: int) -> Record:
+        return cls(np.full(examples, -1, np.int64), np.zeros(examples), np.full(examples, -1.0))
+
+
+class Oracle:
+    """Answers one attack in one challenge: :class:`arena.seats.OracleService`.
+
+    ``defense`` is None where the threat model grants nothing that could be asked.
+    ``seconds`` is the time that the defense may spend on answering the attack.
+    Examples are numbered as the attack numbers them. ``notice`` is called before each batch.
+    """
+
+    def __init__(
+        self,
+        defense: DefenseSeat | None,
+        *,
+        threat_model: ThreatModel,
+        shape: tuple[int, ...],
+        classes: int,
+        examples: int,
+        seeds: SeedSource,
+        success: Success = no_success,
+        seconds: float = float("inf"),
+        notice: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.defense = defense
+        self.threat_model = threat_model
+        self.shape = shape
+        self.classes = classes
+        self.examples = examples
+        self.meter = Meter(threat_model.probes, examples)
+        self.record = Record.empty(examples)
+        self._seeds = seeds
+        self._success = success
+        self._notice = notice
+        self._deadline = seconds + (defense.seconds if defense is not None else 0.0)
+        self._rows_asked = 0
+
+    # ── what the attack may do ─────────────────────────────────────────────────────────────
+
+    def ask(self, x: Array, examples: Array) -> Array:
+        """Replies of the kind S10 allows, one probe a row."""
+        x, examples = self._rows(x, examples)
+        answers, scores = self._probe(x, examples)
+        return _filtered(answers, scores, self.threat_model.output, classes=self.classes)
+
+    def check(self, x: Array, examples: Array) -> Array:
+        """S11: (n,) whether each candidate is a success, one probe a row.
+
+        Where the round gives the reply, :meth:`ask` gives it at the same price.
+        """
+        if self.threat_model.feedback is Feedback.NONE:
+            raise Withheld("This round gives no feedback on candidates.")
+        x, examples = self._rows(x, examples)
+        answers, _ = self._probe(x, examples)
+        return self._success(x, examples, answers.labels)
+
+    def logits(self, x: Array) -> Array:
+        """White-box rounds: scores of the declared forward, free of query charge."""
+        self._white_box()
+        x = self._images(x)
+        defense = self._defense()
+        return self._ask_all(x, self._draw(x, None), defense.logits)
+
+    def gradient(self, x: Array, weights: Array) -> tuple[Array, Array]:
+        """White-box rounds: (logits, gradient); see DefenseView.logits_and_gradient."""
+        self._white_box()
+        defense = self._defense()
+        if not defense.manifest.differentiable:
+            raise NotDifferentiable("The defense gives no gradients.")
+        x = self._images(x)
+        weights = self._weights(weights, len(x))
+        seeds = self._draw(x, None)
+        parts = [
+            defense.gradient(x[part], weights[part], seeds[part]) for part in self._parts(len(x))
+        ]
+        if not parts:
+            return np.zeros((0, self._columns), np.float32), x
+        scores = np.concatenate([part[0] for part in parts])
+        self._note_iteration(x, labels_of(scores, classes=self.classes))
+        return scores, np.concatenate([part[1] for part in parts])
+
+    def submit(self, x: Array, examples: Array) -> None:
+        """Keep candidates: at a timeout the last ones handed in are judged."""
+        x, examples = self._rows(x, examples, checked=False)
+        self.record.candidates.update(zip(examples.tolist(), x.copy(), strict=True))
+
+    def probes_left(self) -> tuple[float, Array]:
+        return self.meter.left, self.meter.left_per_example()
+
+    # ── how it is answered ─────────────────────────────────────────────────────────────────
+
+    def _probe(self, x: Array, examples: Array) -> tuple[Answers, Array]:
+        if self.threat_model.probes.none:
+            raise Withheld("This round grants no probes.")
+        self._in_time()
+        ordinals = self.meter.charge(examples)
+        defense = self._defense()
+        scores = self._ask_all(x, self._draw(x, examples), defense.predict)
+        answers = self._read(scores, rows=len(x))
+        self._note_queries(x, examples, answers.labels, ordinals)
+        return answers, scores
+
+    def _ask_all(self, x: Array, seeds: Array, call: Callable[[Array, Array], Array]) -> Array:
+        parts = [call(x[part], seeds[part]) for part in self._parts(len(x))]
+        return np.concatenate(parts) if parts else np.zeros((0, self._columns), np.float32)
+
+    def _parts(self, rows: int) -> Iterator[slice]:
+        """Slices of at most :data:`BATCH` rows, as long as the defense has time."""
+        for start in range(0, rows, BATCH):
+            self._in_time()
+            self._notice()
+            yield slice(start, start + BATCH)
+
+    @property
+    def _columns(self) -> int:
+        return self.classes + int(self._defense().manifest.abstains)
+
+    def _read(self, scores: Array, *, rows: int) -> Answers:
+        manifest = self._defense().manifest
+        return read_scores(
+            scores,
+            rows=rows,
+            classes=self.classes,
+            abstains=manifest.abstains,
+            output=manifest.output,
+        )
+
+    def _draw(self, x: Array, examples: Array | None) -> NDArray[np.uint64]:
+        if examples is None:
+            examples = np.arange(len(x)) % max(self.examples, 1)
+        seeds = self._seeds(examples, self._rows_asked)
+        self._rows_asked += len(x)
+        return seeds
+
+    def _defense(self) -> DefenseSeat:
+        if self.defense is None:
+            raise Withheld("This round gives no access to the defense.")
+        return self.defense
+
+    def _white_box(self) -> None:
+        if not self.threat_model.gives_gradients:
+            raise Withheld("This round withholds weights and gradients.")
+
+    def _in_time(self) -> None:
+        """An attack must not be able to run the defense's clock out and so forfeit it."""
+        if self.defense is not None and self.defense.seconds >= self._deadline:
+            raise QueryBudgetExceeded(
+                "The time that the defense may spend on answering in this round is used up; "
+                "hand in the candidates."
+            )
+
+    # ── what is noted ──────────────────────────────────────────────────────────────────────
+
+    def _note_queries(self, x: Array, examples: Array, labels: Array, ordinals: Array) -> None:
+        first = self.record.queries_to_success
+        waiting = first[examples] < 0
+        if not waiting.any():
+            return
+        rows = np.flatnonzero(waiting)
+        hits = rows[self._success(x[rows], examples[rows], labels[rows])]
+        for row in hits:
+            if first[examples[row]] < 0:
+                first[examples[row]] = ordinals[row]
+
+    def _note_iteration(self, x: Array, labels: Array) -> None:
+        """One gradient a row. Asked of some of the examples only, it is spread over all."""
+        record = self.record
+        if len(x) != self.examples:
+            record.iterations += len(x) / max(self.examples, 1)
+            return
+        record.iterations += 1
+        waiting = np.flatnonzero(record.iterations_to_success < 0)
+        hits = waiting[self._success(x[waiting], waiting, labels[waiting])]
+        record.iterations_to_success[hits] = record.iterations[hits]
+
+    # ── never trust a player's array ───────────────────────────────────────────────────────
+
+    def _rows(self, x: Array, examples: Array, *, checked: bool = True) -> tuple[Array, Array]:
+        x = self._images(x) if checked else self._shaped(x)
+        examples = np.asarray(examples)
+        if examples.shape != (len(x),) or examples.dtype.kind not in "iu":
+            raise _fault(
+                FaultCode.WRONG_SHAPE,
+                f"examples must hold {len(x)} whole numbers, one for each row that is asked.",
+            )
+        if len(examples) and not (examples.min() >= 0 and examples.max() < self.examples):
+            raise _fault(
+                FaultCode.OUT_OF_RANGE, f"examples must lie in [0, {self.examples}): see len(x)."
+            )
+        return x, examples.astype(np.int64)
+
+    def _shaped(self, x: Array) -> Array:
+        x = np.asarray(x)
+        if x.shape[1:] != self.shape or x.ndim != len(self.shape) + 1 or x.dtype.kind != "f":
+            raise _fault(
+                FaultCode.WRONG_SHAPE,
+                f"Asked about an array of shape {x.shape}; (n, {_plain(self.shape)}) is needed.",
+            )
+        return x.astype(np.float32)
+
+    def _images(self, x: Array) -> Array:
+        x = self._shaped(x)
+        if not np.isfinite(x).all():
+            raise _fault(FaultCode.NOT_FINITE, "Asked about inputs that are NaN or infinite.")
+        if x.size and (x.min() < 0 or x.max() > 1):
+            raise _fault(
+                FaultCode.OUT_OF_RANGE,
+                "Asked about inputs outside [0, 1]; clip them with challenge.clip.",
+            )
+        return x
+
+    def _weights(self, weights: Array, rows: int) -> Array:
+        weights = np.asarray(weights)
+        if weights.dtype.kind in "iu":
+            if weights.shape != (rows,) or (
+                rows and not (weights.min() >= 0 and weights.max() < self.classes)
+            ):
+                raise _fault(
+                    FaultCode.OUT_OF_RANGE,
+                    f"Labels for a gradient must be {rows} numbers in [0, {self.classes}).",
+                )
+            return weights.astype(np.int64)
+        if weights.shape != (rows, self._columns) or weights.dtype.kind != "f":
+            raise _fault(
+                FaultCode.WRONG_SHAPE, f"Weights for a gradient must be ({rows}, {self._columns})."
+            )
+        if not np.isfinite(weights).all():
+            raise _fault(FaultCode.NOT_FINITE, "Weights for a gradient are NaN or infinite.")
+        return weights.astype(np.float32)
+
+
+def _filtered(answers: Answers, scores: Array, output: OracleOutput, *, classes: int) -> Array:
+    """What S10 leaves of a reply."""
+    if output.kind is OutputKind.LABEL:
+        return answers.labels
+    if output.kind is OutputKind.TOP_K:
+        return _best_labels(scores, classes=classes, k=output.k or 1)
+    if output.kind is OutputKind.LOGITS:
+        return np.asarray(scores, np.float32)
+    probabilities = answers.probabilities
+    if output.kind is OutputKind.ROUNDED:
+        probabilities = probabilities.round(output.decimals or 0)
+    return probabilities.astype(np.float32)
+
+
+def _best_labels(scores: Array, *, classes: int, k: int) -> Array:
+    """(n, k) labels, best first; the answered label always leads, an abstention is -1."""
+    order = np.argsort(-np.asarray(scores, np.float64), axis=1, kind="stable")[:, :k]
+    return np.where(order == classes, ABSTAIN, order).astype(np.int64)
+
+
+def _plain(shape: tuple[int, ...]) -> str:
+    return ", ".join(map(str, shape))
+
+
+def _fault(code: FaultCode, message: str) -> PlayerError:
+    return PlayerError(Side.ATTACK, code, message)

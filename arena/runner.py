@@ -1,0 +1,119 @@
+"""Plays one match in a process of its own: ``python -m arena.runner MATCH.json``.
+
+The file holds one object::
+
+    {"round": {...}, "attack": "house:pgd", "defense": "/path/to/package.zip", "seed": 1,
+     "secret": "00ff...", "related": [...], "reference": "house:cnn", "out": "/path",
+     "trusted": false}
+
+``attack``, ``defense``, ``related`` and ``reference`` are paths (zip or directory) or house names.
+``related`` left out means those of the defense's declared family, where the round shows any.
+
+Progress goes to stdout, one JSON object a line: ``{"stage", "done", "total", "sentence"}``. The
+verdict is written to ``out``. Exit status: 0 with a verdict, 2 for a file that cannot be read,
+5 our fault (a void verdict is written).
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final, TextIO
+
+from arena import house, tasks
+from arena.games.base import Step
+from arena.packages import Package
+from arena.referee import MatchSpec, play_match, void
+from arena.rounds import Goal, RoundSpec, TargetRule
+from arena.sandbox import choose
+from arena.threat_model import Parameters
+from arena.verdict import Status, Verdict
+
+OK: Final = 0
+USAGE: Final = 2
+OUR_FAULT: Final = 5
+HOUSE: Final = "house:"
+REFERENCE: Final = "house:cnn"
+
+
+def main(arguments: Sequence[str] | None = None, *, stdout: TextIO | None = None) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        (path,) = given
+        order = json.loads(Path(path).read_text("utf-8"))
+        out = Path(order["out"])
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        sys.stderr.write(f"usage: python -m arena.runner MATCH.json ({error})\n")
+        return USAGE
+    signal.signal(signal.SIGTERM, _leave)
+    verdict = _verdict(order, stdout or sys.stdout)
+    verdict.write(out)
+    return OUR_FAULT if verdict.status is Status.VOID else OK
+
+
+def _leave(signum: int, _frame: FrameType | None) -> None:
+    """Unwind, so that every jail is closed on the way out."""
+    raise SystemExit(128 + signum)
+
+
+def _verdict(order: Mapping[str, Any], stdout: TextIO) -> Verdict:
+    def tell(step: Step) -> None:
+        stdout.write(json.dumps(asdict(step)) + "\n")
+        stdout.flush()
+
+    try:
+        match = read_match(order)
+        backend = choose(trusted=bool(order.get("trusted", False)))
+        return play_match(match, backend=backend, task=tasks.load(match.round.task), progress=tell)
+    except Exception as error:  # noqa: BLE001 (before the match began: ours, and told as such)
+        return void(f"The match could not be set up: {error}", traceback.format_exc())
+
+
+def read_match(order: Mapping[str, Any]) -> MatchSpec:
+    """The match that a file describes; PackageError and ThreatModelError say what is wrong."""
+    round_ = RoundSpec.from_json(order["round"])
+    attack, defense = (_package(order[side], round_) for side in ("attack", "defense"))
+    return MatchSpec(
+        round=round_,
+        attack=attack,
+        defense=defense,
+        seed=int(order["seed"]),
+        secret=bytes.fromhex(order["secret"]),
+        related=_related(order, round_, attack, defense),
+        reference=_reference(order, round_),
+    )
+
+
+def _related(
+    order: Mapping[str, Any], round_: RoundSpec, attack: Package, defense: Package
+) -> tuple[Package, ...]:
+    """Those given; else the house's, where the round shows them, or lets an attack ask for them."""
+    if order.get("related") is not None:
+        return tuple(_package(source, round_) for source in order["related"])
+    shown = round_.threat_model.parameters
+    needed = attack.manifest.needs.related and shown is Parameters.FULL
+    if shown is Parameters.RELATED or needed:
+        return house.related(defense.manifest.family, round_.task)
+    return ()
+
+
+def _reference(order: Mapping[str, Any], round_: RoundSpec) -> Package | None:
+    wanted = round_.goal is Goal.TARGETED and round_.target_rule is TargetRule.LEAST_LIKELY
+    source = order.get("reference") or (REFERENCE if wanted else None)
+    return None if source is None else _package(source, round_)
+
+
+def _package(source: str, round_: RoundSpec) -> Package:
+    if source.startswith(HOUSE):
+        return house.package(source.removeprefix(HOUSE), round_.task)
+    return Package.read(Path(source))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
