@@ -1,0 +1,56 @@
+"""One cell of the attack x defense matrix: its figures, for the tier it was played in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from arena.ranking.attacks import QUERIES, kills_of
+from arena.ranking.defenses import as_json, lower_median
+from arena.ranking.nesting import distance_bound
+from arena.ranking.poisoning import clean_error, delta_error, poisoned_error
+from arena.ranking.records import CellResult, Tier, finite_or_none
+from arena.ranking.statistics import wilson
+from arena.rounds import GameName
+
+
+def cell_figures(cell: CellResult, tier: Tier) -> dict[str, Any]:
+    """``success`` and ``robust`` (None where unknown), and what goes beside them.
+
+    Poisoning: ``success`` is Δerror, ``robust`` accuracy after poisoning.
+    """
+    if not cell.met:
+        return {"success": None, "robust": None}
+    if tier.spec.game is GameName.POISONING:
+        return _poisoning(cell)
+    return _perturbation(cell, tier)
+
+
+def _poisoning(cell: CellResult) -> dict[str, Any]:
+    error, clean = poisoned_error(cell), clean_error(cell)
+    return {
+        "success": None if cell.forfeited_by_defense else delta_error(cell),
+        "robust": None if error is None else 1 - error,
+        "clean": None if clean is None else 1 - clean,
+    }
+
+
+def _perturbation(cell: CellResult, tier: Tier) -> dict[str, Any]:
+    kills = cell.kills
+    if kills is None:
+        gave_no_answer = cell.forfeited_by_defense
+        return {
+            "success": None if gave_no_answer else 0.0,
+            "robust": 0.0 if gave_no_answer else None,
+        }
+    n, right = len(kills.examples), int(kills.clean_right.sum())
+    broken = int(kills_of(cell, tier.headline_epsilon).sum())
+    return {
+        "success": broken / right if right else None,
+        "success_wilson": as_json(wilson(broken, right)) if right else None,
+        "robust": (right - broken) / n if n else None,
+        "robust_wilson": as_json(wilson(right - broken, n)) if n else None,
+        "clean": right / n if n else None,
+        "examples": n,
+        "queries": finite_or_none(cell.metrics.get(QUERIES)),
+        "median_distance": finite_or_none(lower_median(distance_bound(kills)[kills.clean_right])),
+    }
