@@ -122,6 +122,9 @@ class Entry(models.Model):
     manifest = models.JSONField(default=dict)
     state = models.CharField(max_length=12, choices=EntryState, default=EntryState.WAITING)
     reason = models.TextField(blank=True, help_text="Why it was refused or disqualified.")
+    kept = models.BooleanField(
+        default=False, help_text="Superseded, but everyone still meets it: it held a unique kill."
+    )
     roster = models.JSONField(default=list)
     entered_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     entered_at = models.DateTimeField(auto_now_add=True)

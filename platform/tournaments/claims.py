@@ -1,0 +1,96 @@
+"""Which match a worker plays next, and the lease under which it does."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.db.models.expressions import CombinedExpression
+
+from submissions.jobs import Leases
+from tournaments import announcing, selectors
+from tournaments.clock import SecondsSince
+from tournaments.models import Match
+from tournaments.states import MATCHES, MatchState
+
+LEASES: Final = Leases(
+    Match,
+    MATCHES,
+    waiting=MatchState.PENDING,
+    running=MatchState.RUNNING,
+    void=MatchState.VOID,
+)
+LOOK_AHEAD: Final = 20
+_PLAYERS: Final = (
+    "tournament", "round", "attack__submission", "attack__team",
+    "defense__submission", "defense__team",
+)  # fmt: skip
+
+
+def claim(*, worker: str) -> Match | None:
+    """The best waiting match, now ours; None where none waits.
+
+    Of tournaments and rounds that play, the team with the least recent running time first, then
+    priority, then age. Others may claim the same at once: the conditional UPDATE lets one have it.
+    """
+    while True:
+        candidates = _best()
+        if not candidates:
+            return None
+        for pk in candidates:
+            if (claimed := _take(pk, worker)) is not None:
+                return claimed
+
+
+def _best() -> list[int]:
+    waiting = selectors.claimable()
+    teams = list(waiting.order_by().values_list("beneficiary", flat=True).distinct())
+    if not teams:
+        return []
+    spent = selectors.running_seconds_by_team()
+    next_team = min(teams, key=lambda team: (spent.get(team, 0.0), team or 0))
+    of_team = (
+        waiting.filter(beneficiary=next_team)
+        if next_team
+        else waiting.filter(beneficiary__isnull=True)
+    )
+    return list(of_team.order_by("-priority", "pk").values_list("pk", flat=True)[:LOOK_AHEAD])
+
+
+@transaction.atomic
+def _take(pk: int, worker: str) -> Match | None:
+    if LEASES.take(pk, worker=worker) is None:
+        return None
+    match = Match.objects.select_related(*_PLAYERS).get(pk=pk)
+    announcing.tell_of_match(match, "match.running")
+    return match
+
+
+@transaction.atomic
+def fail(match: Match, sentence: str, *, overdue_only: bool = False) -> bool:
+    """Our fault: plays again, at most twice, then void and shown to the organizer.
+
+    False: this attempt held the lease no more.
+    """
+    held = LEASES.held(match)
+    if overdue_only:
+        held = held & LEASES.overdue()
+    if not LEASES.blame_ourselves(held, sentence, seconds=elapsed_seconds()):
+        return False
+    match = Match.objects.select_related(*_PLAYERS).get(pk=match.pk)
+    void = match.state == MatchState.VOID
+    announcing.tell_of_match(match, "match.void" if void else "match.requeued", sentence=sentence)
+    if not void:
+        announcing.announce_matches()
+    return True
+
+
+def release(held: QuerySet[Match]) -> int:
+    """An orderly end of a worker: its matches wait again, and nobody is to blame."""
+    return LEASES.give_back(held)
+
+
+def elapsed_seconds() -> CombinedExpression:
+    """``seconds`` with what this attempt has run, on the database's clock."""
+    return F("seconds") + SecondsSince("started_at")

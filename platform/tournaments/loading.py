@@ -1,0 +1,129 @@
+"""A tournament from a TOML file (docs/running-a-tournament.md)."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from arena.errors import ThreatModelError
+from arena.rounds import Limits, RoundSpec
+from arena.threat_model import PRESET_NAMES, ThreatModel
+from events.errors import Invalid
+from tournaments.models import Visibility
+from tournaments.services import RoundPlan, TournamentPlan
+
+SCHEMA_VERSION: Final = 1
+_TOURNAMENT: Final = frozenset(
+    ("schema_version", "slug", "title", "description", "task", "split", "visibility", "opens_at",
+     "closes_at", "defaults", "rounds")
+)  # fmt: skip
+_ROUND: Final = frozenset(("title", "weight", "opens_at", "closes_at", "attacks", "defenses"))
+_THREAT: Final = frozenset(("threat_model", "queries", "switches"))
+_SPEC: Final = frozenset(
+    ("game", "task", "norm", "epsilons", "goal", "target_rule", "split", "examples", "repeats",
+     "shares", "poison_mode", "seeds", "attack_limits", "defense_limits")
+)  # fmt: skip
+
+
+def read(path: Path) -> TournamentPlan:
+    """The plan in a file.
+
+    Raises:
+        Invalid: with a sentence that names the key and the remedy.
+    """
+    try:
+        return parse(tomllib.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise Invalid(f"{path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"{path} is not valid TOML: {error}.") from error
+
+
+def parse(data: Mapping[str, Any]) -> TournamentPlan:
+    _refuse_unknown(data, _TOURNAMENT, "the tournament")
+    if data.get("schema_version") != SCHEMA_VERSION:
+        raise Invalid(f"The file must say schema_version = {SCHEMA_VERSION}.")
+    for key in ("title", "task", "rounds"):
+        if not data.get(key):
+            raise Invalid(f"The tournament must say {key}.")
+    defaults = dict(data.get("defaults", {}))
+    _refuse_unknown(defaults, _ROUND | _THREAT | _SPEC, "defaults")
+    shared = {"task": data["task"], "split": data.get("split", "practice"), **defaults}
+    kept = {key: data[key] for key in ("slug", "description", "split") if key in data}
+    return TournamentPlan(
+        title=str(data["title"]),
+        task=str(data["task"]),
+        rounds=tuple(_round(shared, table) for table in data["rounds"]),
+        visibility=_visibility(data),
+        opens_at=_time(data, "opens_at"),
+        closes_at=_time(data, "closes_at"),
+        **kept,
+    )
+
+
+def _round(shared: Mapping[str, Any], table: Mapping[str, Any]) -> RoundPlan:
+    title = str(table.get("title", "")).strip()
+    if not title:
+        raise Invalid("Give every round a title.")
+    _refuse_unknown(table, _ROUND | _THREAT | _SPEC, f"round {title!r}")
+    data = {**shared, **table}
+    try:
+        spec = _spec(data)
+    except (ThreatModelError, TypeError) as error:
+        raise Invalid(f"Round {title!r}: {error}") from error
+    return RoundPlan(
+        title=title,
+        spec=spec,
+        attacks=tuple(data.get("attacks", ())),
+        defenses=tuple(data.get("defenses", ())),
+        weight=float(data.get("weight", 1.0)),
+        opens_at=_time(data, "opens_at"),
+        closes_at=_time(data, "closes_at"),
+    )
+
+
+def _spec(data: Mapping[str, Any]) -> RoundSpec:
+    if "game" not in data:
+        raise ThreatModelError("say game, for instance game = 'evasion'.")
+    values = {key: data[key] for key in _SPEC if key in data}
+    for side in ("attack_limits", "defense_limits"):
+        if side in values:
+            values[side] = Limits(**values[side])
+    return RoundSpec.from_json({**values, "threat_model": _threat_model(data)})
+
+
+def _threat_model(data: Mapping[str, Any]) -> ThreatModel:
+    """A preset, and switches that differ from it."""
+    preset = data.get("threat_model", "white")
+    if preset not in PRESET_NAMES:
+        known = ", ".join(PRESET_NAMES)
+        raise ThreatModelError(f"threat_model is {preset!r}; it must be one of {known}.")
+    queries = data.get("queries") if preset in ("grey", "black") else None
+    model = ThreatModel.preset(preset, queries=queries)
+    return ThreatModel.from_json({**model.to_json(), **data.get("switches", {})})
+
+
+def _visibility(data: Mapping[str, Any]) -> Visibility:
+    value = data.get("visibility", Visibility.PUBLIC.value)
+    if value not in Visibility.values:
+        raise Invalid(f"visibility must be one of {', '.join(Visibility.values)}.")
+    return Visibility(value)
+
+
+def _time(data: Mapping[str, Any], key: str) -> datetime | None:
+    """TOML knows times; one without a zone is UTC."""
+    value = data.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        raise Invalid(f"{key} must be a time, written as 2030-01-31T12:00:00Z.")
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _refuse_unknown(data: Mapping[str, Any], known: frozenset[str], where: str) -> None:
+    unknown = sorted(set(data) - known)
+    if unknown:
+        raise Invalid(f"Unknown key {', '.join(unknown)} in {where}.")

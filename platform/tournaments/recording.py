@@ -1,0 +1,111 @@
+"""Records what the referee found: atomic, idempotent, for the holder of the lease alone."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from arena.errors import RefereeError
+from arena.verdict import Status
+from arena.verdict import Verdict as Finding
+from tournaments import announcing, claims
+from tournaments.models import Match, Verdict
+from tournaments.states import MATCHES, MatchState
+
+logger = logging.getLogger(__name__)
+
+STATES: Final = {
+    Status.SCORED: MatchState.SCORED,
+    Status.FORFEIT: MatchState.FORFEIT,
+    Status.NOT_APPLICABLE: MatchState.NOT_APPLICABLE,
+}
+MAX_VERDICT_BYTES: Final = 32 * 1024 * 1024
+
+
+def read_finding(directory: Path) -> Finding:
+    """The ``verdict.json`` that the runner left.
+
+    Raises:
+        RefereeError: there is none, or it cannot be read: our fault.
+    """
+    path = directory / "verdict.json"
+    try:
+        if path.stat().st_size > MAX_VERDICT_BYTES:
+            raise RefereeError(f"The verdict is larger than {MAX_VERDICT_BYTES} bytes.")
+        return Finding.from_json(json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RefereeError(f"The referee left no readable verdict: {error}") from error
+
+
+def record_verdict(match: Match, finding: Finding, *, files: str) -> bool:
+    """Write the verdict of ``match.attempt`` and adopt its files, in one transaction.
+
+    ``files``: the attempt's directory, relative to the data directory. True when this attempt's
+    verdict stands, also when it stood already; False when the attempt has lost its lease, and
+    then nothing was written. A void finding is a fault of ours.
+    """
+    if finding.status is Status.VOID:
+        sentence = finding.fault.sentence if finding.fault else "The referee voided the match."
+        claims.fail(match, sentence)
+        return False
+    with transaction.atomic():
+        if _ended(match, finding):
+            Verdict.objects.create(
+                match=match, attempt=match.attempt, files=files, **columns(finding)
+            )
+            match.refresh_from_db(fields=["state", "seconds", "finished_at"])
+            announcing.tell_of_match(match, "match.recorded", **_shown(finding))
+            return True
+    return Verdict.objects.filter(match=match, attempt=match.attempt).exists()
+
+
+def _ended(match: Match, finding: Finding) -> bool:
+    sentence = (
+        finding.fault.sentence if finding.status is Status.NOT_APPLICABLE and finding.fault else ""
+    )
+    moved = MATCHES.move(
+        claims.LEASES.held(match),
+        STATES[finding.status],
+        finished_at=Now(),
+        lease_until=None,
+        sentence=sentence,
+        seconds=claims.elapsed_seconds(),
+    )
+    return bool(moved)
+
+
+def columns(finding: Finding) -> dict[str, Any]:
+    """The finding as the columns of a Verdict."""
+    fault = finding.fault
+    return {
+        "status": finding.status.value,
+        "metrics": dict(finding.metrics),
+        "curve": [dict(point) for point in finding.curve],
+        "kills": finding.kills.to_json() if finding.kills else None,
+        "fault_side": fault.side.value if fault and fault.side else "",
+        "fault_code": fault.code.value if fault and fault.code else "",
+        "fault_sentence": fault.sentence if fault else "",
+        "flags": list(finding.flags),
+        "provenance": dict(finding.provenance),
+        "logs": dict(finding.logs),
+    }
+
+
+def _shown(finding: Finding) -> Mapping[str, Any]:
+    """What the event carries: no sentence, which a player may have had a hand in."""
+    side = finding.fault.side if finding.fault else None
+    return {
+        "status": finding.status.value,
+        "fault_side": side.value if side else None,
+        "metrics": {
+            key: finding.metrics.get(key)
+            for key in ("clean_accuracy", "robust_accuracy", "attack_success")
+            if key in finding.metrics
+        },
+    }

@@ -1,0 +1,89 @@
+"""Plays one claimed match: in a process of its own, under its lease, to a recorded verdict."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from arena.errors import RefereeError
+from events import hints
+from submissions import artifacts, processes
+from submissions.jobs import persistently
+from submissions.work import progress_line
+from tournaments import claims, files, recording
+from tournaments.models import Entry, Match
+
+logger = logging.getLogger(__name__)
+
+
+def play(match: Match) -> None:
+    """Ends when the match is recorded, ours to try again, or not ours any more."""
+    directory = files.attempt_directory(match)
+    out = settings.DATA / directory
+    out.mkdir(parents=True, exist_ok=True)
+    carried = {"match": match.uid, "attempt": match.attempt}
+    try:
+        ended = run(match, out)
+        finding = None if ended.lost else _finding(ended, out)
+    except RefereeError as error:
+        sentence = str(error)
+        logger.warning("Our fault: %s", sentence, extra=carried)
+        persistently(lambda: claims.fail(match, sentence))
+        return
+    finally:
+        hints.forget_progress(match.uid)
+    if finding is None:
+        logger.warning("The lease was lost; the match was ended.", extra=carried)
+        return
+    if persistently(lambda: recording.record_verdict(match, finding, files=directory)):
+        files.forget_attempts(match, but=match.attempt)
+
+
+def run(match: Match, out: Path) -> processes.Ended:
+    """The runner's process, with its orders in a directory that goes with it."""
+    with tempfile.TemporaryDirectory(prefix="adversarium-match-") as scratch:
+        orders = Path(scratch) / "match.json"
+        orders.touch(mode=0o600)
+        orders.write_text(json.dumps(orders_for(match, Path(scratch), out)))
+        return processes.supervise(
+            processes.command_of(settings.RUNNER, str(orders)),
+            directory=out,
+            heartbeat=lambda: claims.LEASES.renew(match),
+            on_line=lambda line: progress_line(match.uid, line),
+            seconds=settings.MATCH_SECONDS,
+        )
+
+
+def orders_for(match: Match, scratch: Path, out: Path) -> dict[str, Any]:
+    """What ``python -m arena.runner`` reads. The secret is the round's; only the referee has it."""
+    house_only = match.attack.is_house and match.defense.is_house
+    return {
+        "match": match.uid,
+        "attempt": match.attempt,
+        "round": match.round.spec,
+        "attack": player(match.attack, scratch),
+        "defense": player(match.defense, scratch),
+        "seed": match.seed,
+        "secret": bytes(match.round.secret).hex(),
+        "related": [],
+        "out": str(out),
+        "trusted": house_only,
+    }
+
+
+def player(entry: Entry, scratch: Path) -> str:
+    """A path to its zip, or ``house:NAME``."""
+    if entry.submission is None:
+        return f"house:{entry.house}"
+    return str(artifacts.local_copy(entry.submission.sha256, scratch))
+
+
+def _finding(ended: processes.Ended, out: Path) -> recording.Finding:
+    if ended.status != 0:
+        raise RefereeError(ended.sentence)
+    return recording.read_finding(out)

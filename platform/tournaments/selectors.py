@@ -1,0 +1,281 @@
+"""Reads tournaments, filtered by who asks. Boards come from ``leaderboard.selectors``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models.functions import Now
+
+from accounts.models import Team, User
+from accounts.selectors import Person, team_ids
+from events import hints
+from events import selectors as outbox
+from events.errors import NotThere
+from events.models import Event
+from submissions import selectors as submissions
+from submissions.models import Submission
+from tournaments.models import Entry, Match, Round, Tournament, Verdict, Visibility
+from tournaments.states import PLAYABLE, RECORDED, UNDER_WAY, EntryState, MatchState, Phase
+
+
+def is_administrator(user: Person) -> bool:
+    return bool(user.is_active and user.is_superuser)
+
+
+def organizes(user: Person, tournament: Tournament) -> bool:
+    """Whether ``user`` runs this tournament (administrators run all)."""
+    if is_administrator(user):
+        return True
+    return isinstance(user, User) and tournament.organizers.filter(pk=user.pk).exists()
+
+
+def takes_part(user: Person, tournament: Tournament) -> bool:
+    """Whether a team of the user's has an entry, in whatever state."""
+    teams = team_ids(user)
+    return bool(teams) and tournament.entries.filter(team__in=teams).exists()
+
+
+# --- tournaments and rounds -----------------------------------------------------------------------
+
+
+def visible_to(user: Person) -> QuerySet[Tournament]:
+    """Public ones, and those the user plays in or organizes."""
+    if is_administrator(user):
+        return Tournament.objects.all()
+    condition = Q(visibility=Visibility.PUBLIC)
+    if isinstance(user, User):
+        played = Entry.objects.filter(team__in=team_ids(user)).values("tournament")
+        condition |= Q(organizers=user) | Q(pk__in=played)
+    return Tournament.objects.filter(condition).distinct()
+
+
+def get(user: Person, slug: str) -> Tournament:
+    """Raises NotThere for a private tournament of others as for none."""
+    tournament = visible_to(user).filter(slug=slug).first()
+    if tournament is None:
+        raise NotThere("There is no such tournament.")
+    return tournament
+
+
+def get_organized(user: Person, slug: str) -> Tournament:
+    """The tournament, for those who run it; NotThere for the rest."""
+    tournament = get(user, slug)
+    if not organizes(user, tournament):
+        raise NotThere("There is no such tournament of yours.")
+    return tournament
+
+
+def rounds(tournament: Tournament) -> QuerySet[Round]:
+    return tournament.rounds.select_related("tournament").order_by("number")
+
+
+def get_round(user: Person, uid: str) -> Round:
+    found = Round.objects.select_related("tournament").filter(
+        uid=uid, tournament__in=visible_to(user)
+    )
+    if (round_ := found.first()) is None:
+        raise NotThere("There is no such round.")
+    return round_
+
+
+def open_for(user: Person) -> QuerySet[Tournament]:
+    """Tournaments that take entries now."""
+    return (
+        visible_to(user)
+        .filter(state=Phase.OPEN)
+        .filter(Q(closes_at__isnull=True) | Q(closes_at__gt=Now()))
+    )
+
+
+# --- entries --------------------------------------------------------------------------------------
+
+
+def entries(tournament: Tournament) -> QuerySet[Entry]:
+    return tournament.entries.select_related("team", "submission", "tournament")
+
+
+def active_entries(tournament: Tournament) -> QuerySet[Entry]:
+    return entries(tournament).filter(state=EntryState.ACTIVE)
+
+
+def entries_of(tournament: Tournament, user: Person) -> QuerySet[Entry]:
+    """The entries of the user's own teams, newest first."""
+    return entries(tournament).filter(team__in=team_ids(user)).order_by("-entered_at")
+
+
+def get_entry(user: Person, uid: str) -> Entry:
+    found = Entry.objects.select_related("team", "submission", "tournament").filter(
+        uid=uid, tournament__in=visible_to(user)
+    )
+    if (entry := found.first()) is None:
+        raise NotThere("There is no such entry.")
+    return entry
+
+
+def submissions_visible_to(user: Person) -> QuerySet[Submission]:
+    """The user's teams' own, and those entered in tournaments that he organizes."""
+    own = submissions.visible_to(user)
+    if not isinstance(user, User) or is_administrator(user):
+        return own
+    organized = Entry.objects.filter(tournament__organizers=user, submission__isnull=False)
+    everything = Submission.objects.select_related("team", "uploader")
+    return everything.filter(Q(pk__in=own.values("pk")) | Q(pk__in=organized.values("submission")))
+
+
+# --- matches --------------------------------------------------------------------------------------
+
+
+def matches(user: Person) -> QuerySet[Match]:
+    """Matches whose existence and verdict the user may know, with all that a row shows."""
+    return Match.objects.filter(tournament__in=visible_to(user)).select_related(
+        "tournament", "round", "attack__team", "defense__team", "verdict"
+    )
+
+
+def matches_of(tournament: Tournament) -> QuerySet[Match]:
+    """All matches of a tournament that the caller has got by ``get(user, slug)``."""
+    return tournament.matches.select_related(
+        "tournament", "round", "attack__team", "defense__team", "verdict"
+    )
+
+
+def get_match(user: Person, uid: str) -> Match:
+    if (match := matches(user).filter(uid=uid).first()) is None:
+        raise NotThere("There is no such match.")
+    return match
+
+
+def recorded(tournament: Tournament) -> QuerySet[Verdict]:
+    """The verdicts that boards fold."""
+    return Verdict.objects.filter(
+        match__tournament=tournament, match__state__in=RECORDED
+    ).select_related("match__round", "match__attack__team", "match__defense__team")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How far a tournament (or round) is. Not applicable cells are in neither."""
+
+    pending: int = 0
+    running: int = 0
+    scored: int = 0
+    forfeit: int = 0
+    void: int = 0
+    not_applicable: int = 0
+
+    @property
+    def done(self) -> int:
+        return self.scored + self.forfeit
+
+    @property
+    def total(self) -> int:
+        return self.pending + self.running + self.done + self.void
+
+
+def counts(tournament: Tournament, *, round_: Round | None = None) -> Counts:
+    found = tournament.matches.exclude(state=MatchState.CANCELLED)
+    if round_ is not None:
+        found = found.filter(round=round_)
+    grouped = found.order_by().values_list("state").annotate(Count("pk"))
+    return Counts(**dict(grouped))
+
+
+def pending_matches(team: Team) -> QuerySet[Match]:
+    """What a team still waits for: `arena check` polls until there is none."""
+    mine = Q(attack__team=team) | Q(defense__team=team)
+    return Match.objects.filter(mine, state__in=UNDER_WAY)
+
+
+def progress(tournament: Tournament) -> dict[str, dict[str, Any]]:
+    """Match uid -> what it does now, for the running ones that have told anything."""
+    running = tournament.matches.filter(state=MatchState.RUNNING)
+    return hints.progress_of(list(running.values_list("uid", flat=True)[:500]))
+
+
+# --- events ---------------------------------------------------------------------------------------
+
+
+def reader(user: Person) -> outbox.Reader:
+    """What decides which events ``user`` may read."""
+    if not isinstance(user, User):
+        return outbox.ANYBODY
+    teams = team_ids(user)
+    played = Entry.objects.filter(team__in=teams).values_list("tournament", flat=True)
+    return outbox.Reader(
+        teams=teams,
+        tournaments=frozenset(played),
+        organizes=frozenset(user.organized_tournaments.values_list("pk", flat=True)),
+        everything=is_administrator(user),
+    )
+
+
+def visible_events(
+    user: Person, *, after: int = 0, tournament: Tournament | None = None
+) -> QuerySet[Event]:
+    """The outbox from a cursor, as far as ``user`` may read it."""
+    return outbox.visible_to(
+        reader(user), after=after, tournament=tournament.pk if tournament else None
+    )
+
+
+# --- for organizers -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Operations:
+    """What an organizer's page shows of the machinery."""
+
+    counts: Counts
+    overdue: int
+    workers: tuple[str, ...]
+    voided: tuple[Match, ...]
+    faults: dict[str, int]
+    seconds: float
+
+
+def operations(tournament: Tournament) -> Operations:
+    found = tournament.matches
+    running = found.filter(state=MatchState.RUNNING)
+    voided = matches_of(tournament).filter(state=MatchState.VOID)
+    faults = (
+        Verdict.objects.filter(match__tournament=tournament)
+        .exclude(fault_side="")
+        .order_by()
+        .values_list("fault_side")
+        .annotate(Count("pk"))
+    )
+    return Operations(
+        counts=counts(tournament),
+        overdue=running.filter(lease_until__lt=Now()).count(),
+        workers=tuple(running.order_by("worker").values_list("worker", flat=True).distinct()),
+        voided=tuple(voided[:100]),
+        faults=dict(faults),
+        seconds=found.aggregate(sum=Sum("seconds"))["sum"] or 0.0,
+    )
+
+
+def claimable() -> QuerySet[Match]:
+    """Waiting matches of rounds that play."""
+    return Match.objects.filter(
+        state=MatchState.PENDING,
+        tournament__state__in=PLAYABLE,
+        tournament__paused=False,
+        round__state__in=PLAYABLE,
+    )
+
+
+def running_seconds_by_team(*, hours: float = 1.0) -> dict[int | None, float]:
+    """Seconds that matches for each team (None: the house) have run of late, or run now."""
+    since = Now() - timedelta(hours=hours)
+    recent = Match.objects.filter(started_at__gt=since).order_by()
+    done = recent.values_list("beneficiary").annotate(Sum("seconds"))
+    now = recent.filter(state=MatchState.RUNNING).values_list("beneficiary").annotate(Count("pk"))
+    spent = {team: seconds or 0.0 for team, seconds in done}
+    for team, running in now:
+        # A running match counts as a little time at once, so that two workers do not both pick
+        # the same team while another waits.
+        spent[team] = spent.get(team, 0.0) + running * 5.0
+    return spent

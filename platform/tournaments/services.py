@@ -1,0 +1,468 @@
+"""Writes tournaments: making, entering, leaving, opening, pausing. Refusals are sentences.
+
+Whoever changes what is planned holds the tournament's row, so that two never plan at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+
+import arena.house
+import arena.tasks
+from accounts.models import User
+from accounts.services import require_member
+from arena.errors import PackageError
+from arena.manifest import Role
+from arena.rounds import RoundSpec
+from events.errors import Conflict, Invalid, NotAllowed
+from events.identifiers import opaque_id
+from submissions.models import Submission
+from submissions.states import WAITING, SubmissionState
+from tournaments import announcing, planning, selectors
+from tournaments.models import Entry, Match, Round, Tournament, Visibility
+from tournaments.states import (
+    ENTRIES,
+    MATCHES,
+    PLAYABLE,
+    ROUNDS,
+    TOURNAMENTS,
+    UNDER_WAY,
+    EntryState,
+    MatchState,
+    Phase,
+)
+
+# --- making -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RoundPlan:
+    """A round as an organizer writes it; ``attacks``, ``defenses``: house players in its pool."""
+
+    title: str
+    spec: RoundSpec
+    attacks: tuple[str, ...] = ()
+    defenses: tuple[str, ...] = ()
+    weight: float = 1.0
+    opens_at: datetime | None = None
+    closes_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class TournamentPlan:
+    """A tournament as an organizer writes it, on a form or in a file."""
+
+    title: str
+    task: str
+    rounds: tuple[RoundPlan, ...]
+    slug: str = field(default_factory=opaque_id)
+    description: str = ""
+    split: str = "practice"
+    visibility: Visibility = Visibility.PUBLIC
+    opens_at: datetime | None = None
+    closes_at: datetime | None = None
+
+
+@transaction.atomic
+def create(plan: TournamentPlan, *, organizer: User) -> Tournament:
+    """A scheduled tournament with its rounds and the house's entries.
+
+    Raises:
+        NotAllowed: ``organizer`` is none.
+        Conflict: the slug is taken.
+        Invalid: no round, an unknown task or house player, or one that does not fit its round.
+    """
+    if not (organizer.is_organizer or organizer.is_superuser):
+        raise NotAllowed("Only organizers make tournaments; ask an administrator.")
+    check(plan)
+    if Tournament.objects.filter(slug=plan.slug).exists():
+        raise Conflict(f"There is a tournament {plan.slug!r} already.")
+    tournament = Tournament.objects.create(
+        slug=plan.slug,
+        title=plan.title,
+        description=plan.description,
+        task=plan.task,
+        split=plan.split,
+        visibility=plan.visibility,
+        opens_at=plan.opens_at,
+        closes_at=plan.closes_at,
+    )
+    tournament.organizers.add(organizer)
+    for number, round_ in enumerate(plan.rounds, start=1):
+        _create_round(tournament, number, round_)
+    _enter_house(tournament, plan)
+    announcing.tell(tournament, "tournament.created", payload={"title": tournament.title})
+    return tournament
+
+
+def check(plan: TournamentPlan) -> None:
+    """Raises Invalid with one sentence for the first thing that cannot be."""
+    if not plan.title.strip():
+        raise Invalid("Give the tournament a title.")
+    if not plan.rounds:
+        raise Invalid("A tournament needs at least one round.")
+    for task in {plan.task, *(round_.spec.task for round_ in plan.rounds)}:
+        if task not in arena.tasks.names():
+            raise Invalid(f"There is no task {task!r}; known are {', '.join(arena.tasks.names())}.")
+    for round_ in plan.rounds:
+        _check_house(round_)
+
+
+def _check_house(round_: RoundPlan) -> None:
+    allowed = planning.ROLES_OF.get(round_.spec.game, planning.GUEST_ROLES)
+    for side, names in (("attack", round_.attacks), ("defense", round_.defenses)):
+        for name in names:
+            try:
+                role = arena.house.manifest(name).role
+            except PackageError as error:
+                raise Invalid(str(error)) from error
+            if role not in allowed or role.side != side:
+                raise Invalid(f"{name} is a {role.value}: it cannot {side[:6]} in {round_.title}.")
+
+
+def _create_round(tournament: Tournament, number: int, plan: RoundPlan) -> Round:
+    return Round.objects.create(
+        tournament=tournament,
+        number=number,
+        title=plan.title,
+        spec=plan.spec.to_json(),
+        game=plan.spec.game.value,
+        weight=plan.weight,
+        house={"attacks": list(plan.attacks), "defenses": list(plan.defenses)},
+        opens_at=plan.opens_at,
+        closes_at=plan.closes_at,
+    )
+
+
+def _enter_house(tournament: Tournament, plan: TournamentPlan) -> None:
+    for name in dict.fromkeys(n for r in plan.rounds for n in (*r.defenses, *r.attacks)):
+        manifest = arena.house.manifest(name)
+        Entry.objects.create(
+            tournament=tournament,
+            house=name,
+            role=manifest.role.side,
+            player=manifest.role.value,
+            name=manifest.name,
+            manifest=manifest.to_json(),
+            state=EntryState.ACTIVE,
+            active_since=timezone.now(),
+        )
+
+
+# --- entering -----------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def enter(*, tournament: Tournament, submission: Submission, user: User) -> Entry:
+    """Enters a team's submission and accepts the tournament's terms; plans its matches.
+
+    A submission that is not judged yet waits, and plays once it has qualified. A new entry
+    supersedes the team's active one of the same role. Entering twice changes nothing.
+
+    Raises:
+        NotAllowed: not in the team.
+        Conflict: closed, rejected, or a member plays for another team.
+        Invalid: no round is made for it.
+    """
+    require_member(user, submission.team)
+    tournament = _locked(tournament)
+    _require_open(tournament)
+    _require_fit(tournament, submission)
+    entry = tournament.entries.filter(submission=submission).first()
+    if entry is not None and entry.state in (EntryState.ACTIVE, EntryState.WAITING):
+        return entry
+    if submission.state not in (SubmissionState.QUALIFIED, *WAITING):
+        raise Conflict(f"This submission is {submission.get_state_display().lower()}.")
+    roster = list(submission.team.memberships.order_by("user").values_list("user", flat=True))
+    _require_one_team(tournament, submission, roster)
+    if entry is None:
+        entry = Entry(tournament=tournament, submission=submission, team=submission.team)
+    elif entry.state == EntryState.DISQUALIFIED:
+        raise Conflict("This entry was disqualified.")
+    _fill(entry, submission, user, roster)
+    if submission.state == SubmissionState.QUALIFIED:
+        activate(entry)
+    else:
+        announcing.tell_of_entry(entry, "entry.waiting")
+    return entry
+
+
+def _fill(entry: Entry, submission: Submission, user: User, roster: list[int]) -> None:
+    if entry.pk is not None:
+        waits = Entry.objects.filter(pk=entry.pk).exclude(state=EntryState.SUPERSEDED)
+        ENTRIES.move(waits, EntryState.WAITING)
+        entry.refresh_from_db(fields=["state"])
+    entry.role = submission.side
+    entry.player = submission.role
+    entry.name = submission.name
+    entry.manifest = submission.manifest
+    entry.roster = roster
+    entry.entered_by = user
+    entry.terms_version = entry.tournament.terms_version
+    entry.reason = ""
+    entry.save()
+
+
+def _require_open(tournament: Tournament) -> None:
+    if tournament.state != Phase.OPEN:
+        raise Conflict("This tournament takes no entries now.")
+    if tournament.closes_at is not None and tournament.closes_at <= timezone.now():
+        raise Conflict("Entries were due; the tournament takes none any more.")
+
+
+def _require_fit(tournament: Tournament, submission: Submission) -> None:
+    role = Role(submission.role)
+    named = submission.manifest.get("tasks", ["*"])
+    for round_ in tournament.rounds.all():
+        plays = "*" in named or round_.spec["task"] in named
+        if role in planning.roles_of(round_) and plays:
+            return
+    raise Invalid(f"No round of this tournament is made for this {role.value} on its task.")
+
+
+def _require_one_team(tournament: Tournament, submission: Submission, roster: list[int]) -> None:
+    """One team per person and tournament."""
+    others = tournament.entries.filter(team__isnull=False).exclude(team=submission.team)
+    playing = {pk for members in others.values_list("roster", flat=True) for pk in members}
+    if playing & set(roster):
+        raise Conflict("A member of your team plays in this tournament for another team.")
+
+
+def activate(entry: Entry) -> None:
+    """A qualified entry takes its team's place and gets its row or column of matches."""
+    assert transaction.get_connection().in_atomic_block
+    tournament = _locked(entry.tournament)
+    superseded = list(
+        tournament.entries.filter(
+            team=entry.team, player=entry.player, state=EntryState.ACTIVE
+        ).exclude(pk=entry.pk)
+    )
+    for old in superseded:
+        ENTRIES.move_one(Entry.objects.filter(pk=old.pk), EntryState.SUPERSEDED)
+        cancel_waiting(old, "Superseded by a newer entry.")
+    rows = Entry.objects.filter(pk=entry.pk)
+    ENTRIES.move_one(rows, EntryState.ACTIVE, active_since=Now(), reason="")
+    entry.refresh_from_db()
+    waiting = planning.plan(tournament, only=[entry])
+    for old in superseded:
+        old.refresh_from_db()
+        announcing.tell_of_entry(old, "entry.superseded")
+    announcing.tell_of_entry(entry, "entry.active")
+    announcing.tell_of_plan(tournament, waiting)
+
+
+@transaction.atomic
+def withdraw(*, entry: Entry, user: User) -> None:
+    """Takes an entry out; its past verdicts stay, named "withdrawn".
+
+    Raises:
+        NotAllowed: the house's, or another team's.
+        Conflict: it is out already.
+    """
+    if entry.team is None:
+        raise NotAllowed("The house stays.")
+    require_member(user, entry.team)
+    _take_out(entry, EntryState.WITHDRAWN, reason="")
+
+
+@transaction.atomic
+def disqualify(*, entry: Entry, organizer: User, reason: str) -> None:
+    """An organizer takes an entry out, for a reason that its team reads."""
+    require_organizer(organizer, entry.tournament)
+    if not reason.strip():
+        raise Invalid("Say why: the team will read it.")
+    _take_out(entry, EntryState.DISQUALIFIED, reason=reason.strip())
+
+
+def _take_out(entry: Entry, state: EntryState, *, reason: str) -> None:
+    _locked(entry.tournament)
+    ENTRIES.move_one(Entry.objects.filter(pk=entry.pk), state, reason=reason, kept=False)
+    cancel_waiting(entry, f"The entry was {state.value}.")
+    entry.refresh_from_db()
+    announcing.tell_of_entry(entry, f"entry.{state.value}")
+
+
+def cancel_waiting(entry: Entry, sentence: str) -> int:
+    """Its matches that have not begun; those under way play on."""
+    waiting = Match.objects.filter(
+        Q(attack=entry) | Q(defense=entry), state__in=(MatchState.PENDING, MatchState.VOID)
+    )
+    return MATCHES.move(waiting, MatchState.CANCELLED, sentence=sentence, finished_at=Now())
+
+
+def submission_was_judged(submission: Submission) -> None:
+    """Waiting entries become active, or are refused. Registered with ``submissions.services``."""
+    waiting = submission.entries.filter(state=EntryState.WAITING).select_related("tournament")
+    for entry in waiting.order_by("tournament"):
+        if submission.state in (SubmissionState.REJECTED, SubmissionState.CANCELLED):
+            _refuse(entry, submission)
+        elif submission.state == SubmissionState.QUALIFIED:
+            _activate_unless_newer(entry, submission)
+
+
+def _activate_unless_newer(entry: Entry, submission: Submission) -> None:
+    """However long the queue was: the version uploaded last counts."""
+    newer = entry.tournament.entries.filter(
+        team=entry.team,
+        player=entry.player,
+        state=EntryState.ACTIVE,
+        submission__created_at__gt=submission.created_at,
+    )
+    if newer.exists():
+        ENTRIES.move_one(Entry.objects.filter(pk=entry.pk), EntryState.SUPERSEDED)
+        entry.refresh_from_db()
+        announcing.tell_of_entry(entry, "entry.superseded")
+    else:
+        activate(entry)
+
+
+def _refuse(entry: Entry, submission: Submission) -> None:
+    rows = Entry.objects.filter(pk=entry.pk)
+    ENTRIES.move_one(rows, EntryState.REFUSED, reason=submission.sentence)
+    entry.refresh_from_db()
+    announcing.tell_of_entry(entry, "entry.refused")
+
+
+# --- the organizer's moves ------------------------------------------------------------------------
+
+
+def require_organizer(user: User, tournament: Tournament) -> None:
+    if not selectors.organizes(user, tournament):
+        raise NotAllowed("Only the tournament's organizers may do that.")
+
+
+@transaction.atomic
+def move(*, tournament: Tournament, to: Phase, organizer: User | None) -> Tournament:
+    """The tournament's next (or, to extend, previous) phase; its rounds without a clock follow.
+
+    ``organizer`` None is the clock itself.
+
+    Raises:
+        Conflict: not from its phase.
+    """
+    if organizer is not None:
+        require_organizer(organizer, tournament)
+    tournament = _locked(tournament)
+    _require_done(tournament.matches.all(), to)
+    TOURNAMENTS.move_one(Tournament.objects.filter(pk=tournament.pk), to)
+    tournament.refresh_from_db()
+    followers = [
+        round_
+        for round_ in tournament.rounds.all()
+        if ROUNDS.allows(Phase(round_.state), to) and not _has_own_clock(round_, to)
+    ]
+    for round_ in followers:
+        ROUNDS.move_one(Round.objects.filter(pk=round_.pk), to)
+        round_.refresh_from_db()
+    waiting = planning.plan(tournament)
+    announcing.tell(tournament, f"tournament.{to.value}", payload={"state": to.value})
+    for round_ in followers:
+        announcing.tell_of_round(round_, f"round.{to.value}")
+    announcing.tell_of_plan(tournament, waiting)
+    return tournament
+
+
+def _require_done(matches: QuerySet[Match], to: Phase) -> None:
+    """What is published does not change under its readers."""
+    left = matches.filter(state__in=UNDER_WAY).count()
+    if to == Phase.PUBLISHED and left:
+        raise Conflict(f"{left} matches are still to be played; publish when they have ended.")
+
+
+def _has_own_clock(round_: Round, to: Phase) -> bool:
+    """A round that opens or closes at a time of its own waits for it."""
+    if to == Phase.OPEN:
+        return round_.opens_at is not None and round_.opens_at > timezone.now()
+    return False
+
+
+@transaction.atomic
+def move_round(*, round_: Round, to: Phase, organizer: User | None) -> Round:
+    if organizer is not None:
+        require_organizer(organizer, round_.tournament)
+    tournament = _locked(round_.tournament)
+    _require_done(round_.matches.all(), to)
+    ROUNDS.move_one(Round.objects.filter(pk=round_.pk), to)
+    round_.refresh_from_db()
+    waiting = planning.plan(tournament)
+    announcing.tell_of_round(round_, f"round.{to.value}")
+    announcing.tell_of_plan(tournament, waiting)
+    return round_
+
+
+@transaction.atomic
+def pause(*, tournament: Tournament, organizer: User, paused: bool) -> None:
+    """Paused, no match is claimed; those under way play on."""
+    require_organizer(organizer, tournament)
+    Tournament.objects.filter(pk=tournament.pk).update(paused=paused)
+    tournament.refresh_from_db()
+    announcing.tell(tournament, "tournament.paused" if paused else "tournament.resumed")
+    if not paused:
+        announcing.announce_matches(announcing.MOST_HINTS)
+
+
+@transaction.atomic
+def requeue(*, matches: Iterable[Match], organizer: User) -> int:
+    """Void and cancelled matches wait again, with a clean slate. Returns how many."""
+    moved, chosen = 0, list(matches)
+    for match in chosen:
+        require_organizer(organizer, match.tournament)
+        rows = Match.objects.filter(pk=match.pk)
+        moved += MATCHES.move(
+            rows.exclude(state=MatchState.RUNNING), MatchState.PENDING, faults=0, sentence="",
+            hinted_at=None, queued_at=Now(), finished_at=None,
+        )  # fmt: skip
+        match.refresh_from_db()
+    for match in chosen:
+        announcing.tell_of_match(match, "match.requeued")
+    announcing.announce_matches(moved)
+    return moved
+
+
+@transaction.atomic
+def cancel_match(*, match: Match, organizer: User, reason: str) -> None:
+    """Ends a match that waits or plays: its worker loses the lease and ends the referee."""
+    require_organizer(organizer, match.tournament)
+    rows = Match.objects.filter(pk=match.pk)
+    MATCHES.move_one(
+        rows, MatchState.CANCELLED, sentence=reason, lease_until=None, finished_at=Now()
+    )
+    match.refresh_from_db()
+    announcing.tell_of_match(match, "match.cancelled")
+
+
+def _locked(tournament: Tournament) -> Tournament:
+    return Tournament.objects.select_for_update().get(pk=tournament.pk)
+
+
+# --- the clock ------------------------------------------------------------------------------------
+
+
+def turn_clocks() -> int:
+    """Opens and closes what is due. The reaper calls it; any number may. Returns the moves made."""
+    now = timezone.now()
+    opening = Tournament.objects.filter(state=Phase.SCHEDULED, opens_at__lte=now)
+    closing = Tournament.objects.filter(state=Phase.OPEN, closes_at__lte=now)
+    moved = sum(_by_clock(move, to=Phase.OPEN, tournament=t) for t in opening)
+    moved += sum(_by_clock(move, to=Phase.PLAYING, tournament=t) for t in closing)
+    playing = Round.objects.filter(tournament__state__in=PLAYABLE).select_related("tournament")
+    beginning = playing.filter(state=Phase.SCHEDULED, opens_at__lte=now)
+    ending = playing.filter(state=Phase.OPEN, closes_at__lte=now)
+    moved += sum(_by_clock(move_round, to=Phase.OPEN, round_=r) for r in beginning)
+    return moved + sum(_by_clock(move_round, to=Phase.PLAYING, round_=r) for r in ending)
+
+
+def _by_clock(make: Callable[..., object], *, to: Phase, **what: object) -> int:
+    """1; 0 where another reaper was faster."""
+    try:
+        make(to=to, organizer=None, **what)
+    except Conflict:
+        return 0
+    return 1
