@@ -6,17 +6,20 @@ import json
 import logging
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 
 from arena.errors import RefereeError
+from arena.verdict import Verdict as Finding
 from events import hints
 from submissions import artifacts, processes
 from submissions.jobs import persistently
 from submissions.work import progress_line
 from tournaments import claims, files, recording
 from tournaments.models import Entry, Match
+
+OUR_FAULT: Final = 5
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +73,6 @@ def orders_for(match: Match, scratch: Path, out: Path) -> dict[str, Any]:
         "defense": player(match.defense, scratch),
         "seed": match.seed,
         "secret": bytes(match.round.secret).hex(),
-        "related": [],
         "out": str(out),
         "trusted": house_only,
     }
@@ -83,7 +85,8 @@ def player(entry: Entry, scratch: Path) -> str:
     return str(artifacts.local_copy(entry.submission.sha256, scratch))
 
 
-def _finding(ended: processes.Ended, out: Path) -> recording.Finding:
-    if ended.status != 0:
+def _finding(ended: processes.Ended, out: Path) -> Finding:
+    """The verdict, void ones included: with status 5 the runner has written why."""
+    if ended.status not in (0, OUR_FAULT):
         raise RefereeError(ended.sentence)
     return recording.read_finding(out)
