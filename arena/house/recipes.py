@@ -20,19 +20,19 @@ class Recipe:
 
     ``player``: the house defense that the weights belong to, or ``related-...`` for the models
     that a round with related parameters shows in place of a defense's own.
-    ``architecture``: a file of ``architectures/``; empty for scikit-learn.
-    ``epsilon``: radius of the L-infinity ball of adversarial training (Madry et al. 2018); half
-    of each batch stays clean while ``clean_share`` is .5. It grows over the first ``warm_up``
-    epochs, without which training at .3 gets stuck at chance.
+    ``architecture``: a file of ``architectures/``: ``.py`` for torch, ``.toml`` for scikit-learn.
+    ``epsilon``: radius of the L-infinity ball of adversarial training (Madry et al. 2018), reached
+    over the first ``warm_up`` epochs, without which training at .3 gets stuck at chance;
+    ``steps`` signed gradient steps of size ``step``.
     ``noise``: standard deviation of Gaussian augmentation (Cohen et al. 2019).
     ``levels``: inputs are rounded to so many levels; 0 for none.
-    ``examples``: the first so many of the training split; 0 for all.
-    ``depth``: of a decision tree; ``neighbours``: of a nearest-neighbour classifier.
+    ``examples``: the first so many of the training split; 0 for all. An estimator of scikit-learn
+    is fitted when it is loaded: its weights are those examples.
     """
 
     player: str
     task: str
-    architecture: str = ""
+    architecture: str
     seed: int = 0
     epochs: int = 10
     batch: int = 100
@@ -45,8 +45,6 @@ class Recipe:
     noise: float = 0.0
     levels: int = 0
     examples: int = 0
-    depth: int = 0
-    neighbours: int = 0
 
     @property
     def name(self) -> str:
@@ -57,29 +55,65 @@ class Recipe:
     def hash(self) -> str:
         """Hex SHA-256 over the fields and the source of the architecture."""
         state = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode())
-        if self.architecture:
-            state.update((ARCHITECTURES / f"{self.architecture}.py").read_bytes())
+        state.update((ARCHITECTURES / self.architecture).read_bytes())
         return state.hexdigest()
 
 
 def _architecture(task: str) -> str:
-    return "small_cnn" if task == "digits" else "cnn"
+    return "small_cnn.py" if task == "digits" else "cnn.py"
 
 
-def _cnn(player: str, task: str, **changes: float) -> Recipe:
+def _cnn(player: str, task: str, *, seed: int = 0) -> Recipe:
     epochs = {"digits": 40, "mnist-1-7": 10}.get(task, 12)
-    settings = {"epochs": epochs} | changes
-    return Recipe(player=player, task=task, architecture=_architecture(task), **settings)  # type: ignore[arg-type]
+    return Recipe(
+        player=player, task=task, architecture=_architecture(task), seed=seed, epochs=epochs
+    )
 
 
 def _softmax(player: str, task: str, *, seed: int = 0) -> Recipe:
     return Recipe(
         player=player,
         task=task,
-        architecture="softmax",
+        architecture="softmax.py",
         seed=seed,
         epochs=100 if task == "digits" else 30,
         weight_decay=1e-4,
+    )
+
+
+def _adversarial(player: str, task: str, *, epsilon: float, epochs: int, seed: int = 0) -> Recipe:
+    return Recipe(
+        player=player,
+        task=task,
+        architecture=_architecture(task),
+        seed=seed,
+        epochs=epochs,
+        learning_rate=1.5e-3,
+        epsilon=epsilon,
+        step=epsilon / 4,
+        steps=8,
+        warm_up=epochs // 3,
+    )
+
+
+def _smoothed(player: str, task: str, *, noise: float, epochs: int) -> Recipe:
+    return Recipe(
+        player=player, task=task, architecture=_architecture(task), epochs=epochs, noise=noise
+    )
+
+
+def _rounded(player: str, task: str, *, levels: int, epochs: int) -> Recipe:
+    return Recipe(
+        player=player, task=task, architecture=_architecture(task), epochs=epochs, levels=levels
+    )
+
+
+def _estimator(player: str, task: str, *, examples: int = 0) -> Recipe:
+    return Recipe(
+        player=player,
+        task=task,
+        architecture=f"{player.replace('-', '_')}.toml",
+        examples=examples,
     )
 
 
@@ -92,6 +126,33 @@ RECIPES: Final[tuple[Recipe, ...]] = (
     _softmax("logistic-regression", "fashion5k"),
     _softmax("logistic-regression", "digits"),
     _softmax("logistic-regression", "mnist-1-7"),
+    _estimator("nearest-neighbour", "mnist5k", examples=2000),
+    _estimator("nearest-neighbour", "fashion5k", examples=1500),
+    _estimator("nearest-neighbour", "digits"),
+    _estimator("nearest-neighbour", "mnist-1-7", examples=500),
+    _estimator("decision-tree", "mnist5k", examples=3000),
+    _estimator("decision-tree", "fashion5k", examples=1500),
+    _estimator("decision-tree", "digits"),
+    _estimator("decision-tree", "mnist-1-7", examples=500),
+    _adversarial("adversarial-training", "mnist5k", epsilon=0.3, epochs=30),
+    _adversarial("adversarial-training", "fashion5k", epsilon=0.1, epochs=20),
+    _adversarial("adversarial-training", "digits", epsilon=0.2, epochs=60),
+    _adversarial("adversarial-training", "mnist-1-7", epsilon=0.3, epochs=20),
+    _smoothed("randomized-smoothing", "mnist5k", noise=0.25, epochs=16),
+    _smoothed("randomized-smoothing", "fashion5k", noise=0.25, epochs=16),
+    _smoothed("randomized-smoothing", "digits", noise=0.25, epochs=60),
+    _rounded("input-discretisation", "mnist5k", levels=4, epochs=12),
+    _rounded("input-discretisation", "fashion5k", levels=4, epochs=12),
+    _rounded("input-discretisation", "digits", levels=4, epochs=40),
+    # What rounds with related parameters show: other seeds of the same recipes.
+    _cnn("related-cnn", "mnist5k", seed=1),
+    _cnn("related-cnn", "fashion5k", seed=1),
+    _cnn("related-cnn", "digits", seed=1),
+    _softmax("related-logistic-regression", "mnist5k", seed=1),
+    _softmax("related-logistic-regression", "fashion5k", seed=1),
+    _softmax("related-logistic-regression", "digits", seed=1),
+    _adversarial("related-adversarial-training", "mnist5k", epsilon=0.3, epochs=30, seed=1),
+    _adversarial("related-adversarial-training", "fashion5k", epsilon=0.1, epochs=20, seed=1),
 )
 
 

@@ -140,7 +140,7 @@ def _package(name: str, task: str, _modified: int) -> Package:
     path = _path(name)
     data = manifest(name)
     text = _manifest_text(path, path.stat().st_mtime_ns)
-    files = {"player.py": path.read_bytes()}
+    files = {"player.py": path.read_bytes()} if data.entry else {}
     if data.weights:
         files |= _weight_files(name, task)
         text = f'task = "{task}"\n{text}'

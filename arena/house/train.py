@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import time
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -24,9 +26,15 @@ from torch.nn import functional
 from arena import tasks
 from arena.house import sidecar
 from arena.house.architectures import cnn, small_cnn, softmax
-from arena.house.recipes import RECIPES, Recipe
+from arena.house.recipes import ARCHITECTURES, RECIPES, Recipe
 
-BUILDERS: Final = {"cnn": cnn.build, "small_cnn": small_cnn.build, "softmax": softmax.build}
+BUILDERS: Final = {
+    "cnn.py": cnn.build,
+    "small_cnn.py": small_cnn.build,
+    "softmax.py": softmax.build,
+}
+#: Stored examples keep so many grey levels: what a nearest neighbour or a tree needs, in few bytes.
+STORED_LEVELS: Final = 16
 WEIGHTS: Final = Path(__file__).parent / "weights"
 
 Arrays = dict[str, NDArray[Any]]
@@ -64,7 +72,7 @@ def _make(recipe: Recipe, folder: Path) -> None:
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "recipe": recipe.hash,
             "task_digest": task.digest,
-            "architecture": f"{recipe.architecture}.py" if recipe.architecture else "",
+            "architecture": recipe.architecture,
             "shape": list(task.shape),
             "classes": len(task.classes),
             "clean_accuracy": round(accuracy, 4),
@@ -75,7 +83,7 @@ def _make(recipe: Recipe, folder: Path) -> None:
 
 
 def suffix(recipe: Recipe) -> str:
-    return ".safetensors" if recipe.architecture else ".npz"
+    return ".safetensors" if recipe.architecture in BUILDERS else ".npz"
 
 
 def save(path: Path, arrays: Arrays) -> None:
@@ -88,9 +96,23 @@ def save(path: Path, arrays: Arrays) -> None:
 
 def train(recipe: Recipe) -> tuple[Arrays, float]:
     """The trained arrays and the accuracy on the whole practice split (without noise)."""
-    if not recipe.architecture:
-        raise NotImplementedError(recipe.player)
-    return _train_torch(recipe)
+    return _train_torch(recipe) if recipe.architecture in BUILDERS else _train_sklearn(recipe)
+
+
+# ── scikit-learn ───────────────────────────────────────────────────────────────────────────────
+
+
+def _train_sklearn(recipe: Recipe) -> tuple[Arrays, float]:
+    """The examples that the estimator is fitted on when it is loaded."""
+    task = tasks.load(recipe.task)
+    x, y = _examples(recipe, task.train)
+    stored = _rounded(x.flatten(1), STORED_LEVELS).numpy()
+    table = tomllib.loads((ARCHITECTURES / recipe.architecture).read_text("utf-8"))
+    module, _, name = table["class"].rpartition(".")
+    estimator = getattr(importlib.import_module(module), name)(**table["params"])
+    estimator.fit(stored, y.numpy())
+    right = estimator.predict(task.practice.x.reshape(len(task.practice), -1)) == task.practice.y
+    return {"x": stored, "y": y.numpy()}, float(right.mean())
 
 
 # ── torch ──────────────────────────────────────────────────────────────────────────────────────

@@ -91,6 +91,7 @@ class Pgd(EvasionAttack):
             if not len(search.open):
                 break
             run(search, rng, restart)
+            challenge.submit(search.best)
         return search.best, search.done
 
     # ── L∞ and L2 ──────────────────────────────────────────────────────────────────────────

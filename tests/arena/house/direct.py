@@ -166,7 +166,8 @@ class Played:
 def right_examples(defense: Any, task: tasks.Task, count: int) -> tuple[Array, Array]:
     """The first practice examples that the defense gets right."""
     x, y = task.practice.x[: 2 * count + 50], task.practice.y[: 2 * count + 50]
-    rows = np.flatnonzero(defense.predict(x).argmax(1) == y)[:count]
+    seeds = (np.arange(len(x), dtype=np.uint64),) if stochastic(defense) else ()
+    rows = np.flatnonzero(defense.predict(x, *seeds).argmax(1) == y)[:count]
     return x[rows], y[rows]
 
 
@@ -202,3 +203,7 @@ def play(
     seeds = (np.arange(len(x), dtype=np.uint64),) if view.stochastic else ()
     answers = defense.predict(candidates, *seeds).argmax(1)
     return Played(x, y, candidates, answers, targets, view)
+
+
+def stochastic(defense: Any) -> bool:
+    return bool(defense.manifest.stochastic)

@@ -1,0 +1,243 @@
+"""Carlini & Wagner's L2 attack: the smallest perturbation, by optimisation.
+
+Carlini & Wagner 2017 (arXiv:1608.04644), section V.A, with Z the logits and κ the confidence:
+
+    min |δ|2² + c g(x + δ),   g = max(max_{i≠t} Z_i - Z_t, -κ);   untargeted: Z_y - max_{i≠y} Z_i
+
+δ = (tanh w - tanh w0) / 2, Adam on w, c by search for each example, smallest success kept. The
+paper's w0 = arctanh(2x - 1) is infinite where a pixel is 0 or 1; any nearly infinite w0 cannot
+move either. Here w0 = arctanh(ROOM (2x - 1)): δ is exactly 0 at w0 and every pixel can move;
+the sliver by which x + δ may leave the box is clipped off. The search on c starts warm from the
+best perturbation, drops examples whose loss has stopped falling, and ends with a line search
+towards x. Where ε is given, an example is done once it is within ε; what is not becomes x again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena.players import EvasionAttack, EvasionChallenge
+
+MANIFEST = """
+schema_version = 1
+name = "Carlini-Wagner L2"
+role = "attack"
+entry = "player.py:CarliniWagner"
+description = "The smallest L2 perturbation by Adam on a change of variable and a search on c."
+
+[needs]
+gradients = true
+norms = ["l2"]
+games = ["evasion", "minimum_norm"]
+"""
+
+Images = NDArray[np.float32]
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+ROOM = 0.95
+
+
+class CarliniWagner(EvasionAttack):
+    """Up to ``searches`` values of c from ``first_c``, ``steps`` of Adam for each."""
+
+    searches = 6
+    steps = 150
+    rate = 0.05
+    first_c = 1.0
+    confidence = 0.0
+    patience = 20
+
+    def attack(self, challenge: EvasionChallenge) -> Images:
+        for option in ("searches", "steps", "rate", "first_c", "confidence", "patience"):
+            setattr(self, option, self.options.get(option, getattr(self, option)))
+        search = _Search.of(challenge, self.confidence)
+        n = len(challenge)
+        low, high, c = np.zeros(n), np.full(n, np.inf), np.full(n, self.first_c)
+        for _ in range(self.searches):
+            rows = search.unfinished()
+            if not len(rows):
+                break
+            hit = self._descend(search, rows, c[rows])
+            high[rows[hit]] = c[rows[hit]]
+            low[rows[~hit]] = c[rows[~hit]]
+            challenge.submit(search.result())
+            c = np.where(np.isinf(high), 10 * c, (low + np.minimum(high, 1e10)) / 2)
+        search.pull_back()
+        return search.result()
+
+    def _descend(self, search: _Search, rows: Labels, c: Floats) -> Bools:
+        """Adam from the best point so far; which of ``rows`` met a success on the way."""
+        w = search.start(rows)
+        adam = _Adam.like(w, self.rate)
+        hit = np.zeros(len(rows), bool)
+        lowest, waited = np.full(len(rows), np.inf), np.zeros(len(rows), int)
+        active = np.arange(len(rows))
+        for _ in range(self.steps):
+            loss, slope, won = search.value(rows[active], w[active], c[active])
+            hit[active] |= won
+            falling = loss < 0.999 * lowest[active]
+            lowest[active] = np.minimum(loss, lowest[active])
+            waited[active] = np.where(falling, 0, waited[active] + 1)
+            w[active] -= adam.step(active, slope)
+            active = active[waited[active] < self.patience]
+            if not len(active):
+                break
+        return hit
+
+
+@dataclass
+class _Adam:
+    """Kingma & Ba 2015 on the rows of a matrix, each with its own time."""
+
+    mean: Floats
+    square: Floats
+    time: Labels
+    rate: float
+
+    @classmethod
+    def like(cls, w: Floats, rate: float) -> _Adam:
+        return cls(np.zeros_like(w), np.zeros_like(w), np.zeros(len(w), np.int64), rate)
+
+    def step(self, rows: Labels, slope: Floats) -> Floats:
+        self.time[rows] += 1
+        self.mean[rows] = 0.9 * self.mean[rows] + 0.1 * slope
+        self.square[rows] = 0.999 * self.square[rows] + 0.001 * slope**2
+        time = self.time[rows, None]
+        mean = self.mean[rows] / (1 - 0.9**time)
+        square = self.square[rows] / (1 - 0.999**time)
+        step: Floats = self.rate * mean / (np.sqrt(square) + 1e-8)
+        return step
+
+
+@dataclass
+class _Search:
+    """The problem in w, and the smallest success of each example."""
+
+    challenge: EvasionChallenge
+    labels: Labels
+    confidence: float
+    x: Floats = field(repr=False)
+    origin: Floats = field(repr=False)
+    best: Images = field(repr=False)
+    size: Floats
+    logits: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, challenge: EvasionChallenge, confidence: float) -> _Search:
+        x = challenge.x.reshape(len(challenge), -1).astype(np.float64)
+        logits = challenge.defense.logits(challenge.x).copy()
+        labels = challenge.targets if challenge.targets is not None else challenge.y
+        search = cls(
+            challenge=challenge,
+            labels=logits.argmax(1) if labels is None else labels,
+            confidence=confidence,
+            x=x,
+            origin=np.arctanh(ROOM * (2 * x - 1)),
+            best=challenge.x.copy(),
+            size=np.full(len(x), np.inf),
+            logits=logits,
+        )
+        search.size[search.margins(np.arange(len(x)), logits) < 0] = 0.0
+        return search
+
+    def unfinished(self) -> Labels:
+        return np.flatnonzero(self.size > (self.challenge.epsilon or 0.0))
+
+    def start(self, rows: Labels) -> Floats:
+        """w of the best success so far, drawn a little towards x; w0 where there is none."""
+        x, best = self.x[rows], self.best[rows].reshape(len(rows), -1)
+        moved = np.tanh(self.origin[rows]) + 2 * (best - x)
+        return np.arctanh(np.clip(moved, -0.999, 0.999))
+
+    def images(self, rows: Labels, w: Floats) -> Images:
+        delta = (np.tanh(w) - np.tanh(self.origin[rows])) / 2
+        if self.challenge.task.mutable is not None:
+            delta = delta * self.challenge.task.mutable.reshape(1, -1)
+        return self._shaped(np.clip(self.x[rows] + delta, 0, 1))
+
+    def value(self, rows: Labels, w: Floats, c: Floats) -> tuple[Floats, Floats, Bools]:
+        """Loss (n,), its slope in w (n, d), and which points are successes (noted if smaller)."""
+        point = self.images(rows, w)
+        logits, raw = self.challenge.defense.logits_and_gradient(point, self._weights(rows))
+        margin = self.margins(rows, logits)
+        self.logits[rows] = logits
+        delta = point.reshape(len(rows), -1) - self.x[rows]
+        size = (delta**2).sum(1)
+        won = self._won(rows, logits, margin)
+        self._keep(rows[won], point[won], np.sqrt(size[won]))
+        pull = np.where(margin > -self.confidence, c, 0.0)
+        slope = 2 * delta + pull[:, None] * raw.reshape(len(rows), -1)
+        loss = size + c * np.maximum(margin, -self.confidence)
+        return loss, slope * (1 - np.tanh(w) ** 2) / 2, won
+
+    def pull_back(self) -> None:
+        """Halve in on the nearest success on the line from x to the best success."""
+        rows = np.flatnonzero(np.isfinite(self.size) & (self.size > 0))
+        if not len(rows):
+            return
+        far = self.best[rows].reshape(len(rows), -1) - self.x[rows]
+        low, high = np.zeros(len(rows)), np.ones(len(rows))
+        for _ in range(8):
+            middle = (low + high) / 2
+            point = self._shaped(np.clip(self.x[rows] + middle[:, None] * far, 0, 1))
+            logits = self.challenge.defense.logits(point)
+            won = self._won(rows, logits, self.margins(rows, logits))
+            low, high = np.where(won, low, middle), np.where(won, middle, high)
+            delta = point.reshape(len(rows), -1) - self.x[rows]
+            self._keep(rows[won], point[won], np.linalg.norm(delta[won], axis=1))
+
+    def result(self) -> Images:
+        """The smallest successes; x itself where there is none (within ε, where it is given)."""
+        best = self.best.copy()
+        if self.challenge.epsilon is not None:
+            far = self.size > self.challenge.epsilon
+            best[far] = self.challenge.x[far]
+        return best
+
+    def margins(self, rows: Labels, logits: NDArray[np.float32]) -> Floats:
+        """g before its floor: negative where the attack has what it wants."""
+        line = np.arange(len(rows))
+        margin = logits[line, self.labels[rows]] - logits[line, self._rival(rows, logits)]
+        return (-margin if self.challenge.targeted else margin).astype(np.float64)
+
+    def _won(self, rows: Labels, logits: NDArray[np.float32], margin: Floats) -> Bools:
+        answers = logits.argmax(1)
+        hit = (
+            answers == self.labels[rows] if self.challenge.targeted else self._wrong(rows, answers)
+        )
+        won: Bools = hit & (margin <= -self.confidence)
+        return won
+
+    def _wrong(self, rows: Labels, answers: Labels) -> Bools:
+        classes = len(self.challenge.task.classes) or self.logits.shape[1]
+        wrong: Bools = (answers != self.labels[rows]) & (answers < classes)
+        return wrong
+
+    def _keep(self, rows: Labels, point: Images, size: Floats) -> None:
+        better = size < self.size[rows]
+        self.best[rows[better]] = point[better]
+        self.size[rows[better]] = size[better]
+
+    def _rival(self, rows: Labels, logits: NDArray[np.float32]) -> Labels:
+        classes = len(self.challenge.task.classes) or logits.shape[1]
+        others = logits[:, :classes].astype(np.float64)
+        others[np.arange(len(rows)), self.labels[rows]] = -np.inf
+        rival: Labels = others.argmax(1)
+        return rival
+
+    def _weights(self, rows: Labels) -> NDArray[np.float32]:
+        """The gradient wanted: of g, with the rival of the step before."""
+        logits, line = self.logits[rows], np.arange(len(rows))
+        sign = -1.0 if self.challenge.targeted else 1.0
+        weights = np.zeros_like(logits)
+        weights[line, self.labels[rows]] = sign
+        weights[line, self._rival(rows, logits)] = -sign
+        return weights
+
+    def _shaped(self, flat: Floats) -> Images:
+        return flat.astype(np.float32).reshape(-1, *self.challenge.x.shape[1:])

@@ -1,0 +1,262 @@
+"""Black-box attack through a substitute: probes label synthetic data, the net they train is broken.
+
+Papernot et al. 2017 (arXiv:1602.02697), algorithm 1. From a few points S_0 of the distribution,
+ask the oracle for labels, train the substitute F, and augment along its Jacobian:
+
+    S_{ρ+1} = S_ρ ∪ {x + λ_ρ sign(∂F_{O(x)}(x) / ∂x) : x in S_ρ},   λ's sign turns every τ rounds
+
+from round σ on with at most κ points drawn by reservoir sampling (section 6.2). The paper crafts
+with one step; here momentum steps (Dong et al. 2018) climb the margin of the *true* label on the
+substitute, which transfers much better. Probes left over tell which candidates still fail, and
+those are crafted again on a second net.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from arena.players import EvasionAttack, EvasionChallenge
+from arena.torch_players import load_module
+
+MANIFEST = """
+schema_version = 1
+name = "Jacobian substitute"
+role = "attack"
+framework = "torch"
+entry = "player.py:JacobianSubstitute"
+description = "Trains a substitute on labels of synthetic points and attacks that (Papernot 2017)."
+
+[needs]
+probes = true
+output = "label"
+training_data = true
+norms = ["linf", "l2"]
+games = ["evasion"]
+"""
+
+Images = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+
+class JacobianSubstitute(EvasionAttack):
+    """``labels``: at most so many probes; ``rounds``: ρ; ``step``: λ; ``reservoir``: κ from σ on.
+
+    ``substitute``: "net" or "linear".
+    """
+
+    labels = 4800
+    seeds = 150
+    rounds = 6
+    step = 0.1
+    turn = 3
+    reservoir_from = 5
+    reservoir = 1600
+    epochs = 10
+    substitute = "net"
+    craft_steps = 40
+
+    def attack(self, challenge: EvasionChallenge) -> Images:
+        for option in vars(JacobianSubstitute):
+            if option in self.options:
+                setattr(self, option, self.options[option])
+        torch.set_num_threads(1)
+        rng = challenge.rng()
+        with torch.random.fork_rng():
+            torch.manual_seed(challenge.seed % 2**63)
+            asked = _Oracle(challenge, self.labels)
+            model = self._learn(challenge, asked, rng)
+            labels = asked.own_labels()
+        return crafted(challenge, model, labels, self.craft_steps)
+
+    def _learn(
+        self, challenge: EvasionChallenge, asked: _Oracle, rng: np.random.Generator
+    ) -> nn.Module:
+        assert challenge.training is not None
+        pool = challenge.training[0]
+        chosen = rng.permutation(len(pool))[: self.seeds]
+        x = pool[chosen]
+        y = asked.labels(x)
+        x = x[: len(y)]
+        classes = len(challenge.task.classes) or int(max(y.max(initial=1), 1)) + 1
+        model = self._untrained(challenge, classes)
+        optimizer = torch.optim.Adam(
+            model.parameters(), lr=1e-3 if self.substitute == "net" else 1e-2
+        )
+        for round_ in range(self.rounds + 1):
+            _fit(model, optimizer, x, y, self.epochs, rng)
+            if round_ == self.rounds or not asked.left:
+                break
+            sources = self._sources(len(x), round_, rng)
+            sign = -1.0 if (round_ // self.turn) % 2 else 1.0
+            fresh = _augmented(model, x[sources], y[sources], sign * self.step)
+            answers = asked.labels(fresh)
+            x, y = np.concatenate([x, fresh[: len(answers)]]), np.concatenate([y, answers])
+        _fit(model, optimizer, x, y, self.epochs, rng)
+        return model.eval()
+
+    def _sources(self, count: int, round_: int, rng: np.random.Generator) -> Labels:
+        """All points; from round σ on κ at random, as a reservoir holds them at the end."""
+        if round_ < self.reservoir_from - 1:
+            return np.arange(count)
+        return rng.permutation(count)[: self.reservoir]
+
+    def _untrained(self, challenge: EvasionChallenge, classes: int) -> nn.Module:
+        """The opponent's own builder where the round gives it, else a net of our own."""
+        if challenge.architecture is not None:
+            return load_module(challenge.architecture).requires_grad_(True).train()
+        shape = challenge.x.shape[1:]
+        if self.substitute == "linear":
+            return nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), classes))
+        if len(shape) == 3 and min(shape[1:]) >= 16:
+            return _convolutional(shape, classes)
+        return nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(int(np.prod(shape)), 200),
+            nn.ReLU(),
+            nn.Linear(200, 100),
+            nn.ReLU(),
+            nn.Linear(100, classes),
+        )
+
+
+def _convolutional(shape: tuple[int, ...], classes: int) -> nn.Module:
+    channels, height, width = shape
+    return nn.Sequential(
+        nn.Conv2d(channels, 16, 5, stride=2, padding=2),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 5, stride=2, padding=2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(32 * -(-height // 4) * -(-width // 4), 128),
+        nn.ReLU(),
+        nn.Linear(128, classes),
+    )
+
+
+class _Oracle:
+    """Labels by probes, charged to the examples that have the most left."""
+
+    def __init__(self, challenge: EvasionChallenge, most: int) -> None:
+        self.challenge = challenge
+        everyone = np.arange(len(challenge))
+        self.budget = challenge.defense.probes_left_for(everyone)
+        self.own = challenge.y
+        if self.own is None:
+            self.own = self._ask(challenge.x, everyone)
+            self.budget = self.budget - 1
+        total = min(float(self.budget.sum()), challenge.defense.probes_left)
+        self.left = int(min(most, total))
+
+    def own_labels(self) -> Labels:
+        """The examples' labels: given, or by the first probe of each."""
+        assert self.own is not None
+        return self.own
+
+    def labels(self, x: Images) -> Labels:
+        """Labels of the first rows of x, as many as the probes allow."""
+        count = min(len(x), self.left)
+        owners = self._owners(count)
+        parts = [
+            self._ask(x[start : start + 1000][: count - start], owners[start : start + 1000])
+            for start in range(0, count, 1000)
+        ]
+        self.left -= count
+        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+    def _owners(self, count: int) -> Labels:
+        """Spread the charge: everyone's probes by turns."""
+        each = np.zeros(len(self.budget), np.int64)
+        while each.sum() < count:
+            able = np.flatnonzero(self.budget - each >= 1)
+            share = max(1, (count - int(each.sum())) // max(1, len(able)))
+            most = np.minimum(self.budget[able] - each[able], share).astype(np.int64)
+            running = np.minimum(np.cumsum(most), count - int(each.sum()))
+            each[able] += np.diff(running, prepend=0)
+        self.budget = self.budget - each
+        return np.repeat(np.arange(len(each)), each)
+
+    def _ask(self, x: Images, owners: Labels) -> Labels:
+        reply = self.challenge.defense.ask(x, owners)
+        if self.challenge.output == "label":
+            answers = reply.astype(np.int64)
+        elif self.challenge.output == "top_k":
+            answers = reply[:, 0].astype(np.int64)
+        else:
+            answers = reply[:, : len(self.challenge.task.classes) or None].argmax(1)
+        return np.maximum(answers, 0)
+
+
+def _fit(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    x: Images,
+    y: Labels,
+    epochs: int,
+    rng: np.random.Generator,
+) -> None:
+    for _ in range(epochs):
+        for rows in _batches(len(x), 64, rng):
+            optimizer.zero_grad()
+            scores = model(torch.from_numpy(x[rows]))
+            functional.cross_entropy(scores, torch.from_numpy(y[rows])).backward()
+            optimizer.step()
+
+
+def _batches(count: int, size: int, rng: np.random.Generator) -> Iterator[Labels]:
+    order = rng.permutation(count)
+    yield from (order[start : start + size] for start in range(0, count, size))
+
+
+def _augmented(model: nn.Module, x: Images, y: Labels, step: float) -> Images:
+    """x + λ sign(∂F_y / ∂x), clipped."""
+    point = torch.from_numpy(x.copy()).requires_grad_()
+    chosen = model(point).gather(1, torch.from_numpy(y)[:, None]).sum()
+    (slope,) = torch.autograd.grad(chosen, point)
+    return np.clip(x + step * slope.sign().numpy(), 0, 1).astype(np.float32)
+
+
+def crafted(challenge: EvasionChallenge, model: nn.Module, labels: Labels, steps: int) -> Images:
+    """Momentum steps on the substitute's margin within ε, for all examples at once."""
+    assert challenge.epsilon is not None, "The substitute attack needs a radius."
+    x = torch.from_numpy(challenge.x.copy())
+    aim = torch.from_numpy(labels if challenge.targets is None else challenge.targets)
+    sign = 1.0 if challenge.targets is None else -1.0
+    epsilon, linf = challenge.epsilon, challenge.norm == "linf"
+    mutable = 1.0 if challenge.task.mutable is None else torch.from_numpy(challenge.task.mutable)
+    model = model.requires_grad_(False)
+    delta, velocity = torch.zeros_like(x), torch.zeros_like(x)
+    for step in range(steps):
+        point = (x + delta).clamp(0, 1).requires_grad_()
+        (slope,) = torch.autograd.grad(sign * _margin(model(point), aim).sum(), point)
+        slope = slope * mutable
+        velocity = velocity + slope / _lengths(slope, 1)
+        move = velocity.sign() if linf else velocity / _lengths(velocity, 2)
+        size = epsilon * (1.0 if step == 0 else 0.5 * (1 - step / steps))
+        delta = _projected(x, delta + size * move * mutable, epsilon, linf=linf)
+    return challenge.clip((x + delta).numpy())
+
+
+def _margin(scores: Tensor, labels: Tensor) -> Tensor:
+    """The best other class over the label."""
+    mine = scores.gather(1, labels[:, None])
+    others = scores.scatter(1, labels[:, None], -torch.inf)
+    return others.amax(1) - mine[:, 0]
+
+
+def _projected(x: Tensor, delta: Tensor, epsilon: float, *, linf: bool) -> Tensor:
+    delta = (x + delta).clamp(0, 1) - x
+    if linf:
+        return delta.clamp(-epsilon, epsilon)
+    inside: Tensor = delta * (epsilon * (1 - 1e-6) / _lengths(delta, 2)).clamp(max=1.0)
+    return inside
+
+
+def _lengths(delta: Tensor, order: int) -> Tensor:
+    flat: Tensor = torch.linalg.vector_norm(delta.flatten(1), ord=order, dim=1).clamp_min(1e-12)
+    return flat.reshape(-1, *[1] * (delta.ndim - 1))
