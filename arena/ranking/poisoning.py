@@ -7,7 +7,7 @@ less knowledge counts on the learner's board of every stronger round too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena.errors import Side
-from arena.ranking.attacks import counts_for_attack
+from arena.ranking.attacks import Score, count_wins_over_shared_teams, counts_for_attack
 from arena.ranking.board import (
     POOL_SHARE,
     Board,
@@ -60,6 +60,14 @@ class _Learner:
         return 1 - float(np.mean(errors)) if errors else None
 
 
+@dataclass(frozen=True)
+class _Poisoner:
+    player: Player
+    cells: tuple[CellResult, ...]
+    scored: Mapping[str, CellResult]
+    """By team."""
+
+
 def learner_board(records: Records, tier: Tier) -> Board:
     """Lower is better, above the clean floor."""
     learners = [x for x in _learners(records, tier) if x.player.on_board]
@@ -80,21 +88,22 @@ def learner_board(records: Records, tier: Tier) -> Board:
 def poisoner_board(records: Records, tier: Tier) -> Board:
     """Mean over teams of what was added to the error of each team's best learner."""
     targets = _scored_learners(records, tier)
-    rows = []
-    cells: list[CellResult] = []
-    for player in records.players_on(Side.ATTACK):
-        own = _cells_of_attack(records, tier, player)
-        if own and player.on_board:
-            rows.append(_poisoner_row(records, tier, player, targets, own))
-            cells += own
+    examples = records.examples_of(tier.id)
+    poisoners = [
+        _Poisoner(player, tuple(cells), _scored_cells(records, tier, player, targets))
+        for player in records.players_on(Side.ATTACK)
+        if player.on_board and (cells := _cells_of_attack(records, tier, player))
+    ]
+    scores = [{t: _score(c, examples) for t, c in p.scored.items()} for p in poisoners]
+    met = [(cell.round, cell.defense) for poisoner in poisoners for cell in poisoner.cells]
     return ranked_board(
-        rows,
-        np.zeros((len(rows), len(rows)), np.int64),
+        [_poisoner_row(poisoner, targets) for poisoner in poisoners],
+        count_wins_over_shared_teams(scores, len(examples)),
         tier=tier.id,
         side=Side.ATTACK,
         headline=DELTA_ERROR,
-        pool_version=pool_version((cell.round, cell.defense) for cell in cells),
-        examples=len(records.examples_of(tier.id)),
+        pool_version=pool_version(met),
+        examples=len(examples),
     )
 
 
@@ -214,35 +223,55 @@ def _cells_of_attack(records: Records, tier: Tier, player: Player) -> list[CellR
     ]
 
 
-def _poisoner_row(
-    records: Records,
-    tier: Tier,
-    player: Player,
-    targets: dict[str, Player],
-    cells: Sequence[CellResult],
-) -> Contender:
-    deltas: dict[str, float] = {}
+def _scored_cells(
+    records: Records, tier: Tier, player: Player, targets: Mapping[str, Player]
+) -> dict[str, CellResult]:
+    scored = {}
     for team, target in targets.items():
         cell = records.cells.get((tier.id, player.id, target.id))
         if cell is not None and counts_for_attack(cell, player, target):
-            delta = delta_error(cell)
-            if delta is not None:
-                deltas[team] = delta
+            scored[team] = cell
+    return scored
+
+
+def _score(cell: CellResult, examples: ExampleSet) -> Score:
+    """Per example: right after clean training, wrong after poisoned training, in most seeds."""
+    credit = np.zeros(len(examples))
+    if cell.kills is not None and len(cell.kills.broken):
+        places, here = examples.places(cell.kills.examples)
+        credit[places] = (cell.kills.clean_right & cell.kills.broken[-1])[here]
+    return Score(delta_error(cell) or 0.0, credit, np.zeros(len(examples)))
+
+
+def _poisoner_row(poisoner: _Poisoner, targets: Mapping[str, Player]) -> Contender:
+    deltas = {team: delta_error(cell) or 0.0 for team, cell in poisoner.scored.items()}
     house = [delta for team, delta in deltas.items() if targets[team].house]
-    met, applicable = pool_met(cells)
+    met, applicable = pool_met(poisoner.cells)
     estimate = float(np.mean(list(deltas.values()))) if deltas else None
+    interval = _delta_interval(list(poisoner.scored.values()))
     return Contender(
-        player=player,
+        player=poisoner.player,
         estimate=estimate,
-        interval=None,
+        interval=interval,
         clean=None,
         met=met,
         applicable=applicable,
         metrics={
             "delta_error": estimate,
+            "delta_error_bootstrap": as_json(interval),
             "delta_error_on_house": float(np.mean(house)) if house else None,
             "teams": len(deltas),
             "pool_met": met,
             "pool_applicable": applicable,
         },
     )
+
+
+def _delta_interval(cells: Sequence[CellResult]) -> Interval | None:
+    """The mean of the matches' own intervals: they share examples, so it is on the safe side."""
+    ends = [(cell.metrics.get(f"{DELTA}_low"), cell.metrics.get(f"{DELTA}_high")) for cell in cells]
+    known = [(low, high) for low, high in ends if low is not None and high is not None]
+    if not known or len(known) < len(cells):
+        return None
+    low, high = np.mean(known, axis=0)
+    return Interval(float(low), float(high))

@@ -101,6 +101,27 @@ def test_poisoners_rank_by_the_error_they_add(poisoned: Any) -> None:
     assert rows[0].contender.estimate == pytest.approx(0.94)
 
 
+def test_a_poisoner_that_breaks_clearly_more_ranks_above(poisoned: Any, make_kills: Any) -> None:
+    for attack, broken, added in (("far", range(30), 0.75), ("flip", [1], 0.025)):
+        poisoned.cell(
+            attack,
+            "plain",
+            tier="poison",
+            status=Status.SCORED,
+            kills=make_kills([[], broken], epsilons=(0.03, 0.1)),
+            metrics={
+                "clean_error": 0.0,
+                "poisoned_error": added,
+                "delta_error": added,
+                "delta_error_low": added - 0.02,
+                "delta_error_high": added + 0.02,
+            },
+        )
+    rows = poisoned.attacks("poison").rows
+    assert [(row.entry, row.rank) for row in rows] == [("far", 1), ("flip", 2)]
+    assert rows[0].contender.interval == pytest.approx((0.73, 0.77))
+
+
 def test_a_learner_below_the_clean_floor_is_unranked(poisoned: Any) -> None:
     poisons(poisoned, "far", "plain", 0.7, 0.7)
     assert poisoned.defenses("poison").row("plain").contender.lacking == pytest.approx(20.0)
