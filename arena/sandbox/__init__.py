@@ -1,4 +1,57 @@
-"""The jail."""
+"""The jail: hostile code runs here, and nothing but numbers comes out.
+
+Theory of operation
+===================
+
+A player is one process that holds one socket. Its package arrives over that socket, its answers
+leave over it as raw arrays (``arena.wire``); no file, directory or descriptor of the host is
+shared in either direction. The referee starts it through the one interface of
+:mod:`arena.sandbox.backend` and knows nothing of how.
+
+What happens between ``backend.start()`` and the player's first line::
+
+    this process     bubblewrap.py   claims a uid, a control group, two pipes and a socket pair;
+                                     spawn.py forks from one long-lived thread
+    bwrap            (uid of nobody) new user, mount, pid, net, ipc, uts and cgroup namespaces;
+                                     mounts view.py's allow list read-only, two small tmpfs,
+                                     seals the root; waits until it is in its control group;
+                                     no capabilities, no_new_privs, seccomp.start_filter()
+    python           guest_start.py  closes every descriptor but 0 to 3; Landlock where no
+                                     namespaces are; runs the child
+    arena child      child.py        imports the framework; then guest_lockdown.lock_down():
+                                     rlimits, not dumpable, seccomp.player_filter()
+    the player       child.py        only now does a byte of a package arrive
+
+Each wall is enough for its own purpose, and the ones behind it assume that it fell: a file that
+the mounts hide could not be opened anyway by a uid that owns nothing; a socket that seccomp
+refuses would find no network.
+
+===================  ==============================================================================
+what must not get    what stops it (docs/security.md says what is left)
+out or in
+===================  ==============================================================================
+files, other teams   nothing of the host is mounted but libraries, by name (``view``)
+the network          an empty network namespace; ``socket`` is refused (vsock has no namespace)
+other processes      a pid namespace, no procfs; ``kill``, ``ptrace``, ``pidfd_*`` are refused
+new processes        ``fork`` and ``execve`` are refused: the jail is one process to the end
+memory               a control group where one can be made, RLIMIT_AS everywhere
+time                 RLIMIT_CPU inside; the wall clock is the referee's, who calls ``kill()``
+disk                 two tmpfs with a size, RLIMIT_FSIZE; everything else is read-only
+logs                 a pipe, drained and capped; control characters are spelled out on reading
+===================  ==============================================================================
+
+``kill()`` ends the init of the pid namespace: the kernel takes every process inside along. A
+jail also dies with the process that started it. How it ended is told apart from outside:
+bubblewrap's status descriptor, which no player holds, says whether the player ran at all; the
+control group says whether memory ended it; the processor time used says whether that did.
+
+Backends, the strongest first: ``bubblewrap`` (:mod:`.bubblewrap`), for everybody; ``landlock``
+and ``process`` (:mod:`.bare`), for the arena's own players on machines without namespaces.
+:func:`choose` takes the first that starts and withstands :mod:`.self_test`.
+
+Files named ``guest_*``, ``child``, ``seccomp`` and ``landlock`` run inside the jail. They need
+the standard library (and the child numpy) alone, and never import what stays outside.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +59,24 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from arena.sandbox.backend import SandboxBackend
+    from arena.sandbox.choice import Diagnosis
 
 
 def choose(*, trusted: bool) -> SandboxBackend:
-    """The strongest backend that works on this machine.
+    """The strongest backend that starts and passes its self-test; asked once per process.
+
+    ``trusted``: only the arena's own players will be started.
 
     Raises:
-        SandboxUnavailable: guests (``trusted`` False) need namespaces, and there are none.
+        SandboxUnavailable: nothing here is strong enough; the message names the remedy.
     """
-    from arena.sandbox.bubblewrap import BubblewrapBackend
+    from arena.sandbox import choice
 
-    return BubblewrapBackend()
+    return choice.choose(trusted=trusted)
+
+
+def doctor() -> list[Diagnosis]:
+    """What works on this machine, the strongest first, and what to do about the rest."""
+    from arena.sandbox import choice
+
+    return choice.doctor()
