@@ -26,7 +26,8 @@ class DefenseSeat(Protocol):
     A context manager: leaving it kills the jail.
     """
 
-    manifest: Manifest
+    @property
+    def manifest(self) -> Manifest: ...
 
     @property
     def seconds(self) -> float:
@@ -88,7 +89,8 @@ class Revealed:
 class AttackSeat(Protocol):
     """An attack or poisoner in a jail of its own."""
 
-    manifest: Manifest
+    @property
+    def manifest(self) -> Manifest: ...
 
     @property
     def seconds(self) -> float:
