@@ -8,9 +8,20 @@ from __future__ import annotations
 import os
 
 from celery import Celery
+from celery.signals import worker_process_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("adversarium")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def die_with_the_worker(**_: object) -> None:
+    """A killed worker takes its pool along, and each of the pool its referee."""
+    from submissions.processes import die_with_parent
+
+    die_with_parent()
+    if os.getppid() == 1:  # it fell before we asked
+        os._exit(1)
