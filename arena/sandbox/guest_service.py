@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from arena.errors import ArenaError
 from arena.manifest import Manifest
-from arena.players import EvasionChallenge, Images, Labels, PoisoningChallenge, Scores, TaskInfo
+from arena.players import (
+    EvasionChallenge,
+    Images,
+    Labels,
+    Poison,
+    PoisoningChallenge,
+    Scores,
+    TaskInfo,
+)
 from arena.sandbox.guest_loader import reseed
 from arena.sandbox.guest_view import RefereeView
 from arena.wire import Array, Failure, Frame, Op, Trusting, Wire
@@ -143,7 +151,9 @@ def _poison(guest: Guest, frame: Frame) -> tuple[Array, ...]:
         structure=meta["structure"],
     )
     poison = guest.player.poison(challenge)
-    points = np.asarray(getattr(poison, "x", None), np.float32)
+    if not isinstance(poison, Poison):
+        raise WrongAnswer("poison must return an arena.players.Poison.")
+    points = _converted(poison.x, np.float32, "poison.x")
     if len(points) > count:
         raise WrongAnswer(f"{len(points)} points where {count} are allowed.", Failure.POISON)
     n = len(points)

@@ -236,7 +236,8 @@ def tiny_task() -> Task:
     rng = np.random.default_rng(0)
     split = Split(
         name="all",
-        x=rng.random((12, *SHAPE)).astype(np.float32), y=np.arange(12, dtype=np.int64) % 3
+        x=rng.random((12, *SHAPE)).astype(np.float32),
+        y=np.arange(12, dtype=np.int64) % 3,
     )
     return Task(
         name="tiny",
