@@ -109,6 +109,17 @@ def test_a_forfeit_by_the_defense_counts_every_unanswered_input_as_wrong(world: 
     assert world.robust("dana") == 0.0
 
 
+def test_an_input_unanswered_in_one_match_is_lost_though_clean_accuracy_goes_by_the_majority(
+    world: Any,
+) -> None:
+    world.attack("bob", "carol")
+    world.plays("alice", "dana", [0])
+    world.plays("bob", "dana", [0])
+    world.plays("carol", "dana", [], wrong=[7, 8])
+    row = world.defenses().row("dana").contender
+    assert (row.clean, row.metrics["robust_worst"]) == (1.0, 37 / 40)
+
+
 def test_a_forfeit_by_the_attack_leaves_the_examples_clean(world: Any) -> None:
     world.attack("mallory")
     world.plays("alice", "dana", [0])
