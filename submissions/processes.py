@@ -60,7 +60,7 @@ def command_of(words: Sequence[str], *arguments: str) -> list[str]:
 def referee_environment() -> dict[str, str]:
     """No secret, no database address: the referee needs none, and what it starts may look."""
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    engine = {k: v for k, v in os.environ.items() if k.startswith("ADVERSARIUM_SANDBOX")}
+    engine = {k: v for k, v in os.environ.items() if k.startswith("ARENA_SANDBOX")}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return {**kept, **engine, **threads, "PYTHONUNBUFFERED": "1"}
 

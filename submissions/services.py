@@ -60,10 +60,13 @@ def submit(*, team: Team, user: User, archive: IO[bytes] | Path, task: str = "")
 
     Raises:
         NotAllowed: ``user`` is not in the team.
+        Conflict: this site plays the house alone (ADVERSARIUM_TRUSTED_ONLY).
         Invalid: too large, a package that breaks the format, or a task it does not name.
         QuotaExceeded: no submission left today.
     """
     require_member(user, team)
+    if settings.TRUSTED_ONLY:
+        raise Conflict("This site has no jail that is strong enough for guests; it takes none.")
     with tempfile.TemporaryDirectory(prefix="adversarium-upload-") as scratch:
         package = _checked(_received(archive, Path(scratch)))
     known = team.submissions.filter(sha256=package.sha256).first()

@@ -22,6 +22,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import connection
 
+from config import jail
 from config.broker import BrokerError, EmbeddedBroker, given_url
 from config.environment import installed
 from config.supervisor import Service, Supervisor, manage, python
@@ -29,6 +30,7 @@ from submissions import work as qualifications
 from tournaments import claims
 
 WORKER_NAME: Final = "ADVERSARIUM_WORKER_NAME"
+TRUSTED_ONLY: Final = "ADVERSARIUM_TRUSTED_ONLY"
 REDIS_URL: Final = "ADVERSARIUM_REDIS_URL"
 TICK_SECONDS: Final = 0.25
 
@@ -146,6 +148,7 @@ class Site:
         self.host = host
         self.port = port
         self.worker = new_worker_name()
+        self.jail: jail.Jail | None = None
         self._held = contextlib.ExitStack()
         self._broker: EmbeddedBroker | None = None
         self._supervisor: Supervisor | None = None
@@ -169,6 +172,7 @@ class Site:
     def _start(self) -> None:
         require_free(self.host, self.port)
         self._held.enter_context(sole_owner(settings.DATA))
+        self._prove_the_jail()
         self._release_of_earlier()
         if not given_url():
             self._broker = self._held.enter_context(_broker())
@@ -178,6 +182,12 @@ class Site:
         self._held.callback(self._end)
         connection.close()  # no child inherits it
         self._supervisor.start()
+
+    def _prove_the_jail(self) -> None:
+        self.jail = jail.prove()
+        os.environ.update(self.jail.mark)
+        if not self.jail.guests:
+            os.environ[TRUSTED_ONLY] = "true"
 
     def _services(self) -> Sequence[Service]:
         return [

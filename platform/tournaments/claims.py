@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.expressions import CombinedExpression
@@ -45,6 +46,8 @@ def claim(*, worker: str) -> Match | None:
 
 def _best() -> list[int]:
     waiting = selectors.claimable()
+    if settings.TRUSTED_ONLY:
+        waiting = waiting.filter(attack__team__isnull=True, defense__team__isnull=True)
     teams = list(waiting.order_by().values_list("beneficiary", flat=True).distinct())
     if not teams:
         return []

@@ -25,5 +25,7 @@ class Command(BaseCommand):
         stop = Stop()
         with Site(host=options["host"], port=options["port"]) as site:
             self.stdout.write(f"Serving {site.address} (logs in {site.logs}). Ctrl-C ends it.")
+            if site.jail and not site.jail.guests:
+                self.stderr.write(f"Guests are refused: {site.jail.sentence}")
             while not stop.wait(TICK_SECONDS):
                 site.tend()
