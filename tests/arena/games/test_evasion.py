@@ -322,7 +322,8 @@ class Abstaining(Linear):
         scores = super().predict(x, seeds)
         top = np.sort(scores, axis=1)
         unsure = (top[:, -1] - top[:, -2]) < self.doubt
-        return np.c_[scores, np.where(unsure, 9.0, -9.0)].astype(np.float32)
+        doubts = np.where(unsure, 9.0, -9.0)
+        return np.concatenate([scores, doubts[:, None]], axis=1).astype(np.float32)
 
 
 class AlwaysAbstaining(Abstaining):

@@ -1,0 +1,55 @@
+"""Raw scores are read once, with one set of rules."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import softmax as peer
+
+from arena.answers import ABSTAIN, Answers, read_scores, softmax
+from arena.errors import FaultCode, PlayerError, Side
+from arena.manifest import Output
+
+
+def read(
+    scores: object, *, abstains: bool = False, output: Output = Output.LOGITS, rows: int = 2
+) -> Answers:
+    return read_scores(
+        np.asarray(scores, np.float32), rows=rows, classes=3, abstains=abstains, output=output
+    )
+
+
+def test_softmax_agrees_with_scipy_and_survives_large_logits() -> None:
+    scores = np.random.default_rng(0).normal(0, 50, (20, 7))
+    assert softmax(scores) == pytest.approx(peer(scores, axis=1))
+    assert np.isfinite(softmax(scores * 1e30)).all()
+
+
+def test_the_label_is_the_highest_score_and_the_extra_column_abstains() -> None:
+    answers = read([[1, 2, 0, 0], [1, 2, 0, 3]], abstains=True)
+    assert answers.labels.tolist() == [1, ABSTAIN]
+    assert answers.confidence == pytest.approx(peer([[1, 2, 0, 0], [1, 2, 0, 3]], axis=1).max(1))
+
+
+def test_probabilities_are_renormalised() -> None:
+    answers = read([[0.5, 0.3, 0.2005], [0, 1, 0]], output=Output.PROBABILITIES)
+    assert answers.probabilities.sum(axis=1) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("scores", "output", "code"),
+    [
+        (np.zeros((2, 4)), Output.LOGITS, FaultCode.WRONG_SHAPE),
+        (np.zeros((1, 3)), Output.LOGITS, FaultCode.WRONG_SHAPE),
+        ([[1, 2, np.nan], [1, 2, 3]], Output.LOGITS, FaultCode.NOT_FINITE),
+        ([[1, 2, np.inf], [1, 2, 3]], Output.LOGITS, FaultCode.NOT_FINITE),
+        ([[1, 2, 3], [0, 0, 1]], Output.PROBABILITIES, FaultCode.OUT_OF_RANGE),
+        ([[1.5, -0.5, 0], [0, 0, 1]], Output.PROBABILITIES, FaultCode.OUT_OF_RANGE),
+    ],
+)
+def test_what_is_no_answer_is_the_defenses_fault(
+    scores: object, output: Output, code: FaultCode
+) -> None:
+    with pytest.raises(PlayerError) as error:
+        read(scores, output=output)
+    assert (error.value.side, error.value.code) == (Side.DEFENSE, code)

@@ -1,0 +1,99 @@
+"""Who can meet whom, from the manifests alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from arena.applicability import applicability
+from arena.manifest import Manifest
+from arena.rounds import GameName, Goal, Norm, RoundSpec
+from arena.threat_model import ThreatModel
+from arena.verdict import Status
+from tests.arena.fakes import (
+    Fakes,
+    defense_package,
+    differentiable,
+    fgsm,
+    leave_alone,
+    package,
+    play,
+    spec,
+)
+
+WHITE, GREY, BLACK = ThreatModel.white(), ThreatModel.grey(), ThreatModel.black()
+TRANSFER = ThreatModel.transfer()
+POISONING: dict[str, Any] = {"game": GameName.POISONING, "shares": (0.1,), "epsilons": ()}
+
+
+def attack(**needs: Any) -> Manifest:
+    return package("attack", needs=needs).manifest
+
+
+def reason(attacker: Manifest, round_: RoundSpec, defender: Manifest | None = None) -> str:
+    return applicability(attacker, defender or differentiable().manifest, round_) or ""
+
+
+@pytest.mark.parametrize(
+    ("needs", "can", "cannot"),
+    [
+        ({"gradients": True}, spec(WHITE), spec(GREY)),
+        ({"probes": True}, spec(BLACK), spec(replace(TRANSFER))),
+        ({"probes": True, "output": "probabilities"}, spec(GREY), None),
+        ({"probes": True, "output": "logits"}, spec(WHITE), spec(BLACK)),
+        ({"architecture": True}, spec(GREY), spec(BLACK)),
+        ({"related": True}, spec(TRANSFER), spec(BLACK)),
+        ({"training_data": True}, spec(BLACK), spec(ThreatModel(probes=BLACK.probes))),
+        ({"true_label": True}, spec(BLACK), spec(replace(BLACK, true_label=False))),
+        ({"norms": ["l2"]}, spec(norm=Norm.L2), spec(norm=Norm.LINF)),
+        ({"goals": ["targeted"]}, spec(goal=Goal.TARGETED), spec()),
+        ({"games": ["evasion"]}, spec(), spec(game=GameName.MINIMUM_NORM)),
+    ],
+)
+def test_an_unmet_need_makes_the_cell_not_applicable(
+    needs: dict[str, Any], can: RoundSpec, cannot: RoundSpec | None
+) -> None:
+    assert reason(attack(**needs), can) == ""
+    if cannot is not None:
+        assert reason(attack(**needs), cannot).startswith("The attack ")
+
+
+def test_gradients_need_a_differentiable_defense() -> None:
+    knn = defense_package().manifest
+    assert "the defense has none" in reason(attack(gradients=True), spec(), knn)
+    assert reason(attack(), spec(), knn) == ""
+
+
+def test_roles_meet_in_their_own_games_only() -> None:
+    learner, poisoner = package("learner").manifest, package("poisoner").manifest
+    poisoning = spec(BLACK, **POISONING)
+    assert reason(poisoner, poisoning, learner) == ""
+    assert reason(attack(), poisoning, learner)
+    assert reason(poisoner, poisoning)
+    assert reason(attack(), spec(), learner)
+    assert reason(poisoner, spec())
+
+
+def test_a_player_of_another_task_does_not_meet() -> None:
+    dana = defense_package(task="mnist5k").manifest
+    assert "does not play the task toy" in reason(attack(), spec(), dana)
+
+
+def test_a_grey_round_needs_an_architecture_in_a_file_of_its_own() -> None:
+    dana = defense_package(architecture="").manifest
+    assert "architecture" in reason(attack(), spec(GREY), dana)
+    assert reason(attack(), spec(WHITE), dana) == ""
+    assert reason(attack(), spec(BLACK), dana) == ""
+
+
+def test_the_referee_opens_no_jail_for_a_cell_that_is_not_applicable() -> None:
+    fakes = Fakes(fgsm)
+    alice = package("attack", needs={"gradients": True})
+    verdict = play(fakes, attack=alice, defense=defense_package())
+    assert verdict.status is Status.NOT_APPLICABLE
+    assert verdict.fault is not None
+    assert verdict.fault.side is None
+    assert not fakes.opened
+    assert play(Fakes(leave_alone), defense=defense_package()).status is Status.SCORED
