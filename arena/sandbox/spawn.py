@@ -17,6 +17,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,7 @@ class Spawner:
     def __init__(self) -> None:
         self._work: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
         self._stage: dict[Path, Path] = {}
+        self._base: Path | None = None
         thread = threading.Thread(target=self._run, name="jail-spawner", daemon=True)
         thread.start()
 
@@ -59,17 +61,26 @@ class Spawner:
 
         The paths themselves where that is so already, or where this process is not root.
 
-        The first call that needs a stage decides what is on it: ask for all paths at once.
-
         Raises:
             SandboxUnavailable: root may not mount here.
         """
         wanted = list(paths)
-        if os.geteuid() != 0 or all(open_to_all(path) for path in wanted):
-            return {path: path for path in wanted}
-        if not self._stage:
-            self._do(lambda: self._stage.update(_stage(wanted)))
-        return {path: self._stage[path] for path in wanted}
+        closed = [] if os.geteuid() else [path for path in wanted if not open_to_all(path)]
+        missing = [path for path in closed if path not in self._stage]
+        if missing:
+            self._do(lambda: self._put_on_stage(missing, keep=wanted))
+        return {path: self._stage.get(path, path) for path in wanted}
+
+    def _put_on_stage(self, sources: list[Path], *, keep: list[Path]) -> None:
+        """Runs in the thread, whose mount namespace it changes; covers none of ``keep``."""
+        if self._base is None:
+            _private_namespace()
+        with ExitStack() as opened:
+            handles = [_opened(source, opened) for source in sources]
+            if self._base is None:
+                self._base = _covered(_stage_directory(keep))
+            for source, handle in zip(sources, handles, strict=True):
+                self._stage[source] = _bind(handle, self._base / str(len(self._stage)))
 
     def popen(self, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
         process: subprocess.Popen[bytes] = self._do(lambda: subprocess.Popen(command, **options))
@@ -114,26 +125,23 @@ def open_to_all(path: Path) -> bool:
 # --- staging, as root ---------------------------------------------------------------------------
 
 
-def _stage(sources: list[Path]) -> dict[Path, Path]:
-    """Bind ``sources`` below a directory of this thread's own mount namespace."""
-    base = _stage_directory(sources)
-    _private_namespace()
-    opened = [(source, os.open(source, os.O_PATH | os.O_CLOEXEC)) for source in sources]
-    try:
-        _mount("tmpfs", str(base), "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=0755,size=1m")
-        return {
-            source: _bind(descriptor, base / str(index))
-            for index, (source, descriptor) in enumerate(opened)
-        }
-    finally:
-        for _, descriptor in opened:
-            os.close(descriptor)
-
-
 def _stage_directory(sources: list[Path]) -> Path:
     """A directory that may be covered: no source lies below it."""
     above = {parent for source in sources for parent in source.parents}
     return next(Path(p) for p in _STAGES if Path(p).is_dir() and Path(p) not in above)
+
+
+def _opened(path: Path, until: ExitStack) -> int:
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    until.callback(os.close, descriptor)
+    return descriptor
+
+
+def _covered(directory: Path) -> Path:
+    """``directory``, with an empty file system over it that others may search."""
+    flags = _MS_NOSUID | _MS_NODEV
+    _mount("tmpfs", str(directory), "tmpfs", flags, "mode=0755,size=1m")
+    return directory
 
 
 def _bind(descriptor: int, target: Path) -> Path:

@@ -151,12 +151,22 @@ def _site_directories() -> tuple[str, ...]:
 
 
 def _system_libraries() -> list[Bind]:
-    """Shared libraries. No programs: nothing can be executed in a jail anyway."""
-    paths = [Path(p) for p in ("/usr/lib", "/usr/lib64", "/usr/lib32", "/usr/local/lib")]
-    paths += [p for p in (Path("/lib"), Path("/lib64")) if p.is_dir() and not p.is_symlink()]
-    paths += [p for p in (Path("/nix/store"), Path("/gnu/store")) if p.is_dir()]
-    paths += [Path("/etc/ld.so.cache"), Path("/etc/alternatives"), Path("/proc/cpuinfo")]
-    return [Bind(path, str(path)) for path in paths if path.exists() and not path.is_symlink()]
+    """The directories of shared libraries: no programs, and nothing else that lies in /usr/lib."""
+    libraries = [*Path("/usr/lib").glob("*-linux-*"), Path("/usr/lib64"), Path("/usr/lib")]
+    libraries += [*Path("/lib").glob("*-linux-*"), Path("/lib64"), Path("/lib")]
+    paths = [path for path in libraries if _holds_loader(path)]
+    paths += [Path("/nix/store"), Path("/gnu/store"), Path("/etc/ld.so.cache")]
+    paths += [Path("/etc/alternatives"), Path("/proc/cpuinfo")]
+    shown = [path for path in paths if path.exists() and not _passes_link(path)]
+    return [Bind(path, str(path)) for path in shown]
+
+
+def _holds_loader(directory: Path) -> bool:
+    return any(any(directory.glob(name)) for name in ("libc.so.6", "ld-linux*.so*", "ld-musl-*"))
+
+
+def _passes_link(path: Path) -> bool:
+    return any(step.is_symlink() for step in (path, *path.parents))
 
 
 def _system_links() -> list[tuple[str, str]]:
@@ -182,15 +192,22 @@ def _packages_below(bind: Bind) -> list[str]:
 
 
 def _interpreter() -> list[Bind]:
-    """The base interpreter (never the venv's, which is only a link) under a neutral name."""
+    """The base interpreter (never the venv's, which is only a link) under a neutral name.
+
+    With all of its lib directory where it has one of its own: conda's is full of libraries.
+    """
     base = Path(sys.base_prefix)
     stdlib = Path(sysconfig.get_paths(vars={"installed_base": str(base)})["stdlib"])
     library = stdlib.relative_to(base)
-    if base == Path("/usr"):
-        shown = [Bind(stdlib.resolve(), f"/python/{library}")]
+    if base in (Path("/usr"), Path("/usr/local")):  # shared with much that is not Python's
+        shared = (base / library.parts[0]).glob("libpython*.so*")
+        shown = [stdlib, *(path for path in shared if base == Path("/usr/local"))]
     else:
-        shown = [Bind((base / library.parts[0]).resolve(), f"/python/{library.parts[0]}")]
-    return [Bind(executable(), PYTHON), *shown]
+        shown = [base / library.parts[0]]
+    return [
+        Bind(executable(), PYTHON),
+        *(Bind(path.resolve(), f"/python/{path.relative_to(base)}") for path in shown),
+    ]
 
 
 def executable() -> Path:
