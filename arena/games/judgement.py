@@ -172,8 +172,8 @@ def schedule(pairs: int, stream: np.random.RandomState) -> list[Request]:
     """
     order = stream.permutation(pairs)
     counting = [order[start : start + BATCH] for start in range(0, pairs, BATCH)]
-    sample = stream.permutation(pairs)[:SAMPLED]
-    company = stream.permutation(np.union1d(sample, stream.permutation(pairs)[: 2 * SAMPLED]))
+    drawn = stream.permutation(pairs)[: 3 * SAMPLED]
+    sample, company = drawn[:SAMPLED], stream.permutation(drawn)
     requests: list[Request] = [(Ask.COUNTS, batch) for batch in counting]
     requests += [(Ask.COMPARE, sample[i : i + 1]) for i in range(len(sample))]
     requests.append((Ask.COMPARE, company))
