@@ -61,3 +61,12 @@ def installed(module: str) -> bool:
     """Whether a module of ours is there, without importing it."""
     package = module.partition(".")[0]
     return find_spec(package) is not None and find_spec(module) is not None
+
+
+def celery_url(url: str) -> str:
+    """Kombu spells a unix socket differently."""
+    if not url.startswith("unix://"):
+        return url or "redis://127.0.0.1:1/0"  # nobody listens: hints are lost, the reaper sees
+    path, _, query = url.removeprefix("unix://").partition("?")
+    database = dict(part.split("=", 1) for part in query.split("&") if "=" in part).get("db", "0")
+    return f"redis+socket://{path}?virtual_host={database}"

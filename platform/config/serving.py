@@ -22,9 +22,9 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import connection
 
-from config import jail
+from config import celery_app, jail
 from config.broker import BrokerError, EmbeddedBroker, given_url
-from config.environment import installed
+from config.environment import celery_url, installed
 from config.supervisor import Service, Supervisor, manage, python
 from submissions import work as qualifications
 from tournaments import claims
@@ -45,8 +45,8 @@ def match_slots() -> int:
 
 
 def web_service(host: str, port: int) -> Service:
-    options = ["--host", host, "--port", str(port), "--lifespan", "off", "--no-server-header"]
-    graceful = ["--timeout-graceful-shutdown", "3", "--log-level", "warning"]
+    options = ["--host", host, "--port", str(port), "--lifespan", "off"]
+    graceful = ["--timeout-graceful-shutdown", "2", "--log-level", "warning"]
     return Service("web", python("-m", "uvicorn", "config.asgi:application", *options, *graceful))
 
 
@@ -69,12 +69,12 @@ def worker_services(worker: str) -> list[Service]:
         celery_service("qualifications", queue="qualifications", slots=1, worker=worker),
     ]
     if installed("leaderboard.following"):
-        services.append(Service("boards", manage("leaderboard", "follow")))
+        services.append(Service("boards", manage("leaderboard", "follow"), abrupt=True))
     return services
 
 
 def reaper_service() -> Service:
-    return Service("reaper", manage("reaper"))
+    return Service("reaper", manage("reaper"), abrupt=True)
 
 
 def new_worker_name() -> str:
@@ -178,6 +178,7 @@ class Site:
             self._broker = self._held.enter_context(_broker())
             os.environ[REDIS_URL] = self._broker.url  # for the children
             settings.REDIS_URL = self._broker.url  # and for this process
+            celery_app.conf.broker_url = celery_url(self._broker.url)
         self._supervisor = Supervisor(self._services(), logs=self.logs)
         self._held.callback(self._end)
         connection.close()  # no child inherits it

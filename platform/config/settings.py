@@ -170,17 +170,7 @@ _GIVEN_REDIS_URL = required("REDIS_URL")
 REDIS_URL = _GIVEN_REDIS_URL or running_broker()
 """As redis-py reads it: redis://, rediss:// or unix://PATH?db=0; empty where there is none."""
 
-
-def celery_url(url: str) -> str:
-    """Kombu spells a unix socket differently."""
-    if not url.startswith("unix://"):
-        return url or "redis://127.0.0.1:1/0"  # nobody listens: hints are lost, the reaper sees
-    path, _, query = url.removeprefix("unix://").partition("?")
-    database = dict(part.split("=", 1) for part in query.split("&") if "=" in part).get("db", "0")
-    return f"redis+socket://{path}?virtual_host={database}"
-
-
-CELERY_BROKER_URL = celery_url(REDIS_URL)
+CELERY_BROKER_URL = environment.celery_url(REDIS_URL)
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": f"{INSTALLATION}:celery:",
     "socket_timeout": 10,

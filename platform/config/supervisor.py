@@ -24,8 +24,8 @@ from submissions.processes import die_with_parent, kill_tree
 
 logger = logging.getLogger(__name__)
 
-GRACE_SECONDS: Final = 3.4
-"""Uvicorn gives open event streams 3 s; everything must be over within 5."""
+GRACE_SECONDS: Final = 2.6
+"""Uvicorn gives open event streams 2 s; everything must be over within 5."""
 FIRST_DELAY: Final = 0.5
 LONGEST_DELAY: Final = 15.0
 STEADY_SECONDS: Final = 30.0
@@ -33,7 +33,7 @@ STEADY_SECONDS: Final = 30.0
 
 @dataclass(frozen=True)
 class Service:
-    """A process to keep running. ``abrupt``: it holds nothing worth a goodbye (workers: the
+    """A process to keep running. ``abrupt``: it holds nothing worth a goodbye (the
     database owns all state), so it and what it started are killed at once."""
 
     name: str
