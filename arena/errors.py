@@ -54,12 +54,17 @@ class ArenaError(Exception):
 
 
 class PlayerError(ArenaError):
-    """A player broke a rule. ``side`` forfeits; ``code`` is public, ``str(error)`` a sentence."""
+    """A player broke a rule. ``side`` forfeits; ``code`` is public, ``str(error)`` a sentence.
 
-    def __init__(self, side: Side, code: FaultCode, message: str) -> None:
+    ``log`` is what the player printed and raised, where its process ended with the fault: it is
+    for its own team alone.
+    """
+
+    def __init__(self, side: Side, code: FaultCode, message: str, *, log: str = "") -> None:
         super().__init__(message)
         self.side = side
         self.code = code
+        self.log = log
 
 
 class RefereeError(ArenaError):
