@@ -1,0 +1,44 @@
+"""What a command's exit status says, and which error ends with which."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from arena.errors import (
+    ArenaError,
+    NotApplicable,
+    PackageError,
+    RefereeError,
+    TaskError,
+    ThreatModelError,
+)
+
+
+class ExitCode(IntEnum):
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    AUTH = 3
+    REJECTED = 4
+    OUR_FAULT = 5
+    TIMED_OUT = 6
+
+
+class Stop(ArenaError):
+    """Ends the command with ``code`` and a sentence on stderr."""
+
+    def __init__(self, code: ExitCode, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+def code_of(error: ArenaError) -> ExitCode:
+    if isinstance(error, Stop):
+        return error.code
+    if isinstance(error, PackageError):
+        return ExitCode.REJECTED
+    if isinstance(error, ThreatModelError | TaskError | NotApplicable):
+        return ExitCode.USAGE
+    if isinstance(error, RefereeError):
+        return ExitCode.OUR_FAULT
+    return ExitCode.FAILED

@@ -1,0 +1,136 @@
+"""``arena init``: a package that qualifies and plays as it is, to be changed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arena.cli import rules
+from arena.cli.console import say
+from arena.cli.exits import ExitCode, Stop
+
+if TYPE_CHECKING:
+    from arena.manifest import Role
+
+CONVERT_SECONDS = 300
+
+
+def init(
+    role: Annotated[str, typer.Argument(help="defense, attack, learner or poisoner.")],
+    directory: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    *,
+    template: Annotated[
+        str | None,
+        typer.Option(help="cnn, pgd-training, numpy, sklearn; fgsm; or any house player."),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="The task to be made for. [mnist5k]")] = None,
+    name: Annotated[str | None, typer.Option(help="The player's name; else the folder's.")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="A torch state dict (.pt) of your own, made safetensors."),
+    ] = None,
+    architecture: Annotated[
+        Path | None, typer.Option(help="With --from: your file that defines build().")
+    ] = None,
+) -> None:
+    """Write a working package to DIRECTORY.
+
+    --from reads the file with torch.load(weights_only=True) in a process of its own; give it only
+    files that you made yourself.
+    """
+    from arena import starters
+    from arena.manifest import Role
+
+    chosen = _role(role)
+    if source is not None and chosen is not Role.DEFENSE:
+        raise Stop(ExitCode.USAGE, "--from is for defenses: only they have weights.")
+    template = template or starters.DEFAULTS[chosen]
+    if template not in starters.names(chosen):
+        known = ", ".join(starters.names(chosen))
+        raise Stop(ExitCode.USAGE, f"There is no {role} template {template!r}; there are {known}.")
+    usual = rules.DEFAULT_POISONING_TASK if _poisons(chosen) else rules.DEFAULT_TASK
+    found = rules.load_task(task or usual)
+    title = _title(name or directory.resolve().name)
+    files = starters.files(chosen, template, name=title, task=found)
+    _require_empty(directory)
+    _write(directory, files)
+    if source is not None:
+        _convert(source, directory, architecture)
+    say(f"{directory} holds the {role} {title} ({template}) for {found.name}. Next:")
+    say(f"  arena qualify {directory}")
+    say(f"  {_trial(directory, found.name)}")
+
+
+def _role(text: str) -> Role:
+    from arena.manifest import Role
+
+    if text not in list(Role):
+        raise Stop(ExitCode.USAGE, f"{text!r} is no role; roles are {', '.join(Role)}.")
+    return Role(text)
+
+
+def _poisons(role: Role) -> bool:
+    from arena.manifest import Role
+
+    return role in (Role.LEARNER, Role.POISONER)
+
+
+def _title(text: str) -> str:
+    """What a manifest takes as a name."""
+    kept = "".join(c for c in text if c.isprintable() and c not in '"\\').strip()
+    return kept[:80] or "My player"
+
+
+def _require_empty(directory: Path) -> None:
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise Stop(ExitCode.USAGE, f"{directory} is not empty; name a new folder.")
+
+
+def _write(directory: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _convert(source: Path, directory: Path, architecture: Path | None) -> None:
+    if not source.is_file():
+        raise Stop(ExitCode.USAGE, f"There is no file {source}.")
+    weights = directory / "weights.safetensors"
+    command = [sys.executable, "-m", "arena.cli.convert", str(source), str(weights)]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, timeout=CONVERT_SECONDS, check=False
+    )
+    if ended.returncode != 0:
+        raise Stop(ExitCode.REJECTED, ended.stderr.strip()[-400:] or "The file cannot be read.")
+    tensors = json.loads(ended.stdout)
+    if architecture is not None:
+        (directory / "architecture.py").write_bytes(architecture.read_bytes())
+    say(f"weights.safetensors holds {len(tensors)} tensors of {source.name}:")
+    for name, shape in tensors.items():
+        say(f"  {name}  {' x '.join(map(str, shape)) or 'scalar'}")
+    if architecture is None:
+        say("Make build() in architecture.py return the module with exactly these names.")
+
+
+def _trial(directory: Path, task: str) -> str:
+    """A first match against the house that this player can play."""
+    from arena.manifest import Role
+    from arena.packages import Package
+
+    manifest = Package.read(directory).manifest
+    against = "pgd" if manifest.differentiable else "square --threat-model black"
+    pairs = {
+        Role.DEFENSE: f"{directory} {against}",
+        Role.ATTACK: f"cnn {directory}",
+        Role.LEARNER: f"{directory} label-flip",
+        Role.POISONER: f"logistic-learner {directory}",
+    }
+    probing = manifest.role is Role.ATTACK and not manifest.needs.gradients
+    threat = " --threat-model black" if probing else ""
+    return f"arena play {pairs[manifest.role]}{threat} --task {task}"

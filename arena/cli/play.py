@@ -1,0 +1,140 @@
+"""``arena play``: one match on this machine, by the referee and in the jail of the site."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arena.cli import rules, verdicts
+from arena.cli.console import print_json, progress, say
+from arena.cli.exits import ExitCode, Stop
+
+if TYPE_CHECKING:
+    from arena.referee import MatchSpec
+    from arena.rounds import RoundSpec
+    from arena.tasks import Task
+
+Several = Annotated[list[float] | None, typer.Option(help="May be given several times: a curve.")]
+PLAYER = "A package (folder or zip), or the name of a house player (arena house list)."
+
+
+def play(
+    defense: Annotated[str, typer.Argument(help=f"Who is attacked. {PLAYER}")],
+    attack: Annotated[str, typer.Argument(help=f"Who attacks. {PLAYER}")],
+    *,
+    threat_model: Annotated[
+        str, typer.Option(help="white, grey, black, transfer, or a JSON file of switches.")
+    ] = "white",
+    task: Annotated[
+        str | None, typer.Option(help="A task's name, or the path of its TOML file. [mnist5k]")
+    ] = None,
+    norm: Annotated[str, typer.Option(help="linf, l2, l1 or l0.")] = "linf",
+    epsilon: Several = None,
+    queries: Annotated[
+        int | None, typer.Option(help="Probes per example in grey and black rounds.")
+    ] = None,
+    examples: Annotated[int, typer.Option(help="How many examples are judged.")] = 200,
+    seed: Annotated[int, typer.Option(help="Same seed, same verdict.")] = 0,
+    game: Annotated[
+        str | None, typer.Option(help="evasion, minimum_norm, transfer or poisoning.")
+    ] = None,
+    goal: Annotated[str, typer.Option(help="untargeted or targeted.")] = "untargeted",
+    target_rule: Annotated[str, typer.Option(help="random, least_likely or all.")] = "random",
+    share: Annotated[
+        list[float] | None, typer.Option(help="Poisoned share; may be given several times.")
+    ] = None,
+    poison_mode: Annotated[str, typer.Option(help="add or replace.")] = "add",
+    round_file: Annotated[
+        Path | None,
+        typer.Option("--round", help="A round's rules as JSON (as the API shows them)."),
+    ] = None,
+    secret: Annotated[
+        str | None, typer.Option(help="The round's secret in hexadecimal, to replay its matches.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write verdict, outcome and images to this folder.")
+    ] = None,
+    logs: Annotated[bool, typer.Option("--logs", help="Show what both sides printed.")] = False,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="These packages are mine: play even behind a weaker wall."),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="The verdict as JSON on stdout.")] = False,
+) -> None:
+    """Play DEFENSE against ATTACK. A learner plays against a poisoner.
+
+    Exit status: 0 scored, 1 a forfeit, 2 the two cannot meet, 5 our fault.
+    """
+    sources = rules.source_of(defense), rules.source_of(attack)
+    if round_file is not None:
+        round_, found = _given(round_file)
+    else:
+        options = rules.Options(
+            threat_model=threat_model,
+            task=task,
+            game=game,
+            norm=norm,
+            epsilons=tuple(sorted(epsilon or ())),
+            queries=queries,
+            examples=examples,
+            goal=goal,
+            target_rule=target_rule,
+            shares=tuple(sorted(share or ())),
+            poison_mode=poison_mode,
+        )
+        round_, found = _described(options, defense=sources[0])
+    match = rules.match_of(
+        round_, defense=sources[0], attack=sources[1], seed=seed, secret=_secret(secret, seed)
+    )
+    trusted = trust or all(rules.is_house(source) for source in sources)
+    code = _play(match, found, trusted=trusted, out=out, logs=logs, json=json)
+    raise typer.Exit(code)
+
+
+def _described(options: rules.Options, *, defense: str) -> tuple[RoundSpec, Task]:
+    poisoning = options.game == rules.POISONING or (
+        options.game is None and rules.plays_poisoning(defense)
+    )
+    usual = rules.DEFAULT_POISONING_TASK if poisoning else rules.DEFAULT_TASK
+    task = rules.load_task(options.task or usual)
+    return rules.round_of(options, task, poisoning=poisoning), task
+
+
+def _given(path: Path) -> tuple[RoundSpec, Task]:
+    from arena.rounds import RoundSpec
+
+    data = rules.read_json(path, what="round")
+    round_ = RoundSpec.from_json(data.get("spec", data))
+    return round_, rules.load_task(round_.task)
+
+
+def _secret(text: str | None, seed: int) -> bytes:
+    if text is None:
+        return rules.secret_for(seed)
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise Stop(ExitCode.USAGE, "--secret must be hexadecimal digits.") from None
+
+
+def _play(
+    match: MatchSpec, task: Task, *, trusted: bool, out: Path | None, logs: bool, json: bool
+) -> ExitCode:
+    from arena.referee import play_match
+    from arena.sandbox import choose
+
+    names = f"{match.attack.manifest.name} against {match.defense.manifest.name}"
+    backend = choose(trusted=trusted)
+    with progress(names) as tell:
+        verdict = play_match(match, backend=backend, task=task, progress=tell)
+    if out is not None:
+        verdict.write(out)
+    if json:
+        print_json(verdicts.as_json(verdict))
+    else:
+        model = match.round.threat_model
+        verdicts.print_verdict(verdict, title=f"{names} ({model.name})", logs=logs)
+        say(model.sentence())
+    return verdicts.exit_of(verdict)

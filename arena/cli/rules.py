@@ -1,0 +1,182 @@
+"""From options to the very object that the site's runner plays: a round and a match."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from arena.cli.exits import ExitCode, Stop
+from arena.errors import PackageError
+
+if TYPE_CHECKING:
+    from arena.packages import Package
+    from arena.referee import MatchSpec
+    from arena.rounds import RoundSpec
+    from arena.tasks import Task
+
+HOUSE: Final = "house:"
+DEFAULT_TASK: Final = "mnist5k"
+DEFAULT_POISONING_TASK: Final = "mnist-1-7"
+DEFAULT_SHARES: Final = (0.03,)
+POISONING: Final = "poisoning"
+TRANSFER: Final = "transfer"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``arena play`` was given; None is "not said"."""
+
+    threat_model: str
+    task: str | None = None
+    game: str | None = None
+    norm: str = "linf"
+    epsilons: tuple[float, ...] = ()
+    queries: int | None = None
+    examples: int = 200
+    goal: str = "untargeted"
+    target_rule: str = "random"
+    shares: tuple[float, ...] = ()
+    poison_mode: str = "add"
+    repeats: int = 10
+
+
+def source_of(text: str) -> str:
+    """A path to a package, or ``house:NAME``; a bare name is a path only where a package is there.
+
+    Raises:
+        Stop: neither; with the house's names.
+    """
+    if text.startswith(HOUSE):
+        return text
+    path = Path(text)
+    if "/" in text or path.suffix == ".zip" or (path / "manifest.toml").is_file():
+        if not path.exists():
+            raise Stop(ExitCode.USAGE, f"There is no package at {text}.")
+        return text
+    from arena import house
+
+    try:
+        house.manifest(text)
+    except PackageError as error:
+        raise Stop(ExitCode.USAGE, f"{error} For a package of yours, give its path.") from error
+    return HOUSE + text
+
+
+def is_house(source: str) -> bool:
+    return source.startswith(HOUSE)
+
+
+def plays_poisoning(source: str) -> bool:
+    """Whether this player is a learner or a poisoner."""
+    from arena import house
+    from arena.manifest import Role
+    from arena.packages import Package
+
+    if is_house(source):
+        role = house.manifest(source.removeprefix(HOUSE)).role
+    else:
+        role = Package.read(Path(source)).manifest.role
+    return role in (Role.LEARNER, Role.POISONER)
+
+
+def load_task(name: str) -> Task:
+    from arena import tasks
+
+    return tasks.load(name)
+
+
+def round_of(options: Options, task: Task, *, poisoning: bool) -> RoundSpec:
+    """The round that the options describe; the task's own ε where none was said."""
+    from arena.rounds import RoundSpec
+
+    game = options.game or _game(options.threat_model, poisoning=poisoning)
+    data: dict[str, Any] = {
+        "game": game,
+        "task": task.name,
+        "threat_model": _threat_model(options),
+        "norm": options.norm,
+        "goal": options.goal,
+        "target_rule": options.target_rule,
+        "examples": options.examples,
+        "repeats": options.repeats,
+        "poison_mode": options.poison_mode,
+    }
+    if game == POISONING:
+        data["shares"] = options.shares or DEFAULT_SHARES
+    elif game != "minimum_norm":
+        data["epsilons"] = options.epsilons or _usual(task, options.norm)
+    elif options.epsilons:
+        data["epsilons"] = options.epsilons  # refused by the round, with its own sentence
+    return RoundSpec.from_json(data)
+
+
+def _game(threat_model: str, *, poisoning: bool) -> str:
+    if poisoning:
+        return POISONING
+    return TRANSFER if threat_model == TRANSFER else "evasion"
+
+
+def _threat_model(options: Options) -> Mapping[str, Any]:
+    """A preset by name, or a JSON file with all the switches."""
+    from arena.threat_model import PRESET_NAMES, ThreatModel
+
+    if options.threat_model in PRESET_NAMES:
+        return ThreatModel.preset(options.threat_model, queries=options.queries).to_json()
+    data = read_json(Path(options.threat_model), what="threat model")
+    return ThreatModel.from_json(data).to_json()
+
+
+def _usual(task: Task, norm: str) -> tuple[float, ...]:
+    """The task's largest default ε of that norm."""
+    usual = tuple(task.norms.get(norm, ()))
+    if not usual:
+        raise Stop(
+            ExitCode.USAGE, f"Task {task.name} has no usual epsilon in {norm}; say --epsilon."
+        )
+    return usual[-1:]
+
+
+def read_json(path: Path, *, what: str) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise Stop(ExitCode.USAGE, f"There is no {what} {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise Stop(ExitCode.USAGE, f"{path} is not valid JSON: {error}.") from error
+    if not isinstance(data, dict):
+        raise Stop(ExitCode.USAGE, f"{path} must hold one JSON object.")
+    return data
+
+
+def secret_for(seed: int) -> bytes:
+    """A local round's secret, from the seed: the same command plays the same match anywhere."""
+    return hashlib.sha256(f"arena play {seed}".encode()).digest()
+
+
+def match_of(
+    round_: RoundSpec, *, attack: str, defense: str, seed: int, secret: bytes
+) -> MatchSpec:
+    """Read by the runner's own function, as on the site."""
+    from arena.runner import read_match
+
+    return read_match(
+        {
+            "round": round_.to_json(),
+            "attack": attack,
+            "defense": defense,
+            "seed": seed,
+            "secret": secret.hex(),
+        }
+    )
+
+
+def package_at(source: Path) -> Package:
+    from arena.packages import Package
+
+    if not source.exists():
+        raise Stop(ExitCode.USAGE, f"There is no package at {source}.")
+    return Package.read(source)

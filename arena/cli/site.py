@@ -1,0 +1,6 @@
+"""Commands that talk to a server."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None: ...

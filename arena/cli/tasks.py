@@ -1,0 +1,113 @@
+"""``arena tasks``: the data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arena.cli.console import print_json, say, table
+
+if TYPE_CHECKING:
+    from arena.tasks import Task
+
+app = typer.Typer(name="tasks", help="The data sets to play on.", no_args_is_help=True)
+
+
+@app.callback()
+def _tasks() -> None:
+    """The data sets to play on."""
+
+
+@app.command("list")
+def list_(
+    *,
+    json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
+) -> None:
+    """List the tasks: names that --task takes."""
+    from arena import tasks
+
+    found = {name: _loaded(name) for name in tasks.names()}
+    if json:
+        print_json([_as_json(name, task) for name, task in found.items()])
+        return
+    table(
+        ("Name", "Shape", "Classes", "Clean floor", "Usual ε in L∞", "Title"),
+        [_row(name, task) for name, task in found.items()],
+    )
+
+
+def _loaded(name: str) -> Task | None:
+    """None for what must be imported first."""
+    from arena import tasks
+    from arena.errors import TaskError
+
+    try:
+        return tasks.load(name)
+    except TaskError:
+        return None
+
+
+def _as_json(name: str, task: Task | None) -> dict[str, object]:
+    if task is None:
+        return {"name": name, "here": False}
+    return {
+        "name": task.name,
+        "here": True,
+        "title": task.title,
+        "shape": list(task.shape),
+        "classes": list(task.classes),
+        "floor": task.floor,
+        "norms": {norm: list(epsilons) for norm, epsilons in task.norms.items()},
+    }
+
+
+def _row(name: str, task: Task | None) -> tuple[object, ...]:
+    if task is None:
+        return name, "", "", "", "", f"not here yet: arena tasks fetch {name}"
+    shape = " x ".join(map(str, task.shape))
+    epsilons = ", ".join(f"{epsilon:g}" for epsilon in task.norms.get("linf", ()))
+    return name, shape, len(task.classes), f"{task.floor:g}", epsilons, task.title
+
+
+@app.command("import")
+def import_(
+    name: Annotated[str, typer.Argument(help="mnist or fashion-mnist.")],
+    source: Annotated[Path, typer.Option("--from", help="The folder with the four IDX files.")],
+) -> None:
+    """Bring in a full data set from its four IDX files; their hashes are checked."""
+    from arena.tasks.importing import import_idx
+
+    say(f"Task {name} is ready: {import_idx(name, source)}")
+
+
+@app.command("fetch")
+def fetch(name: Annotated[str, typer.Argument(help="mnist or fashion-mnist.")]) -> None:
+    """Download a full data set from its public mirrors; its hashes are checked."""
+    from arena.tasks.importing import fetch as download
+
+    say(f"Task {name} is ready: {download(name)}")
+
+
+@app.command("export")
+def export(
+    name: Annotated[str, typer.Argument(help="A task's name.")],
+    out: Annotated[Path, typer.Argument(help="Where to write the .npz.")],
+) -> None:
+    """Write a task's training and practice splits as one .npz, to train on anywhere."""
+    import numpy as np
+
+    from arena import tasks
+
+    task = tasks.load(name)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("wb") as file:
+        np.savez_compressed(
+            file,
+            x_train=task.train.x,
+            y_train=task.train.y,
+            x_practice=task.practice.x,
+            y_practice=task.practice.y,
+        )
+    say(f"{out}: x_train, y_train, x_practice, y_practice")

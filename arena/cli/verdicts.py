@@ -1,0 +1,120 @@
+"""A verdict as a table and as an exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from arena.cli.console import figure, percent, plain, say, table, warn
+from arena.cli.exits import ExitCode
+
+if TYPE_CHECKING:
+    from arena.verdict import Verdict
+
+SHARES: Final = {
+    "clean_accuracy": "Clean accuracy",
+    "robust_accuracy": "Robust accuracy",
+    "attack_success_rate": "Attack success",
+    "attack_success_rate_best": "Attack success, best target",
+    "attack_success_rate_worst": "Attack success, every target",
+    "mistake_confidence": "Confidence on mistakes",
+    "clean_error": "Error, clean training",
+    "poisoned_error": "Error, poisoned training",
+    "delta_error": "Error added by the poison",
+    "poisoned_error_worst_seed": "Error, worst seed",
+}
+FIGURES: Final = {
+    "median_distance": "Median distance",
+    "mean_distance": "Mean distance",
+    "queries": "Queries",
+    "median_queries": "Median queries to success",
+    "rejected": "Candidates rejected",
+    "repeatability": "Repeatability",
+}
+INTERVALS: Final = ("_low", "_high")
+CURVE: Final = {
+    "epsilon": "ε",
+    "share": "Poisoned share",
+    "clean_accuracy": "Clean",
+    "robust_accuracy": "Robust",
+    "attack_success_rate": "Attack success",
+    "clean_error": "Clean error",
+    "poisoned_error": "Poisoned error",
+    "delta_error": "Δ error",
+    "median_queries": "Median queries",
+}
+_PLAIN: Final = ("epsilon", "share", "median_queries")
+
+
+def exit_of(verdict: Verdict) -> ExitCode:
+    """A forfeit is a failed check; a pair that cannot meet is a question that makes no sense."""
+    from arena.verdict import Status
+
+    return {
+        Status.SCORED: ExitCode.OK,
+        Status.FORFEIT: ExitCode.FAILED,
+        Status.NOT_APPLICABLE: ExitCode.USAGE,
+        Status.VOID: ExitCode.OUR_FAULT,
+    }[verdict.status]
+
+
+def print_verdict(verdict: Verdict, *, title: str, logs: bool) -> None:
+    rows = list(_rows(verdict.metrics))
+    if rows:
+        table(("", "", "95 % interval"), rows, title=title)
+    if len(verdict.curve) > 1:
+        print_curve(verdict.curve)
+    for flag in verdict.flags:
+        say(f"Flag: {flag}")
+    if verdict.fault is not None:
+        side = verdict.fault.side.value if verdict.fault.side else "arena"
+        warn(f"{_STATUS[verdict.status.value]} ({side}): {verdict.fault.sentence}")
+    if logs:
+        print_logs(verdict.logs)
+
+
+_STATUS: Final = {
+    "forfeit": "Forfeit",
+    "not_applicable": "Not applicable",
+    "void": "Void, our fault",
+    "scored": "Scored",
+}
+
+
+def _rows(metrics: Mapping[str, float | None]) -> list[tuple[str, str, str]]:
+    shares = [
+        (title, percent(metrics[name]), _interval(metrics, name))
+        for name, title in SHARES.items()
+        if metrics.get(name) is not None
+    ]
+    figures = [
+        (title, figure(metrics[name]), "")
+        for name, title in FIGURES.items()
+        if metrics.get(name) is not None
+    ]
+    return shares + figures
+
+
+def _interval(metrics: Mapping[str, float | None], name: str) -> str:
+    low, high = (metrics.get(name + end) for end in INTERVALS)
+    return "" if low is None or high is None else f"{percent(low)} to {percent(high)}"
+
+
+def print_curve(curve: tuple[Mapping[str, float | None], ...]) -> None:
+    names = [name for name in CURVE if any(point.get(name) is not None for point in curve)]
+    rows = [[figure(p.get(n)) if n in _PLAIN else percent(p.get(n)) for n in names] for p in curve]
+    table([CURVE[name] for name in names], rows)
+
+
+def print_logs(logs: Mapping[str, str]) -> None:
+    for side, text in logs.items():
+        if text:
+            say(f"--- log of the {plain(side)} ---")
+            say(text)
+
+
+def as_json(verdict: Verdict) -> dict[str, Any]:
+    """Without the bits of the examples, which ``--out`` writes."""
+    data = verdict.to_json()
+    data.pop("kills")
+    return data
