@@ -141,6 +141,8 @@ class Failure(StrEnum):
     POISON = "poison"
 
 
+MAX_WEIGHT: Final = 1e6
+"""Largest weight of a logit in a gradient question: larger ones would overflow the defense."""
 MAX_TRACEBACK: Final = 4000
 """Characters; JSON may take six bytes for one."""
 FAILED_META: Final = 6 * MAX_TRACEBACK + 1000

@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 
 from arena.errors import InGameError, NotDifferentiable, QueryBudgetExceeded, Withheld
 from arena.players import Images, Labels, Scores
-from arena.wire import Array, Frame, Op, Trusting, Wire
+from arena.wire import MAX_WEIGHT, Array, Frame, Op, Trusting, Wire
 
-MAX_WEIGHT: Final = 1e6
-"""Largest weight of a logit in a gradient question: larger ones would overflow the defense."""
 _ERRORS: Final[dict[str, type[InGameError]]] = {
     error.__name__: error for error in (QueryBudgetExceeded, NotDifferentiable, Withheld)
 }

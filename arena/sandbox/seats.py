@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self, TypeVar
 
 import numpy as np
@@ -25,7 +25,7 @@ from arena.errors import (
 )
 from arena.manifest import Manifest, Output
 from arena.packages import Package
-from arena.rounds import RoundSpec
+from arena.rounds import Limits, RoundSpec
 from arena.sandbox.backend import JailSpec, SandboxBackend
 from arena.sandbox.session import FAILED, Session
 from arena.seats import OracleService, Revealed
@@ -36,6 +36,7 @@ from arena.wire import (
     FLOAT32,
     FLOAT64,
     INT64,
+    MAX_WEIGHT,
     Accepts,
     Array,
     Expected,
@@ -50,7 +51,6 @@ REQUEST_BYTES: Final = 8 * 2**20
 """A defense is asked at most so much at a time: it is what ``query_seconds`` bounds."""
 QUESTION_BYTES: Final = 128 * 2**20
 """The most an attack may hand in with one question; the referee has to hold it."""
-MAX_WEIGHT: Final = 1e6
 SMALLEST_PROBABILITY: Final = 1e-12
 _BRIEF: Final = ("norm", "epsilon", "seed", "output", "game", "count", "mode", "examples")
 _ARRAYS: Final = ("x", "y", "targets", "training_x", "training_y")
@@ -72,16 +72,17 @@ class JailSeats:
 
     def open_attack(self, revealed: Revealed) -> JailedAttack:
         """A fresh attack process with its own package and what is revealed, ready to play."""
-        session = self._open(Side.ATTACK, self.attack)
-        seat = JailedAttack(session, revealed, self._shape, self._columns(), self._columns_shown())
         files = {**_under("package", self.attack.files), **_files_of(revealed)}
+        session = self._open(Side.ATTACK, self.attack, self.round.attack_limits, files)
+        seat = JailedAttack(session, revealed, self._shape, self._columns(), self._columns_shown())
         return self._loaded(seat, files, self._shown())
 
     def open_defense(self) -> JailedDefense:
         """A fresh defense (or learner) process with its own package, loaded."""
-        session = self._open(Side.DEFENSE, self.defense)
+        files = _under("package", self.defense.files)
+        session = self._open(Side.DEFENSE, self.defense, self.round.defense_limits, files)
         seat = JailedDefense(session, self._shape, self._columns())
-        return self._loaded(seat, _under("package", self.defense.files), TaskKnowledge.COST)
+        return self._loaded(seat, files, TaskKnowledge.COST)
 
     def prepare(self, *openers: Callable[[], object]) -> list[Any]:
         """Run openers side by side and return their results; one that fails closes the others."""
@@ -100,9 +101,14 @@ class JailSeats:
     def _shape(self) -> tuple[int, ...]:
         return tuple(self.task.shape)
 
-    def _open(self, side: Side, package: Package) -> Session:
-        limits = self.round.attack_limits if side is Side.ATTACK else self.round.defense_limits
-        spec = JailSpec(side=side, framework=package.manifest.framework, limits=limits)
+    def _open(
+        self, side: Side, package: Package, limits: Limits, files: Mapping[str, bytes]
+    ) -> Session:
+        spec = JailSpec(
+            side=side,
+            framework=package.manifest.framework,
+            limits=_with_room_for(limits, files),
+        )
         return Session.open(self.backend, spec, package.manifest, seed=self.seed)
 
     def _loaded(self, seat: S, files: Mapping[str, bytes], shown: TaskKnowledge) -> S:
@@ -435,6 +441,15 @@ def _sendable(array: Array) -> Array:
     """Contiguous, in a dtype that frames know."""
     kinds = {"f": np.float32, "i": np.int64, "u": np.uint64, "b": np.bool_}
     return np.ascontiguousarray(array, kinds[np.asarray(array).dtype.kind])
+
+
+def _with_room_for(limits: Limits, files: Mapping[str, bytes]) -> Limits:
+    """What the referee puts into a jail is not the player's use of disk and memory.
+
+    A large opponent must not make the attack that receives its package run out of either.
+    """
+    room = -(-sum(map(len, files.values())) // 2**20)
+    return replace(limits, disk_mib=limits.disk_mib + room, memory_mib=limits.memory_mib + room)
 
 
 def _under(top: str, files: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -117,6 +117,9 @@ class Session:
             frame = session._wire.receive(_LOCKED, request=1, deadline=deadline)
         except WireError as error:
             raise session._unavailable(str(error)) from error
+        except BaseException:
+            session.close()
+            raise
         if frame.op is Op.FAILED:
             raise session._unavailable(str(frame.meta.get("traceback"))[-1000:])
         return session
@@ -178,6 +181,8 @@ class Session:
         """Send a request, after a look whether the jail spoke out of turn; its number."""
         if self._fault is not None:
             raise self._fault
+        if self._log is not None:
+            raise RefereeError(f"The {self.manifest.role.value} was asked after it was closed.")
         if not self._wire.quiet():
             self._wire.receive({}, deadline=deadline)  # end of stream, or a violation
         self._number += 1
@@ -270,5 +275,7 @@ class Session:
 
     def _end(self, error: ArenaError) -> ArenaError:
         self._fault = error
-        self.close()
+        log = self.close()
+        if isinstance(error, PlayerError):
+            error.log = log
         return error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import struct
 import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -360,3 +362,13 @@ def test_quiet_tells_whether_somebody_spoke_out_of_turn(pair: Pair) -> None:
     assert pair.referee.quiet()
     pair.send_raw(b"x")
     assert not pair.referee.quiet()
+
+
+# --- the documents ----------------------------------------------------------------------------
+
+
+def test_every_message_is_in_both_tables() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "wire.md").read_text()
+    assert set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE)) == {op.name for op in Op}
+    assert Op.__doc__ is not None
+    assert set(re.findall(r"^ +([A-Z_]+) {2,}", Op.__doc__, re.MULTILINE)) == {op.name for op in Op}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from arena.errors import (
     Withheld,
 )
 from arena.rounds import Limits
+from arena.sandbox.backend import JailSpec
 from arena.sandbox.seats import JailedAttack, JailedDefense
 from arena.seats import Revealed
 from arena.threat_model import TaskKnowledge, ThreatModel
@@ -32,6 +33,7 @@ from tests.arena.sandbox.players import (
     LINEAR,
     MUTABLE,
     SHAPE,
+    Acted,
     Actor,
     Service,
     Unjailed,
@@ -770,3 +772,32 @@ def test_both_play_behind_the_walls_of_this_machine() -> None:
 def test_idle_players_need_nothing(unjailed: Unjailed) -> None:
     with seats(attack=IDLE, backend=unjailed).open_attack(NOTHING) as seat:
         np.testing.assert_array_equal(evade(seat), images())
+
+
+def test_the_fault_carries_the_log_of_a_player_that_did_not_load(unjailed: Unjailed) -> None:
+    with pytest.raises(PlayerError) as error:
+        dana(unjailed, "def load(self):\n    print('half way')\n    raise ValueError('broken')")
+    assert "half way" in error.value.log
+    assert "ValueError: broken" in error.value.log
+
+
+def test_a_seat_that_was_closed_is_not_asked_again(unjailed: Unjailed) -> None:
+    seat = seats(backend=unjailed).open_defense()
+    seat.close()
+    seat.close()
+    with pytest.raises(RefereeError, match="after it was closed"):
+        seat.predict(images(), no_seeds(4))
+
+
+def test_a_large_opponent_takes_no_room_from_the_attack() -> None:
+    class Noting(Actor):
+        specs: ClassVar[list[JailSpec]] = []
+
+        def start(self, spec: JailSpec) -> Acted:
+            self.specs.append(spec)
+            return super().start(spec)
+
+    table = seats(backend=Noting(lambda wire, stream: None))
+    table.open_attack(Revealed(package={"weights": bytes(3 * 2**20)})).close()
+    assert Noting.specs[0].limits.disk_mib == Limits().disk_mib + 4
+    assert Noting.specs[0].limits.memory_mib == Limits().memory_mib + 4
