@@ -85,7 +85,7 @@ def supervise(
     ``heartbeat`` is called every HEARTBEAT_SECONDS; when it says False, or the database stays
     away for longer than a lease, the tree is killed. ``on_line`` gets each line of its output.
     """
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command,
         cwd=directory,
         env=dict(environment or referee_environment()),
@@ -94,12 +94,11 @@ def supervise(
         stderr=subprocess.PIPE,
         start_new_session=True,
         preexec_fn=die_with_parent,
-    )
-    try:
-        return _watch(process, _Pulse(heartbeat), on_line, seconds)
-    finally:
-        kill_tree(process.pid)
-        process.wait()
+    ) as process:
+        try:
+            return _watch(process, _Pulse(heartbeat), on_line, seconds)
+        finally:
+            kill_tree(process.pid)
 
 
 class _Pulse:
@@ -149,6 +148,9 @@ class _Streams:
     def open(self) -> bool:
         return bool(self._selector.get_map())
 
+    def close(self) -> None:
+        self._selector.close()
+
     def wait(self, seconds: float) -> None:
         for ready, _ in self._selector.select(seconds):
             stream: IO[bytes] = ready.fileobj  # type: ignore[assignment]
@@ -174,7 +176,13 @@ def _watch(
     on_line: Callable[[str], None],
     seconds: float,
 ) -> Ended:
-    streams, deadline = _Streams(process, on_line), time.monotonic() + seconds
+    with contextlib.closing(_Streams(process, on_line)) as streams:
+        return _to_the_end(process, pulse, streams, time.monotonic() + seconds)
+
+
+def _to_the_end(
+    process: subprocess.Popen[bytes], pulse: _Pulse, streams: _Streams, deadline: float
+) -> Ended:
     while process.poll() is None:
         if not pulse.alive():
             return Ended(None, lost=True, tail=streams.tail)

@@ -129,3 +129,19 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 @pytest.fixture(scope="session")
 def project_root() -> Path:
     return ROOT
+
+
+# --- the site ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def own_installation(request: pytest.FixtureRequest) -> None:
+    """The site's tests write under a directory of their own, and tell no broker of this machine."""
+    if not {"platform", "submissions", "e2e"} & set(Path(request.node.path).parts):
+        return
+    settings = request.getfixturevalue("settings")
+    settings.DATA = request.getfixturevalue("tmp_path") / "data"
+    settings.DATA.mkdir(exist_ok=True)
+    settings.REDIS_URL = ""
+    settings.TRUSTED_ONLY = False
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
