@@ -218,3 +218,54 @@ def test_a_torch_module_gives_scores_and_gradients_without_code(unjailed: Unjail
     np.testing.assert_allclose(slope, gradient.numpy(), atol=1e-5)
     weight = module[1].weight.detach().numpy()
     np.testing.assert_allclose(chosen.reshape(300, 6), weight[y], atol=1e-6)
+
+
+# --- behind the walls -------------------------------------------------------------------------
+
+
+def torch_player() -> Package:
+    files: dict[str, Any] = {
+        "weights.safetensors": save({"1.weight": torch.from_numpy(WEIGHT.T.copy())}),
+        "architecture.py": (
+            "from torch import nn\n"
+            "def build():\n"
+            "    return nn.Sequential(nn.Flatten(), nn.Linear(6, 3, bias=False))\n"
+        ),
+    }
+    head = manifest(
+        "torch",
+        "weights.safetensors",
+        architecture="architecture.py",
+        extra="differentiable = true\n",
+    )
+    return package(head, **files)
+
+
+def onnx_player() -> Package:
+    files: dict[str, Any] = {"model.onnx": graph()}
+    return package(manifest("onnx", "model.onnx"), **files)
+
+
+def sklearn_player() -> Package:
+    return described("sklearn.neighbors.KNeighborsClassifier", "n_neighbors = 1")
+
+
+@pytest.mark.jail
+@pytest.mark.parametrize("player", [torch_player, onnx_player, sklearn_player])
+def test_every_framework_plays_behind_the_walls_of_this_machine(
+    unjailed: Unjailed, player: Any
+) -> None:
+    from arena.errors import SandboxUnavailable
+    from arena.sandbox import choose
+
+    try:
+        backend = choose(trusted=True)
+    except SandboxUnavailable as error:
+        pytest.skip(f"needs a sandbox: {error}")
+    x = X[:9]
+    with seats(defense=player(), backend=backend).open_defense() as seat:
+        inside = seat.predict(x, no_seeds(9))
+        if seat.manifest.differentiable:
+            _, slope = seat.gradient(x, np.eye(3, dtype=np.float32)[Y[:9]], no_seeds(9))
+            np.testing.assert_allclose(slope.reshape(9, 6), WEIGHT.T[Y[:9]], atol=1e-6)
+    np.testing.assert_allclose(inside, scores(unjailed, player(), x), atol=1e-6)
