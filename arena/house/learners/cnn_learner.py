@@ -38,14 +38,14 @@ class CnnLearner(Learner):
 
     def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            scores: NDArray[np.float32] = self.model(torch.from_numpy(x)).numpy()
+            scores: NDArray[np.float32] = self.model(torch.from_numpy(np.array(x))).numpy()
         return scores
 
 
 def _net(shape: tuple[int, ...], classes: int) -> nn.Module:
     channels = shape[0] if len(shape) == 3 else 1
     return nn.Sequential(
-        nn.Unflatten(1, (1, *shape)) if len(shape) == 2 else nn.Identity(),
+        nn.Unflatten(1, (1, shape[0])) if len(shape) == 2 else nn.Identity(),
         nn.Conv2d(channels, 8, 4, stride=2, padding=1),
         nn.ReLU(),
         nn.Conv2d(8, 16, 4, stride=2, padding=1),

@@ -1,7 +1,8 @@
 """Label flipping (Biggio, Nelson & Laskov 2011): honest points under the wrong label.
 
-Chooses the points nearest to the other classes' mean, where a wrong label bends the boundary
-most, and gives each the label of that class's opposite.
+All flips go one way, from one class to the class nearest to it: that pushes the boundary, where
+flips in both directions would cancel. Which class is tried on a surrogate, ridge regression on
+one-hot labels, and the one whose flips cost the surrogate most of S is taken.
 """
 
 from __future__ import annotations
@@ -18,27 +19,70 @@ role = "poisoner"
 framework = "numpy"
 entry = "player.py:LabelFlip"
 family = "label flip"
-description = "Repeats (or replaces) training points under another class's label."
+description = "Repeats (or replaces) points of one class under the nearest class's label."
 """
+
+RIDGE = 1.0
+Array = NDArray[np.float64]
 
 
 class LabelFlip(Poisoner):
-    """Flips the labels of points drawn from S, balanced over classes."""
+    """Needs S alone."""
 
     def poison(self, challenge: PoisoningChallenge) -> Poison:
-        classes = len(challenge.task.classes)
-        rows = challenge.rng().permutation(len(challenge.x))
-        order = _balanced(challenge.y[rows], classes)
-        chosen = np.resize(rows[order], challenge.count)
-        flipped = (challenge.y[chosen] + 1) % classes
-        replaces = chosen if challenge.mode == "replace" else None
-        return Poison(challenge.x[chosen], flipped.astype(np.int64), replaces)
+        options = [
+            _flips(challenge, source, rival)
+            for source, rival in _nearest_rivals(challenge.x, challenge.y)
+        ]
+        damages = [_damage(challenge, rows, labels) for rows, labels in options]
+        rows, labels = options[int(np.argmax(damages))]
+        replaces = rows if challenge.mode == "replace" else None
+        return Poison(challenge.x[rows], labels, replaces)
 
 
-def _balanced(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """An order in which the classes take turns."""
-    turns = np.empty(len(labels), np.int64)
-    for label in range(classes):
-        members = np.flatnonzero(labels == label)
-        turns[members] = np.arange(len(members))
-    return np.lexsort((labels, turns))
+def _flips(
+    challenge: PoisoningChallenge, source: int, rival: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices into S and their wrong labels: first the source class, then what is left of it."""
+    order = challenge.rng().permutation(len(challenge.x))
+    members = order[challenge.y[order] == source]
+    if challenge.mode == "add":
+        rows = np.resize(members, challenge.count)
+        return rows, np.full(len(rows), rival, np.int64)
+    others = order[(challenge.y[order] != source) & (challenge.y[order] != rival)]
+    rest = order[challenge.y[order] == rival]
+    rows = np.concatenate([members, others, rest])[: challenge.count]
+    labels = np.where(challenge.y[rows] == rival, source, rival)
+    return rows, labels.astype(np.int64)
+
+
+def _nearest_rivals(x: NDArray[np.float32], y: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """(class, the class whose mean is nearest to its own) for each class present."""
+    present = np.unique(y)
+    means = np.stack([x[y == label].mean(axis=0).ravel() for label in present])
+    gaps = np.linalg.norm(means[:, None] - means[None], axis=2)
+    np.fill_diagonal(gaps, np.inf)
+    return [(int(present[i]), int(present[j])) for i, j in enumerate(gaps.argmin(axis=1))]
+
+
+def _damage(
+    challenge: PoisoningChallenge, rows: NDArray[np.int64], labels: NDArray[np.int64]
+) -> float:
+    """The share of S that ridge regression on S and the flips gets wrong."""
+    x, y = challenge.x, challenge.y
+    flat = np.concatenate([x.reshape(len(x), -1), np.ones((len(x), 1))], axis=1, dtype=np.float64)
+    onehot = np.eye(int(y.max()) + 1)
+    sizes = np.ones(len(x)) if challenge.mode == "add" else _without(len(x), rows)
+    features = np.concatenate([flat, flat[rows]])
+    weighted = features * np.concatenate([sizes, np.ones(len(rows))])[:, None]
+    targets = np.concatenate([onehot[y], onehot[labels]])
+    weights = np.linalg.solve(
+        features.T @ weighted + RIDGE * np.eye(features.shape[1]), weighted.T @ targets
+    )
+    return float(((flat @ weights).argmax(axis=1) != y).mean())
+
+
+def _without(m: int, rows: NDArray[np.int64]) -> Array:
+    sizes = np.ones(m)
+    sizes[rows] = 0.0
+    return sizes
