@@ -89,7 +89,10 @@ def repeatability(wrong: NDArray[np.integer[Any]], repeats: int) -> float | None
 
 
 def curve_area(epsilons: Sequence[float], accuracies: Sequence[float | None]) -> float | None:
-    """Mean height of the curve between the first and the last epsilon, by trapezoids."""
+    """Mean height of the curve between the first and the last epsilon, by trapezoids.
+
+    Games begin it at epsilon 0, with the clean accuracy.
+    """
     points = [(e, a) for e, a in zip(epsilons, accuracies, strict=True) if a is not None]
     if len(points) < 2:
         return None

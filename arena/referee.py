@@ -75,7 +75,7 @@ def play_match(
     Never raises but for interrupts: a fault of ours is a verdict with status VOID.
     """
     started = time.monotonic()
-    reason = applicability(match.attack.manifest, match.defense.manifest, match.round)
+    reason = _not_applicable(match)
     if reason is not None:
         verdict = Verdict(Status.NOT_APPLICABLE, fault=Fault(None, None, reason))
     else:
@@ -86,6 +86,14 @@ def play_match(
         "elapsed": round(time.monotonic() - started, 3),
     }
     return replace(verdict, provenance=facts)
+
+
+def _not_applicable(match: MatchSpec) -> str | None:
+    if match.attack.manifest.needs.related and not match.related:
+        missing = f"The attack needs related models, and there are none for {match.round.task}."
+    else:
+        missing = None
+    return applicability(match.attack.manifest, match.defense.manifest, match.round) or missing
 
 
 def _silent(_step: Step) -> None:

@@ -420,8 +420,8 @@ def kills(table: Table, scored: Scored, *, sizes: NDArray[np.float64] | None = N
 def ball_result(table: Table, scored: Scored, curve: Sequence[Metrics]) -> GameResult:
     """The result of a round over epsilons; the largest one gives the headline."""
     headline = dict(curve[-1])
-    robust = [point["robust_accuracy"] for point in curve]
-    headline["curve_area"] = metrics.curve_area(table.round.epsilons, robust)
+    robust = [headline["clean_accuracy"], *(point["robust_accuracy"] for point in curve)]
+    headline["curve_area"] = metrics.curve_area([0.0, *table.round.epsilons], robust)
     found = GameResult(
         metrics=headline,
         curve=tuple(curve),

@@ -30,12 +30,12 @@ class MinimumNorm:
         np.minimum.at(nearest, level.cases.example, found)
         usual = table.task.norms.get(norm.value, ())
         curve = tuple(_point(epsilon, found, level.clean_right) for epsilon in usual)
-        robust = [point["robust_accuracy"] for point in curve]
-        figures = {
-            **level_metrics(level, table),
+        figures = level_metrics(level, table)
+        robust = [figures["clean_accuracy"], *(point["robust_accuracy"] for point in curve)]
+        figures |= {
             "mean_distance": metrics.mean(cost),
             "median_distance": metrics.median_distance(cost),
-            "curve_area": metrics.curve_area(usual, robust),
+            "curve_area": metrics.curve_area([0.0, *usual], robust),
         }
         return _result(table, scored, figures, curve, nearest)
 

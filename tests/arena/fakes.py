@@ -6,6 +6,7 @@ handed to the attack, so that tests can look for what must not be there.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,7 +82,7 @@ def package(role: str, **manifest: Any) -> Package:
         **manifest,
     }
     parsed = Manifest.from_mapping(data)
-    sha = f"{abs(hash(repr(sorted(data.items(), key=str)))):064x}"
+    sha = hashlib.sha256(repr(sorted(data.items(), key=str)).encode()).hexdigest()
     files = {
         "manifest.toml": b"# the manifest\n",
         "player.py": b"# the code\n",

@@ -14,6 +14,7 @@ from arena.threat_model import ThreatModel
 from arena.verdict import Status
 from tests.arena.fakes import (
     Fakes,
+    Linear,
     defense_package,
     differentiable,
     fgsm,
@@ -97,3 +98,14 @@ def test_the_referee_opens_no_jail_for_a_cell_that_is_not_applicable() -> None:
     assert verdict.fault.side is None
     assert not fakes.opened
     assert play(Fakes(leave_alone), defense=defense_package()).status is Status.SCORED
+
+
+def test_an_attack_on_related_models_does_not_play_where_the_house_has_none() -> None:
+    alice = package("attack", needs={"related": True})
+    round_ = spec(TRANSFER, game=GameName.TRANSFER)
+    verdict = play(Fakes(leave_alone), round_, attack=alice, defense=defense_package())
+    assert verdict.status is Status.NOT_APPLICABLE
+    house = (package("defense", name="related"),)
+    fakes = Fakes(leave_alone, house={"related": Linear})
+    played = play(fakes, round_, attack=alice, defense=defense_package(), related=house)
+    assert played.status is Status.SCORED
