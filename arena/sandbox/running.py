@@ -128,7 +128,7 @@ class RunningJail:
         """RUNNING, or how it ended."""
         with self._lock:
             if self._report.ending is Ending.RUNNING:
-                self._reap(os.WNOHANG, because=None)
+                self._reap(because=None)
             return self._report
 
     def kill(self, because: Ending = Ending.KILLED) -> ExitReport:
@@ -140,7 +140,8 @@ class RunningJail:
         with self._lock:
             if self.poll().ending is Ending.RUNNING:
                 self._signal()
-                self._reap(0, because=because)
+                self.process.wait()
+                self._reap(because=because)
             return self._report
 
     def log(self) -> str:
@@ -160,11 +161,10 @@ class RunningJail:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
-    def _reap(self, options: int, *, because: Ending | None) -> None:
-        pid, status = os.waitpid(self.process.pid, options)
-        if pid == 0:
+    def _reap(self, *, because: Ending | None) -> None:
+        """Take in the process's end, if it has ended."""
+        if self.process.poll() is None:
             return
-        self.process.returncode = os.waitstatus_to_exitcode(status)
         if self.status is not None:
             self.status.read()
             self.status.close()

@@ -39,6 +39,7 @@ GUEST_DISTRIBUTIONS: Final = (
     "onnxruntime",
     "safetensors",
     # What these six need.
+    "cloudpickle",
     "filelock",
     "flatbuffers",
     "fsspec",

@@ -402,13 +402,16 @@ def test_a_jail_outlives_the_thread_that_started_it(start: Start) -> None:
     assert jails[0].poll().ending is Ending.RUNNING
 
 
-def test_a_jail_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
+def test_a_jail_dies_with_the_process_that_started_it() -> None:
     script = """
-        import sys, time
+        import time
         from arena.rounds import Limits
         from arena.sandbox.bubblewrap import BubblewrapBackend
-        jail = BubblewrapBackend().start_module("arena.sandbox.child", Limits())
-        jail.status.read(seconds=30, until_pid=True)
+        sleep = "import time; print('up', flush=True); time.sleep(1e6)"
+        jail = BubblewrapBackend().start_module("timeit", Limits(), "-n1", sleep)
+        while "up" not in jail.log():
+            time.sleep(0.005)
+        jail.status.read()
         print(jail.status.init_pid, flush=True)
         time.sleep(1e6)
     """

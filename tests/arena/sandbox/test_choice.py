@@ -1,0 +1,135 @@
+"""Which wall is chosen, and what people are told where none is strong enough."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from arena import sandbox
+from arena.errors import SandboxUnavailable
+from arena.rounds import Limits
+from arena.sandbox import bare, bubblewrap, choice, remedies, self_test
+from arena.sandbox.backend import Strength
+
+
+@pytest.fixture(autouse=True)
+def _ask_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every test is a process that has not chosen yet."""
+    monkeypatch.setenv(choice.PASSED, "")
+    monkeypatch.setattr(choice, "_known", {})
+    choice._candidates.cache_clear()
+    choice._bubblewrap.cache_clear()
+    yield
+    choice._candidates.cache_clear()
+    choice._bubblewrap.cache_clear()
+
+
+@pytest.fixture
+def without_bubblewrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> Path:
+        raise SandboxUnavailable(remedies.INSTALL)
+
+    monkeypatch.setattr(bubblewrap, "find_binary", missing)
+    monkeypatch.setattr(choice, "find_binary", missing)
+
+
+@pytest.mark.jail
+def test_guests_stand_behind_namespaces() -> None:
+    assert sandbox.choose(trusted=False).strength >= Strength.NAMESPACES
+
+
+@pytest.mark.jail
+def test_house_players_stand_behind_the_strongest_wall_too() -> None:
+    assert sandbox.choose(trusted=True) is sandbox.choose(trusted=False)
+
+
+@pytest.mark.jail
+def test_the_choice_is_proved_once_and_told_to_the_processes_that_follow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen = sandbox.choose(trusted=False)
+    monkeypatch.setattr(choice, "_known", {})
+    monkeypatch.setattr(choice, "probe", lambda backend: pytest.fail("asked again"))
+
+    assert os.environ[choice.PASSED].startswith("bubblewrap ")
+    assert sandbox.choose(trusted=False) is chosen
+
+
+@pytest.mark.usefixtures("without_bubblewrap")
+def test_without_bubblewrap_guests_are_refused_with_the_remedy() -> None:
+    with pytest.raises(SandboxUnavailable, match="apt install bubblewrap"):
+        sandbox.choose(trusted=False)
+
+
+@pytest.mark.usefixtures("without_bubblewrap")
+def test_without_bubblewrap_house_players_play_behind_what_is_left() -> None:
+    chosen = sandbox.choose(trusted=True)
+
+    assert chosen.strength < Strength.NAMESPACES
+    assert chosen.name == bare.find_backends()[0].name
+
+
+def test_one_probe_that_gets_through_and_the_backend_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    leaky = self_test.ProbeResult("open sockets", stopped=False, through="vsock", needed=True)
+    monkeypatch.setattr(choice, "probe", lambda backend: [leaky])
+
+    with pytest.raises(SandboxUnavailable, match="No wall on this machine"):
+        sandbox.choose(trusted=False)
+    assert "could open sockets (vsock)" in sandbox.doctor()[0].sentence
+
+
+@pytest.mark.usefixtures("without_bubblewrap")
+def test_the_doctor_names_every_backend_and_a_remedy_for_the_one_that_fails() -> None:
+    table = sandbox.doctor()
+
+    assert (table[0].backend, table[-1].backend) == ("bubblewrap", "process")
+    assert not table[0].works
+    assert "apt install bubblewrap" in table[0].remedy
+    assert table[-1].works
+
+
+def test_landlock_stops_what_it_promises() -> None:
+    if len(bare.find_backends()) < 2:
+        pytest.skip("needs a kernel with Landlock")
+    backend = bare.find_backends()[0]
+
+    results = self_test.probe(backend)
+
+    assert backend.strength is Strength.LANDLOCK
+    assert self_test.got_through(results) == []
+    assert [r for r in results if not r.stopped], "it hides less than namespaces do"
+
+
+def test_a_plain_process_is_no_wall_and_says_so() -> None:
+    plain = bare.find_backends()[-1]
+    jail = plain.start_module("timeit", Limits(), "-n1", "-r1", "print('ran')")
+    jail.process.wait()
+
+    assert plain.strength is Strength.NONE
+    assert "no wall" in sandbox.doctor()[-1].sentence
+    jail.close()
+    assert "ran" in jail.log()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        ("_APPARMOR", "1", "kernel.apparmor_restrict_unprivileged_userns=0"),
+        ("_APPARMOR", "1", "profile bwrap /usr/bin/bwrap flags=(unconfined) {\n  userns,"),
+        ("_CLONE", "0", "kernel.unprivileged_userns_clone=1"),
+        ("_MOST", "0", "user.max_user_namespaces="),
+    ],
+)
+def test_the_setting_that_forbids_it_is_named_with_its_cure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, setting: str, value: str, told: str
+) -> None:
+    for name in ("_APPARMOR", "_CLONE", "_MOST"):
+        monkeypatch.setattr(remedies, name, tmp_path / name)
+    (tmp_path / setting).write_text(f"{value}\n")
+
+    assert told in remedies.for_bubblewrap(Path("/usr/bin/bwrap"))
