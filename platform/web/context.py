@@ -1,0 +1,19 @@
+"""What every page shows around its content."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from accounts.models import User
+from accounts.selectors import teams_of
+
+
+def site(request: HttpRequest) -> dict[str, Any]:
+    user = getattr(request, "user", None)
+    return {
+        "my_teams": SimpleLazyObject(lambda: list(teams_of(user)) if user else []),
+        "may_organize": isinstance(user, User) and (user.is_organizer or user.is_superuser),
+    }

@@ -1,0 +1,236 @@
+"""Numbers as pages show them: which, in what order, under what name, with what interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from leaderboard.models import Board, Standing
+
+SHARE, NUMBER, COUNT = "share", "number", "count"
+DISTANCES: Final = frozenset(("median_distance", "mean_distance"))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A metric of a verdict: its name in the record, its label, and how it is written."""
+
+    key: str
+    label: str
+    form: str = SHARE
+    term: str = ""
+    hint: str = ""
+
+
+METRICS: Final = (
+    Kind("clean_accuracy", "Clean accuracy", term="clean-accuracy"),
+    Kind("robust_accuracy", "Robust accuracy", term="robust-accuracy"),
+    Kind("attack_success_rate", "Attack success", term="attack-success"),
+    Kind("clean_error", "Error, clean training"),
+    Kind("poisoned_error", "Error, poisoned training"),
+    Kind("delta_error", "Error added", hint="poisoned minus clean, seeds paired"),
+    Kind("poisoned_error_worst_seed", "Error, worst seed"),
+    Kind("success", "Seeds made worse"),
+    Kind("robust_accuracy_any", "Robust in every repeat", hint="not broken by any of the repeats"),
+    Kind("median_distance", "Median distance", NUMBER, hint="to the nearest mistake found"),
+    Kind("curve_area", "Area under the curve", NUMBER),
+    Kind("queries", "Probes asked", COUNT, term="probe"),
+    Kind("median_queries", "Median probes to success", NUMBER, hint="misses censored"),
+    Kind("median_iterations", "Median iterations to success", NUMBER),
+    Kind("mistake_confidence", "Confidence on mistakes"),
+    Kind("sure_mistakes", "Mistakes above 90 % confidence"),
+    Kind("confidence_auroc", "Confidence tells right from wrong", NUMBER, hint="AUROC"),
+    Kind("repeatability", "Wrong again, given wrong"),
+    Kind("transfer_rate", "Transfer rate"),
+    Kind("value_loss", "Value-weighted loss", NUMBER),
+    Kind("rejected", "Candidates rejected", COUNT, hint="out of budget or range; no kill"),
+    Kind("examples", "Examples judged", COUNT),
+)
+HEADLINES: Final = ("clean_accuracy", "robust_accuracy", "attack_success_rate", "clean_error",
+                    "poisoned_error", "delta_error")  # fmt: skip
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """``61.5 %``; a dash where nothing is known."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{100 * value:.{digits}f} %"
+
+
+def number(value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return "–"
+    if float(value).is_integer() and abs(value) < 1e9:
+        return f"{int(value):,}"
+    return f"{value:.3g}"
+
+
+def written(value: float | None, form: str) -> str:
+    return percent(value) if form == SHARE else number(value)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of a table of figures."""
+
+    kind: Kind
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def text(self) -> str:
+        return written(self.value, self.kind.form)
+
+    @property
+    def interval(self) -> str:
+        if self.low is None or self.high is None:
+            return ""
+        if self.kind.form == SHARE:
+            return f"{100 * self.low:.1f} – {100 * self.high:.1f} %"
+        return f"{number(self.low)} – {number(self.high)}"
+
+
+def figures(metrics: Mapping[str, Any]) -> list[Figure]:
+    """The metrics that a verdict holds, in the order of ``METRICS``."""
+    return [
+        Figure(
+            kind, _real(metrics[kind.key]), _real(metrics.get(f"{kind.key}_low")),
+            _real(metrics.get(f"{kind.key}_high")),
+        )
+        for kind in METRICS
+        if metrics.get(kind.key) is not None
+    ]  # fmt: skip
+
+
+def headline_figures(listed: Iterable[Figure]) -> list[Figure]:
+    return [figure for figure in listed if figure.kind.key in HEADLINES][:4]
+
+
+def _real(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+# --- qualification ---------------------------------------------------------------------------
+
+
+def plain_figures(found: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """(label, text) for whatever qualification measured, nested tables flattened."""
+    listed: list[tuple[str, str]] = []
+    for key, value in found.items():
+        label = f"{prefix}{key.replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            listed += plain_figures(value, prefix=f"{label}: ")
+        elif not key.endswith(("_low", "_high")) and not isinstance(value, list):
+            listed.append((label[:1].upper() + label[1:], _plain(key, value)))
+    return listed
+
+
+_SHARES: Final = ("accuracy", "share", "rate", "success", "floor", "error", "robust", "clean")
+
+
+def _plain(key: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and 0 <= value <= 1 and any(word in key for word in _SHARES):
+        return percent(value)
+    if isinstance(value, int | float):
+        return number(value)
+    return str(value)[:200]
+
+
+# --- boards ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BoardRow:
+    """A standing with all that its row shows."""
+
+    standing: Standing
+    form: str
+    most: float
+    """What a full bar stands for."""
+
+    @property
+    def rank(self) -> str:
+        """``2``, ``2–4`` or a dash."""
+        row = self.standing
+        if row.rank is None:
+            return "–"
+        if row.rank_high and row.rank_high != row.rank:
+            return f"{row.rank}–{row.rank_high}"
+        return str(row.rank)
+
+    @property
+    def text(self) -> str:
+        return written(self.standing.headline, self.form)
+
+    @property
+    def interval(self) -> str:
+        low, high = self.standing.interval_low, self.standing.interval_high
+        if low is None or high is None:
+            return ""
+        if self.form == SHARE:
+            return f"{100 * low:.0f} – {100 * high:.0f} %"
+        return f"{number(low)} – {number(high)}"
+
+    def _at(self, value: float | None) -> str:
+        share = 0.0 if value is None or not self.most else value / self.most
+        return f"{100 * min(max(share, 0.0), 1.0):.1f}"
+
+    @property
+    def bar(self) -> dict[str, str]:
+        """SVG attributes on a track of 100."""
+        row = self.standing
+        low, high = self._at(row.interval_low), self._at(row.interval_high)
+        return {"value": self._at(row.headline), "low": low, "high": high,
+                "span": f"{float(high) - float(low):.1f}"}  # fmt: skip
+
+    @property
+    def has_interval(self) -> bool:
+        return self.standing.interval_low is not None and self.standing.interval_high is not None
+
+    @property
+    def unique_kills(self) -> str:
+        value = self.standing.metrics.get("unique_kills")
+        return "–" if value is None else f"{value:,}"
+
+    @property
+    def on_house(self) -> str:
+        metrics = self.standing.metrics
+        key = next((k for k in metrics if k.endswith("_on_house")), "")
+        return written(_real(metrics.get(key)), self.form) if key else "–"
+
+    @property
+    def mean(self) -> str:
+        metrics = self.standing.metrics
+        for key in ("robust_mean", "poisoned_error_mean"):
+            if metrics.get(key) is not None:
+                return percent(_real(metrics[key]))
+        return "–"
+
+
+def board_rows(board: Board, rows: Iterable[Standing]) -> list[BoardRow]:
+    listed = list(rows)
+    form = NUMBER if board.headline in DISTANCES else SHARE
+    most = 1.0
+    if form == NUMBER:
+        known = [r.interval_high or r.headline or 0.0 for r in listed]
+        most = max([*known, 1e-9])
+    return [BoardRow(row, form, most) for row in listed]
+
+
+# --- matrix ----------------------------------------------------------------------------------
+
+
+def heat(success: float | None) -> str:
+    """The colour class of a cell, from 0 (held) to 10 (all broken)."""
+    if success is None:
+        return "heat-none"
+    return f"heat-{round(10 * min(max(success, 0.0), 1.0))}"

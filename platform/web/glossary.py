@@ -1,0 +1,119 @@
+"""The words of the arena (docs/rules.md, "Nouns"); pages link to them with a tooltip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Term:
+    """``short`` is one sentence, shown as a tooltip; ``more`` stands on the glossary page."""
+
+    slug: str
+    name: str
+    short: str
+    more: str = ""
+
+
+TERMS: Final = (
+    Term(
+        "task", "Task", "What is classified: data splits, input space, classes and a clean floor."
+    ),
+    Term(
+        "split",
+        "Split",
+        "The examples that are judged: practice (published) or final (kept by the referee).",
+        "A final split is the organizer's own file, or derived from a secret seed by small affine "
+        "and elastic changes that keep the reference's accuracy. It never leaves the referee.",
+    ),
+    Term(
+        "submission",
+        "Submission",
+        "An uploaded package, manifest with code and weights, named by its SHA-256.",
+    ),
+    Term(
+        "qualification",
+        "Qualification",
+        "The automatic check of a new submission in the jail, by a friendly against the house.",
+    ),
+    Term("entry", "Entry", "A submission that a team has entered in a tournament, in one role."),
+    Term("team", "Team", "The people who enter together; it has one active entry per role."),
+    Term("attack", "Attack", "A player that looks for inputs on which a defense errs."),
+    Term("defense", "Defense", "A player that classifies, and should not be fooled."),
+    Term(
+        "learner",
+        "Learner",
+        "Training code without weights: the referee trains it on clean and on poisoned data.",
+    ),
+    Term("poisoner", "Poisoner", "A player that adds or replaces training points to raise errors."),
+    Term(
+        "threat-model",
+        "Threat model",
+        "What the attack may know and ask: eleven switches, from first mover to feedback.",
+        "White shows everything, black answers probes alone, transfer grants none, grey is in "
+        "between. What a switch withholds is not present in the attack's jail at all.",
+    ),
+    Term("game", "Game", "A kind of round: evasion, minimum-norm, transfer or poisoning."),
+    Term("round", "Round", "One game under one threat model and budget, with its own clock."),
+    Term("tier", "Tier", "The rows that may be compared: same task, game, goal and threat model."),
+    Term("match", "Match", "One attack entry against one defense entry in one round."),
+    Term(
+        "pool",
+        "Pool",
+        "Whom everyone in a round meets: the house, active entries and kept attacks.",
+        "A superseded attack stays in the pool when it held a unique kill.",
+    ),
+    Term("kill", "Kill", "An example that an attack broke on a defense that had it right."),
+    Term("unique-kill", "Unique kill", "An example that no other team's attack broke."),
+    Term("referee", "Referee", "The trusted process that runs a match and judges it."),
+    Term("oracle", "Oracle", "The metered, filtered view of the defense that an attack may ask."),
+    Term("probe", "Probe", "One question to the oracle; charged before it is answered."),
+    Term("verdict", "Verdict", "The referee's finding: figures, or a fault and the side to blame."),
+    Term(
+        "forfeit", "Forfeit", "The match ended by a player's fault; it counts on that side alone."
+    ),
+    Term("void", "Void", "The match ended by our fault; it is played again and never scored."),
+    Term(
+        "not-applicable",
+        "Not applicable",
+        "The players' abilities cannot meet here; no match, and outside both denominators.",
+    ),
+    Term("standing", "Standing", "One ranked row of a leaderboard."),
+    Term("leaderboard", "Leaderboard", "All rows of a tournament and tier."),
+    Term(
+        "provisional",
+        "Provisional",
+        "A row that has met less than 95 % of its pool; it is shown but not ranked.",
+    ),
+    Term("clean-floor", "Clean floor", "Clean accuracy below which a row is shown but not ranked."),
+    Term("clean-accuracy", "Clean accuracy", "Share of unchanged examples answered correctly."),
+    Term(
+        "robust-accuracy",
+        "Robust accuracy",
+        "Share of examples right when clean and not broken by any attack of the pool.",
+        "The mean over examples of the worst case over attacks. It can only fall as attacks "
+        "arrive, so every figure is an upper bound.",
+    ),
+    Term(
+        "attack-success",
+        "Attack success",
+        "Broken among the examples that the defense had right; the mean over teams on boards.",
+    ),
+    Term("rank", "Rank", "One more than the rows that are significantly better (paired, Holm)."),
+    Term("interval", "Interval", "95 % confidence: Wilson or paired bootstrap over the examples."),
+    Term("epsilon", "Epsilon (ε)", "The size of perturbation that a round allows, in its norm."),
+    Term("norm", "Norm", "How a perturbation is measured: L∞, L2, L1 or L0."),
+    Term("perturbation", "Perturbation", "What an attack adds to an example: x' minus x."),
+    Term("phase", "Phase", "Scheduled, open, playing, published or frozen."),
+    Term("house", "House", "Our own reference players: always in the pool, by the same door."),
+    Term("jail", "Jail", "The closed process in which every player runs: no network, no labels."),
+    Term(
+        "white", "White box", "The attack sees the whole defense, weights and gradients included."
+    ),
+    Term("grey", "Grey box", "The attack sees part of the defense and may ask some probes."),
+    Term("black", "Black box", "The attack sees nothing of the defense but answers to probes."),
+    Term("transfer", "Transfer", "No probes: attacks are crafted on related models."),
+    Term("custom", "Custom threat model", "Switches that the organizer has set one by one."),
+)
+BY_SLUG: Final = {term.slug: term for term in TERMS}

@@ -1,0 +1,230 @@
+"""One match: verdict and blame, figures, curve, gallery, probes, provenance, logs, downloads."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+
+from arena.errors import Side
+from events import hints
+from events.errors import NotThere
+from tournaments import files, selectors, visibility
+from tournaments.models import Match, Verdict
+from tournaments.states import UNDER_WAY, MatchState
+from web.answers import attachment, page
+from web.figures import figures, headline_figures, percent
+from web.pages.outcomes import columns_of, gallery, quantiles, survival
+
+CURVES: Final = (
+    ("robust_accuracy", "Robust accuracy"),
+    ("attack_success_rate", "Attack success"),
+    ("poisoned_error", "Error, poisoned"),
+    ("delta_error", "Error added"),
+)
+SECRETIVE: Final = ("seed", "poison")
+"""Parts of keys of the provenance that could help an opponent before the round reveals."""
+
+
+@never_cache
+@page
+def match(request: HttpRequest, uid: str) -> HttpResponse:
+    found = selectors.get_match(request.user, uid)
+    context = {
+        "match": found,
+        "organizes": selectors.organizes(request.user, found.tournament),
+        "section": "tournaments",
+        **_verdict(request, found),
+    }
+    return render(request, "web/match.html", context)
+
+
+@never_cache
+@page
+def match_live(request: HttpRequest, uid: str) -> HttpResponse:
+    """The whole finding: what waits becomes a verdict without a reload."""
+    found = selectors.get_match(request.user, uid)
+    return render(request, "web/parts/match_live.html", _verdict(request, found))
+
+
+def _verdict(request: HttpRequest, match: Match) -> dict[str, Any]:
+    verdict: Verdict | None = getattr(match, "verdict", None)
+    context: dict[str, Any] = {
+        "match": match,
+        "verdict": verdict,
+        "under_way": match.state in UNDER_WAY,
+        "sentence": sentence(request, match, verdict),
+    }
+    if verdict is None:
+        context["progress"] = hints.progress_of([match.uid]).get(match.uid)
+        return context
+    listed = figures(verdict.metrics)
+    return context | {
+        "figures": listed,
+        "headlines": headline_figures(listed),
+        "curve": curve(verdict),
+        "provenance": _provenance(request, match, verdict),
+        "logs": _logs(request, match),
+        **_outcome(request, match),
+    }
+
+
+def sentence(request: HttpRequest, match: Match, verdict: Verdict | None) -> str:
+    """What was found, in one sentence."""
+    attack, defense = match.attack.name, match.defense.name
+    if match.state == MatchState.PENDING:
+        return f"{attack} waits to play against {defense}."
+    if match.state == MatchState.RUNNING:
+        return f"{attack} plays against {defense} now."
+    if verdict is None:
+        return match.sentence or f"This match is {match.get_state_display().lower()}."
+    if verdict.fault_side:
+        loser = attack if verdict.fault_side == Side.ATTACK else defense
+        fault = visibility.fault_sentence(request.user, match)
+        return f"{loser} forfeits. {fault} The other side's row is untouched by it."
+    return _found(attack, defense, verdict.metrics)
+
+
+def _found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
+    if metrics.get("delta_error") is not None:
+        added, error = percent(metrics["delta_error"]), percent(metrics.get("poisoned_error"))
+        return (
+            f"{attack} added {added} to the error of {defense}, which is {error} after poisoning."
+        )
+    success, robust = metrics.get("attack_success_rate"), metrics.get("robust_accuracy")
+    if success is not None:
+        return (
+            f"{attack} broke {percent(success)} of what {defense} had right; "
+            f"{percent(robust)} of all examples stayed right."
+        )
+    if metrics.get("median_distance") is not None:
+        return f"{attack} needed a median distance of {metrics['median_distance']:.3g}."
+    return f"{attack} played against {defense}."
+
+
+def curve(verdict: Verdict) -> dict[str, Any] | None:
+    """Points and the equal table; None for a single level."""
+    points = [dict(point) for point in verdict.curve]
+    if not points:
+        return None
+    axis = "share" if "share" in points[0] else "epsilon"
+    points = [point for point in points if point.get(axis) is not None]
+    shown = [(key, label) for key, label in CURVES if any(p.get(key) is not None for p in points)]
+    if not points or not shown:
+        return None
+    series = [
+        {
+            "name": label,
+            "points": [[p[axis], p.get(key), p.get(f"{key}_low"), p.get(f"{key}_high")]
+                       for p in points],
+        }
+        for key, label in shown
+    ]  # fmt: skip
+    rows = [(point[axis], [_with_interval(point, key) for key, _ in shown]) for point in points]
+    name = "Poisoned share" if axis == "share" else "Epsilon (ε)"
+    return {
+        "axis": name,
+        "columns": [label for _, label in shown],
+        "rows": rows,
+        "plot": {"axis": name, "series": series} if len(points) > 1 else None,
+    }
+
+
+def _with_interval(point: dict[str, Any], key: str) -> tuple[str, str]:
+    low, high = point.get(f"{key}_low"), point.get(f"{key}_high")
+    interval = (
+        f"{100 * low:.0f} – {100 * high:.0f} %" if low is not None and high is not None else ""
+    )
+    return percent(point.get(key)), interval
+
+
+def _provenance(request: HttpRequest, match: Match, verdict: Verdict) -> list[tuple[str, str]]:
+    open_now = visibility.may_see_outcome(request.user, match)
+    rows: list[tuple[str, str]] = []
+    _flatten(verdict.provenance, "", rows)
+    if open_now:
+        return rows
+    return [row for row in rows if not any(word in row[0] for word in SECRETIVE)]
+
+
+def _flatten(value: Any, name: str, rows: list[tuple[str, str]]) -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _flatten(inner, f"{name} {key}".strip().replace("_", " "), rows)
+    elif isinstance(value, list):
+        if value:
+            rows.append((name, ", ".join(str(item) for item in value)[:300]))
+    elif value is not None:
+        rows.append((name, str(value)[:300]))
+
+
+def _logs(request: HttpRequest, match: Match) -> list[tuple[str, str, str]]:
+    """(side, name of the player, text) of the logs that this reader may see."""
+    found = []
+    for side, entry in ((Side.ATTACK, match.attack), (Side.DEFENSE, match.defense)):
+        try:
+            found.append((side.value, entry.name, files.log_text(request.user, match, side)))
+        except NotThere:
+            continue
+    return found
+
+
+def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
+    wanted = request.GET.get("level", "")
+    level = int(wanted) if wanted.isdecimal() and len(wanted) < 4 else None
+    try:
+        columns = columns_of(request.user, match)
+        asked = survival(columns)
+        return {
+            "outcome": True,
+            "gallery": gallery(request.user, match, level=level),
+            "poison": range(min(12, _poison_points(request, match))),
+            "probes": None if asked is None else {
+                "plot": {"examples": asked.examples, "points": asked.points},
+                "rows": quantiles(asked),
+            },
+        }  # fmt: skip
+    except NotThere:
+        return {"outcome": False}
+
+
+def _poison_points(request: HttpRequest, match: Match) -> int:
+    from web.pages.pictures import arrays_of
+
+    if not match.round.plays_poisoning:
+        return 0
+    try:
+        return len(arrays_of(request.user, match).get("poison", ()))
+    except NotThere:
+        return 0
+
+
+# --- downloads ----------------------------------------------------------------------------------
+
+
+@never_cache
+@page
+def outcome(request: HttpRequest, uid: str) -> HttpResponse:
+    found = selectors.get_match(request.user, uid)
+    content = files.outcome_path(request.user, found).read_bytes()
+    return attachment(content, name=f"match-{uid}.parquet", kind="application/vnd.apache.parquet")
+
+
+@never_cache
+@page
+def images(request: HttpRequest, uid: str) -> HttpResponse:
+    found = selectors.get_match(request.user, uid)
+    content = files.images_path(request.user, found).read_bytes()
+    return attachment(content, name=f"match-{uid}.npz", kind="application/zip")
+
+
+@never_cache
+@page
+def log(request: HttpRequest, uid: str, side: str) -> HttpResponse:
+    if side not in (Side.ATTACK, Side.DEFENSE):
+        raise NotThere("There is no such side.")
+    found = selectors.get_match(request.user, uid)
+    text = files.log_text(request.user, found, Side(side))
+    return attachment(text.encode(), name=f"match-{uid}-{side}.log.txt", kind="text/plain")

@@ -1,0 +1,176 @@
+"""The organizer's pages: making a tournament, moving it, and mending what went wrong."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+
+from events.errors import Invalid, NotThere, Refused
+from tournaments import selectors, services
+from tournaments.models import Match, Tournament
+from tournaments.states import ROUNDS, TOURNAMENTS, EntryState, MatchState, Phase
+from web.answers import action, member_form, member_page, person
+from web.forms import ReasonForm, RoundForms, TournamentForm, plans_of
+from web.pages.tournaments import frame
+
+FIRST_ROUND = [{"title": "White box", "epsilons": "0.1, 0.2, 0.3", "examples": 200}]
+
+
+@never_cache
+@member_form
+def create(request: HttpRequest) -> HttpResponse:
+    user = person(request)
+    if not (user.is_organizer or user.is_superuser):
+        raise PermissionDenied("Only organizers make tournaments; ask an administrator.")
+    form = TournamentForm(request.POST or None)
+    rounds = RoundForms(
+        request.POST or None, prefix="rounds", initial=None if request.POST else FIRST_ROUND
+    )
+    if request.method == "POST" and form.is_valid() and rounds.is_valid():
+        made = _made(request, form, rounds)
+        if made is not None:
+            messages.success(request, "The tournament is scheduled. Open it when you are ready.")
+            return redirect("organize", slug=made.slug)
+    bad = request.method == "POST"
+    context = {"form": form, "rounds": rounds, "section": "tournaments"}
+    return render(request, "web/tournament_new.html", context, status=422 if bad else 200)
+
+
+def _made(request: HttpRequest, form: TournamentForm, rounds: RoundForms) -> Tournament | None:
+    data = form.cleaned_data
+    plans = plans_of(rounds, task=data["task"], split=data["split"])
+    if plans is None:
+        return None
+    try:
+        return services.create(form.plan(plans), organizer=person(request))
+    except Refused as error:
+        form.add_error(None, str(error))
+        return None
+
+
+# --- operations -----------------------------------------------------------------------------------
+
+
+@never_cache
+@member_page
+def organize(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get_organized(request.user, slug)
+    context = frame(request, found, "organize")
+    context |= {
+        "operations": selectors.operations(found),
+        "moves": _moves(found),
+        "round_moves": [
+            (round_, sorted(ROUNDS.moves[Phase(round_.state)])) for round_ in context["rounds"]
+        ],
+        "troubled": selectors.matches_of(found).filter(
+            state__in=(MatchState.VOID, MatchState.CANCELLED)
+        )[:60],
+        "waiting": selectors.matches_of(found).filter(
+            state__in=(MatchState.PENDING, MatchState.RUNNING)
+        )[:60],
+        "entries": selectors.entries(found).filter(
+            team__isnull=False, state__in=(EntryState.ACTIVE, EntryState.WAITING)
+        ),
+    }
+    return render(request, "web/organize.html", context)
+
+
+MOVES = {
+    (Phase.SCHEDULED, Phase.OPEN): "Open for entries",
+    (Phase.OPEN, Phase.PLAYING): "Close entries",
+    (Phase.OPEN, Phase.SCHEDULED): "Back to scheduled",
+    (Phase.PLAYING, Phase.OPEN): "Extend: take entries again",
+    (Phase.PLAYING, Phase.PUBLISHED): "Publish",
+    (Phase.PUBLISHED, Phase.FROZEN): "Freeze for good",
+    (Phase.PUBLISHED, Phase.PLAYING): "Back to playing",
+}
+
+
+def _moves(tournament: Tournament) -> list[tuple[str, str]]:
+    """(phase, what the button says), forward ones first."""
+    now = Phase(tournament.state)
+    order = list(Phase)
+    legal = sorted(TOURNAMENTS.moves[now], key=lambda phase: -order.index(phase))
+    return [(phase.value, MOVES.get((now, phase), phase.label)) for phase in legal]
+
+
+def _phase(request: HttpRequest) -> Phase:
+    wanted = request.POST.get("to", "")
+    if wanted not in Phase.values:
+        raise Invalid("There is no such phase.")
+    return Phase(wanted)
+
+
+@action
+def move(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get_organized(request.user, slug)
+    services.move(tournament=found, to=_phase(request), organizer=person(request))
+    return redirect("organize", slug=slug)
+
+
+@action
+def move_round(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    found = selectors.get_organized(request.user, slug)
+    round_ = selectors.rounds(found).filter(number=number).first()
+    if round_ is None:
+        raise NotThere("There is no such round.")
+    services.move_round(round_=round_, to=_phase(request), organizer=person(request))
+    return redirect("organize", slug=slug)
+
+
+@action
+def pause(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get_organized(request.user, slug)
+    services.pause(
+        tournament=found, organizer=person(request), paused=request.POST.get("paused") == "1"
+    )
+    return redirect("organize", slug=slug)
+
+
+@action
+def requeue_all(request: HttpRequest, slug: str) -> HttpResponse:
+    """Every void match of the tournament."""
+    found = selectors.get_organized(request.user, slug)
+    void = selectors.matches_of(found).filter(state=MatchState.VOID)
+    moved = services.requeue(matches=void, organizer=person(request))
+    messages.success(request, f"{moved} matches wait again.")
+    return redirect("organize", slug=slug)
+
+
+def _organized_match(request: HttpRequest, uid: str) -> Match:
+    """404 for a match of a tournament that somebody else runs."""
+    found = selectors.get_match(request.user, uid)
+    if not selectors.organizes(request.user, found.tournament):
+        raise NotThere("There is no such match of yours.")
+    return found
+
+
+@action
+def requeue(request: HttpRequest, uid: str) -> HttpResponse:
+    found = _organized_match(request, uid)
+    if not services.requeue(matches=[found], organizer=person(request)):
+        raise Invalid("Only void and cancelled matches are played again.")
+    return redirect("match", uid=uid)
+
+
+@action
+def cancel(request: HttpRequest, uid: str) -> HttpResponse:
+    found = _organized_match(request, uid)
+    services.cancel_match(
+        match=found, organizer=person(request), reason="Cancelled by an organizer."
+    )
+    return redirect("match", uid=uid)
+
+
+@action
+def disqualify(request: HttpRequest, uid: str) -> HttpResponse:
+    entry = selectors.get_entry(request.user, uid)
+    if not selectors.organizes(request.user, entry.tournament):
+        raise NotThere("There is no such entry of yours.")
+    form = ReasonForm(request.POST)
+    reason = form.cleaned_data["reason"] if form.is_valid() else ""
+    services.disqualify(entry=entry, organizer=person(request), reason=reason)
+    return redirect("organize", slug=entry.tournament.slug)

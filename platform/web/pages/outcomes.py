@@ -1,0 +1,178 @@
+"""What a match's outcome file holds, as a gallery and plots show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+import arena.tasks
+from accounts.selectors import Person
+from arena.answers import ABSTAIN
+from arena.errors import TaskError
+from arena.verdict import Outcome
+from events.errors import NotThere
+from tournaments import files, visibility
+from tournaments.models import Match
+
+GALLERY: Final = 12
+
+Columns = Mapping[str, NDArray[Any]]
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, _modified: int) -> Outcome:
+    return Outcome.read(path)
+
+
+def columns_of(user: Person, match: Match) -> Columns:
+    """NotThere where there is no outcome, or none for this reader."""
+    path = files.outcome_path(user, match)
+    return _read(path, path.stat().st_mtime_ns).columns
+
+
+@dataclass(frozen=True)
+class Card:
+    """One example of the gallery; ``number`` is its index among the match's images."""
+
+    number: int
+    example: int
+    label: str
+    clean_as: str
+    clean_confidence: float
+    attacked_as: str
+    attacked_confidence: float
+    broken: bool
+    rejected: str
+    target: str
+    distance: float
+    queries: int
+
+
+@dataclass(frozen=True)
+class Gallery:
+    level: int
+    epsilons: tuple[tuple[int, str], ...]
+    cards: tuple[Card, ...]
+    total: int
+    pictures: bool
+
+
+def gallery(
+    user: Person, match: Match, *, level: int | None, most: int = GALLERY
+) -> Gallery | None:
+    """Kills first, then what held; None for games without attacked images.
+
+    Raises:
+        NotThere: this reader may not see single examples of this match.
+    """
+    columns = columns_of(user, match)
+    if "attacked_prediction" not in columns:
+        return None
+    epsilons = _levels(columns)
+    chosen = len(epsilons) - 1 if level is None else level
+    if not 0 <= chosen < len(epsilons):
+        raise NotThere("There is no such level.")
+    per_level = len(columns["example"]) // len(epsilons)
+    rows = np.arange(chosen * per_level, (chosen + 1) * per_level)
+    order = np.lexsort((rows, ~columns["clean_right"][rows], ~columns["broken"][rows]))
+    names = _class_names(match)
+    cards = tuple(
+        _card(columns, int(rows[i]), int(i), names, match.round.rules.norm.value)
+        for i in order[:most]
+    )
+    listed = tuple((k, "" if np.isnan(e) else f"{e:g}") for k, e in enumerate(epsilons))
+    return Gallery(chosen, listed, cards, per_level, visibility.may_see_images(user, match))
+
+
+def _levels(columns: Columns) -> list[float]:
+    """Distinct epsilons in the order of the file; NaN is the one of a minimum-norm round."""
+    seen: list[float] = []
+    for value in columns["epsilon"]:
+        value = float(value)
+        if not any(value == other or (np.isnan(value) and np.isnan(other)) for other in seen):
+            seen.append(value)
+    return seen or [float("nan")]
+
+
+def _card(columns: Columns, row: int, number: int, names: tuple[str, ...], norm: str) -> Card:
+    def text(column: str) -> str:
+        return _name(names, int(columns[column][row]))
+
+    target = int(columns["target"][row]) if "target" in columns else -1
+    rejected = columns["rejected"][row] if "rejected" in columns else ""
+    return Card(
+        number=number,
+        example=int(columns["example"][row]),
+        label=text("y"),
+        clean_as=text("clean_prediction"),
+        clean_confidence=float(columns["clean_confidence"][row]),
+        attacked_as=text("attacked_prediction"),
+        attacked_confidence=float(columns["attacked_confidence"][row]),
+        broken=bool(columns["broken"][row]),
+        rejected=str(rejected or ""),
+        target=_name(names, target) if target >= 0 else "",
+        distance=float(columns[norm][row]),
+        queries=int(columns["queries"][row]),
+    )
+
+
+def _class_names(match: Match) -> tuple[str, ...]:
+    try:
+        return arena.tasks.load(match.round.spec["task"]).classes
+    except (TaskError, KeyError):
+        return ()
+
+
+def _name(names: tuple[str, ...], label: int) -> str:
+    if label == ABSTAIN:
+        return "abstains"
+    if label < 0:
+        return "no answer"
+    return names[label] if label < len(names) else str(label)
+
+
+# --- probes -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Survival:
+    """Share of clean-right examples not yet broken after so many probes, at the largest epsilon."""
+
+    points: tuple[tuple[int, float], ...]
+    examples: int
+
+
+def survival(columns: Columns) -> Survival | None:
+    """None where nothing was asked, or the game has no probes."""
+    if "queries_to_success" not in columns or not len(columns["queries"]):
+        return None
+    last = _levels(columns)[-1]
+    here = np.isnan(columns["epsilon"]) if np.isnan(last) else columns["epsilon"] == last
+    right = here & columns["clean_right"]
+    total = int(right.sum())
+    if not total or not columns["queries"][right].max():
+        return None
+    times = np.sort(columns["queries_to_success"][right & columns["broken"]])
+    times = times[times > 0]
+    if not len(times):
+        return None
+    steps = np.unique(times)
+    points = [(0, 1.0)] + [(int(t), 1 - float((times <= t).sum()) / total) for t in steps]
+    if len(points) > 200:
+        points = [points[i] for i in np.linspace(0, len(points) - 1, 200).astype(int)]
+    return Survival(tuple(points), total)
+
+
+def quantiles(found: Survival) -> list[tuple[str, str]]:
+    """The plot as a table: probes after which that share of examples was broken."""
+    rows = []
+    for share in (0.1, 0.25, 0.5, 0.75, 0.9):
+        after = next((t for t, alive in found.points if 1 - alive >= share), None)
+        rows.append((f"{share:.0%}", "not reached" if after is None else f"{after:,}"))
+    return rows

@@ -1,0 +1,195 @@
+"""One's submissions: the list, the upload, and each one's diary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+
+from accounts.models import Team
+from accounts.selectors import team_ids, teams_of
+from events.errors import NotThere, QuotaExceeded, Refused
+from submissions import artifacts, services
+from submissions import selectors as queue
+from submissions.models import Submission
+from submissions.states import WAITING
+from tournaments import selectors, visibility
+from tournaments import services as tournaments
+from tournaments.models import Match, Tournament
+from web.answers import action, attachment, member_form, member_page, person
+from web.figures import plain_figures
+from web.forms import UploadForm
+
+
+def _visible(request: HttpRequest, uid: str) -> Submission:
+    found = selectors.submissions_visible_to(request.user).filter(uid=uid).first()
+    if found is None:
+        raise NotThere("There is no such submission of yours.")
+    return found
+
+
+@never_cache
+@member_page
+def submissions(request: HttpRequest) -> HttpResponse:
+    return render(request, "web/submissions.html", {"section": "submissions", **_listed(request)})
+
+
+@never_cache
+@member_page
+def submissions_live(request: HttpRequest) -> HttpResponse:
+    return render(request, "web/parts/submissions_live.html", _listed(request))
+
+
+def _listed(request: HttpRequest) -> dict[str, object]:
+    own = Submission.objects.filter(team__in=team_ids(request.user)).select_related("team")
+    return {"submissions": own.prefetch_related("entries__tournament")[:200]}
+
+
+# --- upload -------------------------------------------------------------------------------------
+
+
+@never_cache
+@member_form
+def upload(request: HttpRequest) -> HttpResponse:
+    """Works without scripts; ``upload.js`` asks for JSON, to show how far the upload is."""
+    user = person(request)
+    form = UploadForm(
+        request.POST or None,
+        request.FILES or None,
+        teams=teams_of(user),
+        tournaments=selectors.open_for(user),
+        initial={"tournament": request.GET.get("tournament")},
+    )
+    if request.method != "POST":
+        return _upload_page(request, form)
+    if form.is_valid():
+        try:
+            return _uploaded(request, _taken(request, form))
+        except Refused as error:
+            form.add_error("archive", str(error))
+            status = 429 if isinstance(error, QuotaExceeded) else 422
+            return _refused(request, form, status)
+    return _refused(request, form, 422)
+
+
+def _taken(request: HttpRequest, form: UploadForm) -> Submission:
+    user, data = person(request), form.cleaned_data
+    submission, _ = services.submit(
+        team=data["team"], user=user, archive=data["archive"], task=data["task"]
+    )
+    if data["tournament"]:
+        tournaments.enter(tournament=data["tournament"], submission=submission, user=user)
+    return submission
+
+
+def _uploaded(request: HttpRequest, submission: Submission) -> HttpResponse:
+    address = reverse("submission", args=[submission.uid])
+    if _wants_json(request):
+        return JsonResponse({"location": address}, status=201)
+    return redirect(address)
+
+
+def _refused(request: HttpRequest, form: UploadForm, status: int) -> HttpResponse:
+    if _wants_json(request):
+        sentences = [str(e) for errors in form.errors.values() for e in errors]
+        return JsonResponse({"sentence": " ".join(sentences)}, status=status)
+    return _upload_page(request, form, status=status)
+
+
+def _upload_page(request: HttpRequest, form: UploadForm, status: int = 200) -> HttpResponse:
+    teams: list[Team] = list(teams_of(request.user))
+    context = {
+        "form": form,
+        "teams": teams,
+        "quotas": [(team, queue.quota(team)) for team in teams],
+        "revealing": _revealing(request),
+        "section": "submissions",
+    }
+    return render(request, "web/upload.html", context, status=status)
+
+
+def _revealing(request: HttpRequest) -> list[Tournament]:
+    """Open tournaments in which an entry is disclosed to other teams' attacks."""
+    from web.templatetags.arena import reveals
+
+    found = selectors.open_for(request.user).prefetch_related("rounds")
+    return [t for t in found if any(reveals(round_) for round_ in t.rounds.all())]
+
+
+def _wants_json(request: HttpRequest) -> bool:
+    return request.headers.get("Accept", "").startswith("application/json")
+
+
+# --- one submission -----------------------------------------------------------------------------
+
+
+@never_cache
+@member_page
+def submission(request: HttpRequest, uid: str) -> HttpResponse:
+    found = _visible(request, uid)
+    context = {"section": "submissions", **_shown(request, found)}
+    return render(request, "web/submission.html", context)
+
+
+@never_cache
+@member_page
+def submission_live(request: HttpRequest, uid: str) -> HttpResponse:
+    found = _visible(request, uid)
+    return render(request, "web/parts/submission_live.html", _shown(request, found))
+
+
+def _shown(request: HttpRequest, found: Submission) -> dict[str, Any]:
+    mine = found.team_id in team_ids(request.user)
+    entries = found.entries.filter(tournament__in=selectors.visible_to(request.user))
+    readable = visibility.may_see_log(request.user, found)
+    played = Match.objects.filter(Q(attack__in=entries) | Q(defense__in=entries))
+    entered = entries.values("tournament")
+    return {
+        "submission": found,
+        "mine": mine,
+        "waiting": found.state in WAITING,
+        "position": queue.queue_position(found),
+        "finish": queue.estimated_finish(found),
+        "progress": queue.progress(found) if found.state in WAITING else {},
+        "figures": plain_figures(found.figures),
+        "log": queue.log_text(found) if readable else "",
+        "manifest": [row for row in plain_figures(found.manifest) if row[1] not in ("", "–")],
+        "entries": entries.select_related("tournament"),
+        "matches": played.select_related("tournament", "round", "attack__team", "defense__team",
+                                         "verdict").order_by("-finished_at", "-id")[:60],
+        "enterable": selectors.open_for(request.user).exclude(pk__in=entered) if mine else [],
+    }  # fmt: skip
+
+
+@action
+def cancel(request: HttpRequest, uid: str) -> HttpResponse:
+    services.cancel(submission=_visible(request, uid), user=person(request))
+    return redirect("submission", uid=uid)
+
+
+@never_cache
+@member_page
+def package(request: HttpRequest, uid: str) -> HttpResponse:
+    found = _visible(request, uid)
+    if not visibility.may_see_package(request.user, found):
+        raise NotThere("There is no such file for you.")
+    try:
+        with artifacts.open_archive(found.sha256) as archive:
+            content = archive.read()
+    except OSError as error:
+        raise NotThere("The package is not in the store any more.") from error
+    return attachment(content, name=f"{found.sha256[:12]}.zip", kind="application/zip")
+
+
+@never_cache
+@member_page
+def log(request: HttpRequest, uid: str) -> HttpResponse:
+    found = _visible(request, uid)
+    if not visibility.may_see_log(request.user, found):
+        raise NotThere("There is no such log for you.")
+    text = queue.log_text(found)
+    return attachment(text.encode(), name=f"{found.sha256[:12]}.log.txt", kind="text/plain")

@@ -1,0 +1,237 @@
+"""Tournaments: the list, and one's boards, rules, entries and matches, live."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+
+from accounts.selectors import team_ids
+from arena.errors import Side
+from events.errors import Invalid, NotThere
+from leaderboard import selectors as boards
+from submissions.models import Submission
+from submissions.states import WAITING, SubmissionState
+from tournaments import selectors, services
+from tournaments.models import Round, Tournament
+from tournaments.states import EntryState, MatchState, Phase
+from web.answers import action, page, person
+from web.figures import board_rows
+from web.forms import EnterForm
+from web.templatetags.arena import reveals
+
+A_PAGE = 60
+
+
+@page
+def tournaments(request: HttpRequest) -> HttpResponse:
+    found = selectors.visible_to(request.user).prefetch_related("rounds")
+    listed = [(t, selectors.counts(t)) for t in found[:100]]
+    phases = (
+        ("Open", [row for row in listed if row[0].state in (Phase.OPEN, Phase.PLAYING)]),
+        ("Scheduled", [row for row in listed if row[0].state == Phase.SCHEDULED]),
+        ("Ended", [row for row in listed if row[0].state in (Phase.PUBLISHED, Phase.FROZEN)]),
+    )
+    context = {"phases": phases, "any": bool(listed), "section": "tournaments"}
+    return render(request, "web/tournaments.html", context)
+
+
+# --- what all its pages share ---------------------------------------------------------------------
+
+
+def frame(request: HttpRequest, tournament: Tournament, tab: str) -> dict[str, Any]:
+    """The head of the page and its tabs."""
+    return {
+        "tournament": tournament,
+        "rounds": list(selectors.rounds(tournament)),
+        "organizes": selectors.organizes(request.user, tournament),
+        "tab": tab,
+        "section": "tournaments",
+        **progress(request, tournament),
+    }
+
+
+def progress(request: HttpRequest, tournament: Tournament) -> dict[str, Any]:
+    """Matches done and left, and those that play now with how far they are."""
+    running = selectors.matches_of(tournament).filter(state=MatchState.RUNNING)
+    told = selectors.progress(tournament)
+    return {
+        "tournament": tournament,
+        "counts": selectors.counts(tournament),
+        "running": [(match, told.get(match.uid)) for match in running.order_by("started_at")[:8]],
+        "is_open": tournament.state == Phase.OPEN,
+    }
+
+
+# --- boards ---------------------------------------------------------------------------------------
+
+
+@page
+def tournament(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get(request.user, slug)
+    context = {**frame(request, found, "boards"), **_boards(request, found)}
+    return render(request, "web/tournament.html", context)
+
+
+@never_cache
+@page
+def boards_live(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get(request.user, slug)
+    return render(request, "web/parts/boards_live.html", _boards(request, found))
+
+
+@never_cache
+@page
+def progress_live(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get(request.user, slug)
+    return render(request, "web/parts/progress_live.html", progress(request, found))
+
+
+def _boards(request: HttpRequest, tournament: Tournament) -> dict[str, Any]:
+    round_ = _round(request, tournament)
+    if round_ is None:
+        return {"round": None}
+    views = boards.standings(tournament, user=request.user, round_=round_)
+    matrix = boards.matrix(round_, user=request.user)
+    attacks = {entry.pk: entry.name for entry in matrix.attacks}
+    mine = team_ids(request.user)
+    return {
+        "tournament": tournament,
+        "round": round_,
+        "sides": [
+            (view, board_rows(view.board, view.rows), view.role is Side.DEFENSE) for view in views
+        ],
+        "matrix": matrix,
+        "attack_names": attacks,
+        "mine": mine,
+    }
+
+
+def _round(request: HttpRequest, tournament: Tournament) -> Round | None:
+    """The one that ``?round=NUMBER`` names, by default the first."""
+    number = request.GET.get("round", "")
+    found = selectors.rounds(tournament)
+    if not number:
+        return found.first()
+    chosen = (
+        found.filter(number=int(number)).first() if number.isdecimal() and len(number) < 5 else None
+    )
+    if chosen is None:
+        raise NotThere("There is no such round.")
+    return chosen
+
+
+# --- rules ----------------------------------------------------------------------------------------
+
+
+@page
+def rules(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get(request.user, slug)
+    context = frame(request, found, "rules")
+    context["counted"] = [
+        (round_, selectors.counts(found, round_=round_)) for round_ in context["rounds"]
+    ]
+    return render(request, "web/rules.html", context)
+
+
+# --- entries --------------------------------------------------------------------------------------
+
+
+@never_cache
+@page
+def entries(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get(request.user, slug)
+    form = EnterForm(submissions=_enterable(request, found))
+    return _entries(request, found, form)
+
+
+def _entries(
+    request: HttpRequest, tournament: Tournament, form: EnterForm, status: int = 200
+) -> HttpResponse:
+    context = frame(request, tournament, "entries")
+    listed = selectors.entries(tournament).exclude(state=EntryState.REFUSED)
+    listed = listed.exclude(state=EntryState.WAITING)
+    enterable = _enterable(request, tournament)
+    context |= {
+        "own": selectors.entries_of(tournament, request.user),
+        "guests": listed.filter(team__isnull=False).order_by("role", "team__name"),
+        "house": listed.filter(team__isnull=True).order_by("role", "name"),
+        "form": form,
+        "enterable": enterable.exists(),
+        "revealing": [round_ for round_ in context["rounds"] if reveals(round_)],
+    }
+    return render(request, "web/entries.html", context, status=status)
+
+
+def _enterable(request: HttpRequest, tournament: Tournament) -> Any:
+    """Own submissions that may still be entered here."""
+    playing = tournament.entries.filter(
+        state__in=(EntryState.ACTIVE, EntryState.WAITING), submission__isnull=False
+    )
+    return Submission.objects.filter(
+        team__in=team_ids(request.user), state__in=(SubmissionState.QUALIFIED, *WAITING)
+    ).exclude(pk__in=playing.values("submission"))
+
+
+@action
+def enter(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get(request.user, slug)
+    form = EnterForm(request.POST, submissions=_enterable(request, found))
+    if not form.is_valid():
+        return _entries(request, found, form, status=422)
+    services.enter(
+        tournament=found, submission=form.cleaned_data["submission"], user=person(request)
+    )
+    return redirect("entries", slug=slug)
+
+
+@action
+def withdraw(request: HttpRequest, uid: str) -> HttpResponse:
+    entry = selectors.get_entry(request.user, uid)
+    services.withdraw(entry=entry, user=person(request))
+    return redirect("entries", slug=entry.tournament.slug)
+
+
+# --- matches --------------------------------------------------------------------------------------
+
+
+@never_cache
+@page
+def matches(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get(request.user, slug)
+    context = {**frame(request, found, "matches"), **_matches(request, found)}
+    return render(request, "web/matches.html", context)
+
+
+@never_cache
+@page
+def matches_live(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get(request.user, slug)
+    return render(request, "web/parts/matches_live.html", _matches(request, found))
+
+
+def _matches(request: HttpRequest, tournament: Tournament) -> dict[str, Any]:
+    listed = selectors.matches_of(tournament)
+    state, number = request.GET.get("state", ""), request.GET.get("round", "")
+    if state in MatchState.values:
+        listed = listed.filter(state=state)
+    elif state:
+        raise Invalid("There is no such state of a match.")
+    if number.isdecimal() and len(number) < 5:
+        listed = listed.filter(round__number=int(number))
+    if request.GET.get("mine"):
+        teams = team_ids(request.user)
+        listed = listed.filter(attack__team__in=teams) | listed.filter(defense__team__in=teams)
+    paged = Paginator(listed.order_by("-finished_at", "-started_at", "-id"), A_PAGE)
+    query = request.GET.copy()
+    query.pop("page", None)
+    return {
+        "tournament": tournament,
+        "paged": paged.get_page(request.GET.get("page")),
+        "states": MatchState.choices,
+        "chosen": {"state": state, "round": number, "mine": request.GET.get("mine", "")},
+        "query": query.urlencode(),
+    }

@@ -1,0 +1,183 @@
+"""Filters and tags of the pages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince, timeuntil
+
+from arena.errors import ArenaError
+from arena.rounds import RoundSpec
+from events.selectors import latest
+from tournaments.models import Round
+from web import figures
+from web.glossary import BY_SLUG
+
+register = template.Library()
+
+NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
+
+
+@register.filter
+def percent(value: float | None) -> str:
+    return figures.percent(value)
+
+
+@register.filter
+def percent0(value: float | None) -> str:
+    return figures.percent(value, 0)
+
+
+@register.filter
+def points(value: float | None) -> str:
+    """A share without its sign, for narrow cells."""
+    return "–" if value is None else f"{100 * value:.0f}"
+
+
+@register.filter
+def number(value: float | None) -> str:
+    return figures.number(value)
+
+
+@register.filter
+def heat(value: float | None) -> str:
+    return figures.heat(value)
+
+
+@register.filter
+def short(digest: object) -> str:
+    """The beginning of a hash."""
+    return str(digest)[:12]
+
+
+@register.filter
+def mib(size: int) -> str:
+    if size < 1024 * 1024:
+        return f"{size / 1024:.1f} KiB"
+    return f"{size / 1024 / 1024:.1f} MiB"
+
+
+@register.filter
+def norm(value: str) -> str:
+    return NORMS.get(value, value)
+
+
+@register.filter
+def words(value: str) -> str:
+    """A name of the code in words: ``minimum_norm`` is minimum-norm."""
+    return str(value).replace("_", "-")
+
+
+@register.filter
+def item(mapping: Any, key: object) -> Any:
+    return mapping.get(key) if mapping else None
+
+
+@register.simple_tag
+def term(slug: str, text: str = "") -> SafeString:
+    """A word of the glossary, with its sentence as a tooltip."""
+    found = BY_SLUG[slug]
+    return format_html(
+        '<a class="term" href="/glossary/#{}" title="{}">{}</a>',
+        slug,
+        found.short,
+        text or found.name,
+    )
+
+
+@register.simple_tag
+def moment(value: datetime | None, empty: str = "–") -> SafeString:
+    """A time in UTC, with how long ago or ahead it is."""
+    if value is None:
+        return format_html("{}", empty)
+    ahead = value > timezone.now()
+    distance = timeuntil(value) if ahead else timesince(value)
+    first = distance.split(",")[0].replace("\xa0", " ")
+    told = f"in {first}" if ahead else ("just now" if first.startswith("0 ") else f"{first} ago")
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        value.isoformat(timespec="seconds"),
+        f"{value:%Y-%m-%d %H:%M:%S} UTC",
+        told,
+    )
+
+
+@register.simple_tag
+def clock(value: datetime | None, empty: str = "–") -> SafeString:
+    """A time in UTC, written out."""
+    if value is None:
+        return format_html("{}", empty)
+    return format_html(
+        '<time datetime="{}">{} UTC</time>',
+        value.isoformat(timespec="seconds"),
+        f"{value:%d %b %Y, %H:%M}",
+    )
+
+
+@register.filter
+def spec(round_: Round) -> RoundSpec | None:
+    """The engine's view of a round; None where a newer arena has stored it."""
+    try:
+        return round_.rules
+    except ArenaError:
+        return None
+
+
+@register.filter
+def budget(round_: Round) -> str:
+    """``L∞, ε ≤ 0.3`` or ``poison 10 %``."""
+    rules = spec(round_)
+    if rules is None:
+        return ""
+    if rules.shares:
+        shares = ", ".join(f"{100 * share:g}" for share in rules.shares)
+        return f"poison {shares} %, {rules.poison_mode.value}"
+    label = NORMS[rules.norm.value]
+    if not rules.epsilons:
+        return f"{label}, smallest distance"
+    return f"{label}, ε = {', '.join(f'{e:g}' for e in rules.epsilons)}"
+
+
+@register.filter
+def box(round_: Round) -> str:
+    """white, grey, black, transfer or custom: a slug of the glossary too."""
+    rules = spec(round_)
+    return rules.threat_model.name if rules else "custom"
+
+
+@register.filter
+def reveals(round_: Round) -> bool:
+    """Whether the attack's jail holds something of the defense's own package."""
+    rules = spec(round_)
+    return bool(rules and rules.threat_model.reveals_package)
+
+
+STATE_TONES = {
+    "scored": "good", "qualified": "good", "active": "good", "open": "good",
+    "running": "busy", "playing": "busy", "qualifying": "busy",
+    "forfeit": "bad", "rejected": "bad", "refused": "bad", "disqualified": "bad", "void": "bad",
+}  # fmt: skip
+
+
+@register.inclusion_tag("web/parts/state.html")
+def state(thing: Any) -> dict[str, str]:
+    """A state as a pill: its word always, its colour besides."""
+    return {"text": thing.get_state_display(), "tone": STATE_TONES.get(thing.state, "idle")}
+
+
+@register.simple_tag
+def live_url(**scope: str) -> str:
+    """The page's stream, from the events that this very page has shown already."""
+    return f"/live/?{urlencode({**scope, 'after': str(latest())})}"
+
+
+@register.filter
+def at(sequence: Any, index: int) -> Any:
+    """The element at an index; None beyond the end."""
+    return sequence[index] if index < len(sequence) else None
