@@ -31,6 +31,8 @@ BATCH: Final = 256
 
 Success = Callable[[Array, Array, Array], NDArray[np.bool_]]
 """(rows, their examples, labels answered) -> whether each row is a success within the budget."""
+Owners = Callable[[Array], Array]
+"""rows -> the example that each is taken to belong to, where the attack does not say."""
 SeedSource = Callable[[Array, int], NDArray[np.uint64]]
 """(examples, number of rows asked before) -> the seeds of the defense's randomness."""
 
@@ -128,6 +130,7 @@ class Oracle:
         examples: int,
         seeds: SeedSource,
         success: Success = no_success,
+        owners: Owners | None = None,
         seconds: float = float("inf"),
         notice: Callable[[], None] = lambda: None,
     ) -> None:
@@ -141,6 +144,7 @@ class Oracle:
         self._seeds = seeds
         self._success = success
         self._notice = notice
+        self._owners = owners
         self._deadline = seconds + (defense.seconds if defense is not None else 0.0)
         self._rows_asked = 0
 
@@ -272,14 +276,15 @@ class Oracle:
                 first[examples[row]] = ordinals[row]
 
     def _note_iteration(self, x: Array, labels: Array) -> None:
-        """One gradient a row. Asked of some of the examples only, it is spread over all."""
-        record = self.record
-        if len(x) != self.examples:
+        """One gradient a row. Whose it is, is known by order, or by what it lies nearest to."""
+        record, whole = self.record, len(x) == self.examples
+        if not whole and self._owners is None:
             record.iterations += len(x) / max(self.examples, 1)
             return
-        record.iterations += 1
-        waiting = np.flatnonzero(record.iterations_to_success < 0)
-        hits = waiting[self._success(x[waiting], waiting, labels[waiting])]
+        examples = np.arange(len(x)) if whole or self._owners is None else self._owners(x)
+        np.add.at(record.iterations, examples, 1)
+        rows = np.flatnonzero(record.iterations_to_success[examples] < 0)
+        hits = examples[rows][self._success(x[rows], examples[rows], labels[rows])]
         record.iterations_to_success[hits] = record.iterations[hits]
 
     # ── never trust a player's array ───────────────────────────────────────────────────────

@@ -24,6 +24,7 @@ from arena.games.control import judge_noise
 from arena.games.draws import derive
 from arena.games.house_models import reference_scores
 from arena.games.judgement import Ballots, Judged, judge
+from arena.games.norms import rows_of
 from arena.games.opening import close_all, open_all
 from arena.games.reveal import brief, judging_seeds, revealed, training_data
 from arena.games.scoring import (
@@ -36,7 +37,7 @@ from arena.games.scoring import (
 )
 from arena.games.targets import Cases, deal
 from arena.metrics import Metrics
-from arena.oracle import Oracle, Record, SeedSource, Success
+from arena.oracle import Oracle, Owners, Record, SeedSource, Success
 from arena.rounds import Limits
 from arena.seats import Array, AttackSeat, DefenseSeat
 from arena.threat_model import Randomness
@@ -267,6 +268,7 @@ def _oracle(
         examples=len(dealt),
         seeds=_seed_source(table, dealt, level=level),
         success=_success(table, dealt, budget),
+        owners=_nearest(table, dealt),
         seconds=granted - spent,
         notice=_notice(table, budget, oracle, level=level, levels=levels),
     )
@@ -311,6 +313,19 @@ def _success(table: Table, dealt: Cases, budget: Budget) -> Success:
         return np.asarray(wished)
 
     return success
+
+
+def _nearest(table: Table, dealt: Cases) -> Owners | None:
+    """The case whose clean example lies nearest; None where several cases share one."""
+    if len(dealt) > len(table.examples):
+        return None
+    clean = rows_of(table.examples.x[dealt.example])
+    squares = (clean**2).sum(axis=1)
+
+    def nearest(x: Array) -> Array:
+        return np.asarray((squares - 2 * rows_of(x) @ clean.T).argmin(axis=1))
+
+    return nearest
 
 
 def _seed_source(table: Table, dealt: Cases, *, level: int) -> SeedSource:

@@ -483,3 +483,25 @@ def test_l0_counts_features_and_is_exact() -> None:
     columns = verdict.outcome.columns  # type: ignore[union-attr]
     assert set(columns["l0"]) == {0.0, 2.0}
     assert (columns["rejected"] == "over_budget").sum() == 15
+
+
+def test_iterations_are_told_apart_when_alice_goes_on_with_the_survivors() -> None:
+    def alice(challenge: EvasionChallenge) -> Array:
+        assert challenge.y is not None
+        assert challenge.epsilon is not None
+        x, alive = challenge.x.copy(), np.arange(len(challenge))
+        for step in range(1, 5):
+            logits, _ = challenge.defense.logits_and_gradient(x[alive], challenge.y[alive])
+            alive = alive[logits.argmax(axis=1) == challenge.y[alive]]
+            towards = np.zeros((len(alive), 6), np.float32)
+            towards[:, :3] = 1
+            towards[np.arange(len(alive)), challenge.y[alive]] = -1
+            size = challenge.epsilon * step / 4
+            x[alive] = challenge.clip(challenge.x[alive] + size * towards)
+        return x
+
+    verdict = play(Fakes(alice), spec(epsilons=(0.2,)))
+    columns = verdict.outcome.columns  # type: ignore[union-attr]
+    assert {2.0, 3.0, 4.0} == set(columns["iterations"])
+    assert (columns["iterations"][~columns["broken"]] == 4).all()
+    assert verdict.metrics["median_iterations"] in (2.0, 3.0, 4.0)
