@@ -124,7 +124,10 @@ def _check_house(round_: RoundPlan) -> None:
             except PackageError as error:
                 raise Invalid(str(error)) from error
             if role not in allowed or role.side != side:
-                raise Invalid(f"{name} is a {role.value}: it cannot {side[:6]} in {round_.title}.")
+                raise Invalid(
+                    f"The house player {name} ({role.value}) has no place among the {side}s "
+                    f"of round {round_.title!r}."
+                )
 
 
 def _create_round(tournament: Tournament, number: int, plan: RoundPlan) -> Round:

@@ -1,0 +1,141 @@
+"""Claiming: which match, for whom, and that no two workers ever hold one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from arena.manifest import Role
+from events.models import Event
+from tournaments import claims, services
+from tournaments.models import Match
+from tournaments.states import MatchState, Phase
+
+
+@pytest.fixture
+def walls(stage: Any) -> list[Any]:
+    """Three defenses of Dana's league."""
+    return [
+        stage.enters(stage.person(name), f"Wall of {name}", Role.DEFENSE)
+        for name in ("dana", "bob", "carol")
+    ]
+
+
+def test_a_claim_holds_a_lease_and_counts_an_attempt(stage: Any, walls: list[Any]) -> None:
+    stage.enters(stage.person("alice"), "Spear", Role.ATTACK)
+    match = claims.claim(worker="w:1")
+    assert match is not None
+    assert (match.state, match.attempt, match.worker) == (MatchState.RUNNING, 1, "w:1")
+    assert match.lease_until > timezone.now()
+    assert Event.objects.filter(kind="match.running", subject=match.pk).count() == 1
+
+
+def test_every_match_is_claimed_once(stage: Any, walls: list[Any]) -> None:
+    stage.enters(stage.person("alice"), "Spear", Role.ATTACK)
+    claimed = [claims.claim(worker=f"w:{number}") for number in range(4)]
+    assert claimed[3] is None
+    assert len({match.pk for match in claimed[:3] if match}) == 3
+
+
+def test_a_match_that_another_worker_took_is_not_taken_again(stage: Any, walls: list[Any]) -> None:
+    stage.enters(stage.person("alice"), "Spear", Role.ATTACK)
+    pk = Match.objects.values_list("pk", flat=True)[0]
+    assert claims.LEASES.take(pk, worker="w:1") is not None
+    assert claims.LEASES.take(pk, worker="w:2") is None
+
+
+def test_the_team_with_the_least_recent_running_time_goes_first(
+    stage: Any, walls: list[Any]
+) -> None:
+    hog = stage.enters(stage.person("mallory"), "Hog", Role.ATTACK)
+    Match.objects.filter(attack=hog, defense=walls[0]).update(
+        state=MatchState.SCORED, started_at=timezone.now(), seconds=500
+    )
+    modest = stage.enters(stage.person("alice"), "Spear", Role.ATTACK)
+    order = [claims.claim(worker="w") for _ in range(5)]
+    assert [match.attack for match in order if match] == [modest] * 3 + [hog] * 2
+
+
+def test_two_teams_take_turns(stage: Any, walls: list[Any]) -> None:
+    for name in ("alice", "mallory"):
+        stage.enters(stage.person(name), f"Spear of {name}", Role.ATTACK)
+    first, second = claims.claim(worker="w"), claims.claim(worker="w")
+    assert first is not None
+    assert second is not None
+    assert first.beneficiary != second.beneficiary
+
+
+def test_within_a_team_priority_and_then_age_decides(stage: Any, walls: list[Any]) -> None:
+    spear = stage.enters(stage.person("alice"), "Spear", Role.ATTACK)
+    Match.objects.filter(defense=walls[2]).update(priority=5)
+    order = [claims.claim(worker="w") for _ in range(3)]
+    assert [match.defense for match in order if match] == [walls[2], walls[0], walls[1]]
+    assert {match.attack for match in order if match} == {spear}
+
+
+@pytest.mark.parametrize("stopped", ["paused", "scheduled round", "published"])
+def test_nothing_is_claimed_where_nothing_plays(stage: Any, walls: list[Any], stopped: str) -> None:
+    stage.enters(stage.person("alice"), "Spear", Role.ATTACK)
+    tournament = stage.tournament
+    if stopped == "paused":
+        services.pause(tournament=tournament, organizer=stage.oscar, paused=True)
+    elif stopped == "scheduled round":
+        services.move_round(
+            round_=tournament.rounds.get(), to=Phase.SCHEDULED, organizer=stage.oscar
+        )
+    else:
+        type(tournament).objects.update(state=Phase.PUBLISHED)
+    assert claims.claim(worker="w") is None
+
+
+def test_a_worker_without_a_strong_jail_plays_the_house_alone(
+    stage: Any, walls: list[Any], settings: Any
+) -> None:
+    stage.enters(stage.person("alice"), "Spear", Role.ATTACK)
+    settings.TRUSTED_ONLY = True
+    assert claims.claim(worker="w") is None
+
+
+def test_a_heartbeat_extends_the_lease_of_its_own_attempt_alone(
+    stage: Any, walls: list[Any]
+) -> None:
+    stage.enters(stage.person("alice"), "Spear", Role.ATTACK)
+    first = claims.claim(worker="w:1")
+    assert first is not None
+    assert claims.LEASES.renew(first)
+    claims.release(claims.LEASES.held(first))
+    Match.objects.exclude(pk=first.pk).delete()
+    second = claims.claim(worker="w:2")
+    assert second is not None
+    assert (second.pk, second.attempt) == (first.pk, 2)
+    assert not claims.LEASES.renew(first)
+    assert claims.LEASES.renew(second)
+
+
+def test_an_orderly_end_counts_nothing(stage: Any, walls: list[Any]) -> None:
+    stage.enters(stage.person("alice"), "Spear", Role.ATTACK)
+    for _ in range(5):
+        match = claims.claim(worker="host-1:77")
+        assert match is not None
+        assert claims.release(claims.LEASES.of_worker("host-1")) == 1
+    match.refresh_from_db()
+    assert (match.state, match.faults, match.worker) == (MatchState.PENDING, 0, "")
+
+
+def test_what_others_hold_is_not_released(stage: Any, walls: list[Any]) -> None:
+    stage.enters(stage.person("alice"), "Spear", Role.ATTACK)
+    assert claims.claim(worker="host-12:77") is not None
+    assert claims.release(claims.LEASES.of_worker("host-1")) == 0
+
+
+def test_running_time_is_on_the_databases_clock(stage: Any, walls: list[Any]) -> None:
+    stage.enters(stage.person("alice"), "Spear", Role.ATTACK)
+    match = claims.claim(worker="w")
+    assert match is not None
+    Match.objects.filter(pk=match.pk).update(started_at=timezone.now() - timedelta(seconds=90))
+    claims.fail(match, "The disk is full.")
+    match.refresh_from_db()
+    assert 90 <= match.seconds < 120

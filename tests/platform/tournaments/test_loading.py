@@ -1,0 +1,123 @@
+"""Tournaments from files: the documented example, the demo's, and what is wrong with the rest."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from accounts.models import User
+from arena.rounds import GameName, Norm
+from arena.threat_model import OutputKind
+from events.errors import Invalid
+from tournaments import loading, services
+from tournaments.models import Match, Tournament
+from tournaments.states import MatchState, Phase
+
+MINIMAL = """
+schema_version = 1
+title = "Spring"
+task = "digits"
+[[rounds]]
+title = "White"
+game = "evasion"
+epsilons = [0.1]
+"""
+
+
+def parse(text: str) -> services.TournamentPlan:
+    import tomllib
+
+    return loading.parse(tomllib.loads(text))
+
+
+def test_the_example_of_the_docs_loads(project_root: Path, oscar: User, tmp_path: Path) -> None:
+    page = (project_root / "docs" / "running-a-tournament.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    file = tmp_path / "spring.toml"
+    file.write_text(example)
+    call_command("tournament", "load", str(file), "--open", "--organizer", "oscar")
+    tournament = Tournament.objects.get()
+    assert tournament.rounds.count() >= 2
+
+
+def test_the_demo_has_what_it_promises(project_root: Path, oscar: User) -> None:
+    plan = loading.read(project_root / "platform" / "config" / "demo.toml")
+    evasion = [r for r in plan.rounds if r.spec.game is not GameName.POISONING]
+    poisoning = [r for r in plan.rounds if r.spec.game is GameName.POISONING]
+    assert {r.spec.threat_model.name for r in evasion} == {"white", "grey", "black", "transfer"}
+    assert len({name for r in evasion for name in r.attacks}) >= 8
+    assert len({name for r in evasion for name in r.defenses}) >= 6
+    assert len({name for r in poisoning for name in r.attacks}) >= 2
+    assert len({name for r in poisoning for name in r.defenses}) >= 3
+    assert all(100 <= r.spec.examples <= 200 for r in plan.rounds)
+    tournament = services.create(plan, organizer=oscar)
+    services.move(tournament=tournament, to=Phase.OPEN, organizer=oscar)
+    assert Match.objects.filter(state=MatchState.PENDING).count() <= 80
+    for round_ in tournament.rounds.all():
+        for side in ("attack", "defense"):
+            played = round_.matches.filter(state=MatchState.PENDING)
+            met = set(played.values_list(f"{side}__house", flat=True))
+            assert met == set(round_.house[f"{side}s"]), f"{side}s of {round_.title}"
+
+
+def test_defaults_reach_every_round_and_a_round_may_differ() -> None:
+    plan = parse(
+        MINIMAL.replace("[[rounds]]", '[defaults]\nexamples = 50\nnorm = "l2"\n[[rounds]]')
+        + '[[rounds]]\ntitle = "Other"\ngame = "evasion"\nnorm = "linf"\nepsilons = [0.2]\n'
+    )
+    assert [r.spec.norm for r in plan.rounds] == [Norm.L2, Norm.LINF]
+    assert [r.spec.examples for r in plan.rounds] == [50, 50]
+
+
+def test_single_switches_may_differ_from_the_preset() -> None:
+    plan = parse(
+        MINIMAL + 'threat_model = "black"\nqueries = 50\n[rounds.switches]\n'
+        'output = {kind = "label"}\nprobes = {per_example = 7}\n'
+    )
+    model = plan.rounds[0].spec.threat_model
+    assert model.output.kind is OutputKind.LABEL
+    assert model.probes.per_example == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "schema_version"),
+        (MINIMAL.replace('title = "Spring"', ""), "must say title"),
+        (MINIMAL + "epsilon = 0.1\n", "Unknown key epsilon"),
+        (MINIMAL.replace('"evasion"', '"chess"'), "'White'"),
+        (MINIMAL + 'threat_model = "pink"\n', "must be one of white"),
+        (MINIMAL.replace("epsilons = [0.1]", "epsilons = [0.2, 0.1]"), "ascending"),
+        (MINIMAL.replace("epsilons = [0.1]", ""), "at least one epsilon"),
+        (MINIMAL + 'opens_at = "tomorrow"\n', "2030-01-31"),
+        (MINIMAL + "[rounds.switches]\nparameters = 'telepathy'\n", "'White'"),
+        (MINIMAL + "[rounds.attack_limits]\npatience = 3\n", "'White'"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(text: str, sentence: str) -> None:
+    with pytest.raises(Invalid, match=re.escape(sentence)):
+        parse(text)
+
+
+def test_an_unknown_task_is_refused(oscar: User) -> None:
+    plan = parse(MINIMAL.replace('"digits"', '"atlantis"'))
+    with pytest.raises(Invalid, match="no task 'atlantis'"):
+        services.create(plan, organizer=oscar)
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path, oscar: User) -> None:
+    with pytest.raises(CommandError, match="cannot be read"):
+        call_command("tournament", "load", str(tmp_path / "none.toml"))
+    broken = tmp_path / "broken.toml"
+    broken.write_text("title = ")
+    with pytest.raises(CommandError, match="not valid TOML"):
+        call_command("tournament", "load", str(broken))
+
+
+def test_the_form_a_page_fills_in_is_checked_as_the_file(make_stage: Any) -> None:
+    with pytest.raises(Invalid, match="at least one round"):
+        services.check(services.TournamentPlan(title="Empty", task="digits", rounds=()))
