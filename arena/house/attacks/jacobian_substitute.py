@@ -57,7 +57,7 @@ class JacobianSubstitute(EvasionAttack):
     turn = 3
     reservoir_from = 5
     reservoir = 1600
-    epochs = 10
+    epochs = 5
     substitute = "net"
     craft_steps = 40
 
@@ -85,11 +85,9 @@ class JacobianSubstitute(EvasionAttack):
         x = x[: len(y)]
         classes = len(challenge.task.classes) or int(max(y.max(initial=1), 1)) + 1
         model = self._untrained(challenge, classes)
-        optimizer = torch.optim.Adam(
-            model.parameters(), lr=1e-3 if self.substitute == "net" else 1e-2
-        )
+        adam = _Adam(list(model.parameters()), 1e-3 if self.substitute == "net" else 1e-2)
         for round_ in range(self.rounds + 1):
-            _fit(model, optimizer, x, y, self.epochs, rng)
+            _fit(model, adam, x, y, self.epochs, rng)
             if round_ == self.rounds or not asked.left:
                 break
             sources = self._sources(len(x), round_, rng)
@@ -97,7 +95,7 @@ class JacobianSubstitute(EvasionAttack):
             fresh = _augmented(model, x[sources], y[sources], sign * self.step)
             answers = asked.labels(fresh)
             x, y = np.concatenate([x, fresh[: len(answers)]]), np.concatenate([y, answers])
-        _fit(model, optimizer, x, y, self.epochs, rng)
+        _fit(model, adam, x, y, self.epochs, rng)
         return model.eval()
 
     def _sources(self, count: int, round_: int, rng: np.random.Generator) -> Labels:
@@ -192,9 +190,30 @@ class _Oracle:
         return np.maximum(answers, 0)
 
 
+class _Adam:
+    """Kingma & Ba 2015 by hand: importing torch.optim takes longer than the training here."""
+
+    def __init__(self, weights: list[nn.Parameter], rate: float) -> None:
+        self.weights, self.rate, self.time = weights, rate, 0
+        self.mean = [torch.zeros_like(weight) for weight in weights]
+        self.square = [torch.zeros_like(weight) for weight in weights]
+
+    def step(self, loss: Tensor) -> None:
+        self.time += 1
+        slopes = torch.autograd.grad(loss, self.weights)
+        rate = self.rate * (1 - 0.999**self.time) ** 0.5 / (1 - 0.9**self.time)
+        with torch.no_grad():
+            for weight, slope, mean, square in zip(
+                self.weights, slopes, self.mean, self.square, strict=True
+            ):
+                mean.lerp_(slope, 0.1)
+                square.lerp_(slope**2, 0.001)
+                weight.sub_(rate * mean / (square.sqrt() + 1e-8))
+
+
 def _fit(
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    adam: _Adam,
     x: Images,
     y: Labels,
     epochs: int,
@@ -202,10 +221,8 @@ def _fit(
 ) -> None:
     for _ in range(epochs):
         for rows in _batches(len(x), 64, rng):
-            optimizer.zero_grad()
             scores = model(torch.from_numpy(x[rows]))
-            functional.cross_entropy(scores, torch.from_numpy(y[rows])).backward()
-            optimizer.step()
+            adam.step(functional.cross_entropy(scores, torch.from_numpy(y[rows])))
 
 
 def _batches(count: int, size: int, rng: np.random.Generator) -> Iterator[Labels]:

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from arena import house, tasks
 from arena.errors import QueryBudgetExceeded, Withheld
+from arena.manifest import Framework
 from arena.packages import Package
 from arena.players import EvasionChallenge, TaskInfo
+from arena.sandbox.guest_sklearn import SklearnDefense
 
 Array = NDArray[Any]
 
@@ -51,6 +53,8 @@ def build(name: str, task: tasks.Task, folder: Path | None = None) -> Any:
     """A house defense, loaded; or an attack, made."""
     package = house.package(name, task.name)
     folder = folder or unpack(package)
+    if package.manifest.framework is Framework.SKLEARN:
+        return SklearnDefense(folder, task_info(task))
     player = entry(folder, package)
     if package.manifest.role.side == "defense":
         return player(folder, task_info(task))
