@@ -11,7 +11,7 @@ company, or the same batch as it was; the answers must agree (:data:`TOLERANCE`,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
@@ -32,6 +32,7 @@ SAMPLED: Final = 12
 TOLERANCE: Final = 1e-4
 TOLERATED: Final = 1
 """Sampled rows that may differ: one vote of a smoothed defense may flip by rounding alone."""
+PROGRESS_SECONDS: Final = 0.5
 RESTARTS: Final = 3
 """Fresh processes after a failure, so that one bad input does not cost all that follow it."""
 
@@ -193,7 +194,8 @@ class Judge:
         self.open_defense = open_defense
         manifest = table.defense.manifest
         self.repeats = table.round.repeats if manifest.stochastic else 1
-        self.columns = len(table.task.classes) + int(manifest.abstains)
+        self.counted = 0
+        """Answers so far, for whoever watches."""
 
     def ask(self, inputs: Inputs, opened: DefenseSeat | PlayerError) -> Session:
         """Put all inputs to the defense; what it leaves unanswered stays without an answer."""
@@ -236,6 +238,7 @@ class Judge:
                 session.faults.append(error)
                 return requests[position + 1 :]
             if kind is Ask.COUNTS:
+                self.counted += len(rows)
                 session.ballots.labels[rows, repetition] = answers.labels
                 session.ballots.confidence[rows, repetition] = answers.confidence
             for pair, row in zip(pairs.tolist(), answers.probabilities, strict=True):
@@ -314,13 +317,24 @@ def judge(
         for p in range(2)
     ]
     shares = [np.flatnonzero(sheet.process == p) for p in range(2)]
-    table.report("judge", 0, 1, f"Judging {len(sheet.inputs):,} inputs in two fresh processes.")
     with ThreadPoolExecutor(2) as pool:
-        sessions = list(
-            pool.map(lambda p: judges[p].ask(sheet.inputs.take(shares[p]), opened[p]), range(2))
-        )
-    table.report("judge", 1, 1, "Judged.")
+        asking = [
+            pool.submit(judges[p].ask, sheet.inputs.take(shares[p]), opened[p]) for p in range(2)
+        ]
+        _tell(table, judges, asking, total=len(sheet.inputs) * judges[0].repeats)
+    sessions = [share.result() for share in asking]
     return _gathered(sheet, shares, sessions, levels=len(attacked), clean=len(table.examples))
+
+
+def _tell(
+    table: Table, judges: Sequence[Judge], asking: Sequence[Future[Session]], *, total: int
+) -> None:
+    """Report until both processes are done."""
+    sentence = f"Judging {total:,} answers in two fresh processes."
+    table.report("judge", 0, total, sentence)
+    while wait(asking, timeout=PROGRESS_SECONDS).not_done:
+        table.report("judge", sum(judge.counted for judge in judges), total, sentence)
+    table.report("judge", total, total, "Judged.")
 
 
 def _gathered(
