@@ -24,6 +24,10 @@ HIGH: Final = 0.7
 """Planted examples keep this far from the walls of the box, so that the room to move is known."""
 REACH: Final = 0.5
 """The margin, as a share of the largest change of score within the budget."""
+REACH_OF_PROBES: Final = 0.25
+"""The same for attacks that see answers alone: they cannot know the slope at every feature."""
+CELLS: Final = 4
+"""For them the weights are alike in each of 4 x 4 cells of an image (or 16 runs of features)."""
 CONFIDENCE: Final = 4.0
 """The logit gap of a planted example: sure, and far from where float32 gradients vanish."""
 OTHERS: Final = -20.0
@@ -59,14 +63,25 @@ class Planted:
 
 
 def plant(
-    task: Task, *, norm: Norm, epsilon: float, examples: int, rng: np.random.Generator
+    task: Task,
+    *,
+    norm: Norm,
+    epsilon: float,
+    examples: int,
+    rng: np.random.Generator,
+    by_probes: bool = False,
 ) -> Planted:
-    """``examples`` planted examples of the task's shape, all reachable within (norm, epsilon)."""
+    """``examples`` planted examples of the task's shape, all reachable within (norm, epsilon).
+
+    ``by_probes``: for attacks without gradients; smoother weights and a smaller margin, so that a
+    few hundred probes an example are enough.
+    """
     features = int(np.prod(task.shape))
-    w = rng.choice([-1.0, 1.0], features) * rng.uniform(0.5, 1.5, features)
+    w = _weights(task.shape, rng, smooth=by_probes)
     x = rng.uniform(LOW, HIGH, (examples, features))
     side = np.where(np.arange(examples) % 2 == 0, 1.0, -1.0)
-    margin = REACH * largest_change(w, norm=norm, epsilon=epsilon)
+    reach = REACH_OF_PROBES if by_probes else REACH
+    margin = reach * largest_change(w, norm=norm, epsilon=epsilon)
     # Shift each example along w until its score is exactly side * margin.
     x = _at_score(x, w, side * margin)
     y = np.where(side > 0, 0, 1).astype(np.int64)
@@ -98,6 +113,22 @@ def largest_change(w: NDArray[np.float64], *, norm: Norm, epsilon: float) -> flo
     if norm is Norm.L1 and whole < len(sizes):
         change += (epsilon - whole * LOW) * sizes[whole]
     return float(change)
+
+
+def _weights(
+    shape: tuple[int, ...], rng: np.random.Generator, *, smooth: bool
+) -> NDArray[np.float64]:
+    """(features,) of random sign and size between 1/2 and 3/2."""
+    features = int(np.prod(shape))
+    count = CELLS * CELLS if smooth else features
+    drawn = rng.choice([-1.0, 1.0], count) * rng.uniform(0.5, 1.5, count)
+    if not smooth:
+        return drawn
+    if len(shape) != 3:
+        return np.asarray(drawn[np.arange(features) * count // features])
+    rows, columns = (np.arange(size) * CELLS // size for size in shape[1:])
+    image = drawn.reshape(CELLS, CELLS)[np.ix_(rows, columns)]
+    return np.asarray(np.broadcast_to(image, shape).ravel())
 
 
 def _at_score(

@@ -499,6 +499,7 @@ def _planted_row(check: _Check, norm: Norm) -> dict[str, Any]:
         epsilon=epsilon,
         examples=PLANTED_EXAMPLES,
         rng=np.random.default_rng(),
+        by_probes=not check.manifest.needs.gradients,
     )
     needs = check.manifest.needs
     model = ThreatModel.white() if needs.gradients else _unlimited_black()
