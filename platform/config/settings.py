@@ -313,10 +313,24 @@ REST_FRAMEWORK: dict[str, Any] = {
 }
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Adversarium",
+    "DESCRIPTION": "The arena's REST API (docs/bots.md).",
     "VERSION": "1",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {
+        "SideEnum": "tournaments.models.SIDES",
+        "RoleEnum": "submissions.models.ROLES",
+        "FaultCodeEnum": "arena.errors.FaultCode",
+        "PhaseEnum": "tournaments.states.Phase",
+        "EntryStateEnum": "tournaments.states.EntryState",
+        "MatchStateEnum": "tournaments.states.MatchState",
+        "SubmissionStateEnum": "submissions.states.SubmissionState",
+        "VerdictStatusEnum": "arena.verdict.Status",
+    },
 }
 
 # --- language, time, static files, logs -----------------------------------------------------------
@@ -328,6 +342,8 @@ TIME_ZONE = "UTC"
 
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(environment.text("STATIC_ROOT") or DATA / "staticfiles")
+if not PRODUCTION:
+    STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # whitenoise warns of a missing one
 WHITENOISE_USE_FINDERS = not PRODUCTION
 WHITENOISE_AUTOREFRESH = DEBUG
 

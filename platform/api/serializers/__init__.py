@@ -1,0 +1,1 @@
+"""What goes over the wire. Rows are named by opaque ids; nothing here reads the database."""

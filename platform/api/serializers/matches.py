@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from typing import Any, Final
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from api.serializers.teams import TeamSerializer
+from api.viewer import Viewer
+from arena.errors import FaultCode
+from arena.verdict import Status
+from tournaments.models import SIDES, Entry, Match, Verdict
+from tournaments.states import MatchState
+
+PUBLIC_PROVENANCE: Final = (
+    "versions", "task", "task_digest", "split", "backend", "walls", "elapsed", "seconds",
+)  # fmt: skip
+"""Not the seed and not the hashes of packages, from which players could be told before they are
+revealed."""
+OWN_SENTENCES: Final = (MatchState.NOT_APPLICABLE, MatchState.CANCELLED)
+"""States whose sentence holds nothing but what the manifests and the organizer say."""
+
+
+class PlayerSerializer(serializers.Serializer[Entry]):
+    """One side of a match."""
+
+    id = serializers.CharField(source="uid")
+    name = serializers.SerializerMethodField()
+    team = serializers.SerializerMethodField()
+    house = serializers.CharField()
+
+    @property
+    def viewer(self) -> Viewer:
+        viewer = self.context["viewer"]
+        assert isinstance(viewer, Viewer)
+        return viewer
+
+    def get_name(self, row: Entry) -> str:
+        return self.viewer.name_of(row)
+
+    @extend_schema_field(TeamSerializer(allow_null=True))
+    def get_team(self, row: Entry) -> dict[str, str] | None:
+        return self.viewer.team_of(row)
+
+
+class FaultSerializer(serializers.Serializer[Verdict]):
+    side = serializers.ChoiceField(choices=SIDES, source="fault_side")
+    code = serializers.ChoiceField(choices=[code.value for code in FaultCode], source="fault_code")
+
+
+class VerdictSerializer(serializers.Serializer[Verdict]):
+    status = serializers.ChoiceField(choices=[status.value for status in Status])
+    metrics = serializers.DictField(child=serializers.FloatField(allow_null=True))
+    fault = serializers.SerializerMethodField()
+    flags = serializers.ListField(child=serializers.CharField())
+    created_at = serializers.DateTimeField()
+
+    @extend_schema_field(FaultSerializer(allow_null=True))
+    def get_fault(self, row: Verdict) -> dict[str, Any] | None:
+        return dict(FaultSerializer(row).data) if row.fault_side else None
+
+
+class MatchSerializer(serializers.Serializer[Match]):
+    id = serializers.CharField(source="uid")
+    tournament = serializers.CharField(source="tournament.slug")
+    round = serializers.CharField(source="round.uid")
+    attack = PlayerSerializer()
+    defense = PlayerSerializer()
+    state = serializers.ChoiceField(choices=MatchState.choices)
+    attempt = serializers.IntegerField()
+    sentence = serializers.SerializerMethodField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+    verdict = serializers.SerializerMethodField()
+
+    def get_sentence(self, row: Match) -> str:
+        """Of a void match only that it is void: the rest is for organizers."""
+        if row.state in OWN_SENTENCES:
+            return row.sentence
+        return MatchState.VOID.label if row.state == MatchState.VOID else ""
+
+    @extend_schema_field(VerdictSerializer(allow_null=True))
+    def get_verdict(self, row: Match) -> dict[str, Any] | None:
+        verdict = getattr(row, "verdict", None)
+        return None if verdict is None else dict(VerdictSerializer(verdict).data)
+
+
+class MatchDetailSerializer(MatchSerializer):
+    """``fault_sentence``: in full for those who may read that side's log, else in fixed words."""
+
+    curve = serializers.SerializerMethodField(help_text="One object per epsilon or share.")
+    provenance = serializers.SerializerMethodField()
+    fault_sentence = serializers.SerializerMethodField()
+    downloads = serializers.SerializerMethodField(help_text="What you may fetch of it.")
+    progress = serializers.SerializerMethodField(help_text="stage, done, total, sentence")
+
+    @extend_schema_field(serializers.ListField(child=serializers.DictField()))
+    def get_curve(self, row: Match) -> list[Any]:
+        verdict = getattr(row, "verdict", None)
+        return [] if verdict is None else list(verdict.curve)
+
+    @extend_schema_field(serializers.DictField())
+    def get_provenance(self, row: Match) -> dict[str, Any]:
+        verdict = getattr(row, "verdict", None)
+        told = {} if verdict is None else verdict.provenance
+        return {key: told[key] for key in PUBLIC_PROVENANCE if key in told}
+
+    def get_fault_sentence(self, row: Match) -> str:
+        return str(self.context["fault_sentence"])
+
+    @extend_schema_field(serializers.DictField(child=serializers.CharField()))
+    def get_downloads(self, row: Match) -> dict[str, str]:
+        return dict(self.context["downloads"])
+
+    @extend_schema_field(serializers.DictField())
+    def get_progress(self, row: Match) -> dict[str, Any]:
+        return dict(self.context["progress"])

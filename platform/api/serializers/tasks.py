@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+
+class TaskSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    title = serializers.CharField()
+    description = serializers.CharField()
+    licence = serializers.CharField()
+    version = serializers.IntegerField()
+    shape = serializers.ListField(child=serializers.IntegerField())
+    classes = serializers.ListField(child=serializers.CharField())
+    grid = serializers.IntegerField(allow_null=True)
+    floor = serializers.FloatField(help_text="Clean accuracy below which nothing is ranked.")
+    abstention_share = serializers.FloatField()
+    norms = serializers.DictField(
+        child=serializers.ListField(child=serializers.FloatField()), help_text="Usual epsilons."
+    )
+
+
+class TaskDetailSerializer(TaskSerializer):
+    schema_version = serializers.IntegerField()
+    digest = serializers.CharField(help_text="The same digest means the same data.")
+    splits = serializers.DictField()
+    cost = serializers.JSONField(allow_null=True)
+    mutable = serializers.JSONField(allow_null=True)

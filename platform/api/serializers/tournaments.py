@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from api.serializers.teams import TeamSerializer
+from api.viewer import Viewer
+from arena.rounds import GameName
+from submissions.models import ROLES
+from tournaments.models import SIDES, Entry, Round, Tournament, Visibility
+from tournaments.states import EntryState, Phase
+
+
+class RoundSerializer(serializers.Serializer[Round]):
+    id = serializers.CharField(source="uid")
+    tournament = serializers.CharField(source="tournament.slug")
+    number = serializers.IntegerField()
+    title = serializers.CharField()
+    game = serializers.ChoiceField(choices=[game.value for game in GameName])
+    threat_model = serializers.CharField(
+        source="rules.threat_model.name", help_text="The preset's name, or custom."
+    )
+    sentence = serializers.SerializerMethodField(help_text="The threat model in plain English.")
+    spec = serializers.DictField(help_text="All rules; `arena play --round` reads them.")
+    weight = serializers.FloatField()
+    house = serializers.DictField(help_text="House players in its pool: attacks, defenses.")
+    state = serializers.ChoiceField(choices=Phase.choices)
+    opens_at = serializers.DateTimeField(allow_null=True)
+    closes_at = serializers.DateTimeField(allow_null=True)
+
+    def get_sentence(self, row: Round) -> str:
+        return row.rules.threat_model.sentence()
+
+
+class TournamentSerializer(serializers.Serializer[Tournament]):
+    id = serializers.CharField(source="slug")
+    title = serializers.CharField()
+    description = serializers.CharField()
+    task = serializers.CharField()
+    split = serializers.CharField()
+    visibility = serializers.ChoiceField(choices=Visibility.choices)
+    state = serializers.ChoiceField(choices=Phase.choices)
+    paused = serializers.BooleanField()
+    terms_version = serializers.CharField()
+    opens_at = serializers.DateTimeField(allow_null=True)
+    closes_at = serializers.DateTimeField(allow_null=True)
+    created_at = serializers.DateTimeField()
+
+
+class CountsSerializer(serializers.Serializer[Any]):
+    """Matches by state."""
+
+    pending = serializers.IntegerField()
+    running = serializers.IntegerField()
+    scored = serializers.IntegerField()
+    forfeit = serializers.IntegerField()
+    void = serializers.IntegerField()
+    not_applicable = serializers.IntegerField()
+
+
+class TournamentDetailSerializer(TournamentSerializer):
+    rounds = RoundSerializer(many=True)
+    counts = CountsSerializer()
+
+
+class EntryWishSerializer(serializers.Serializer[Any]):
+    tournament = serializers.CharField(max_length=60)
+    submission = serializers.CharField(max_length=16, help_text="The submission's id.")
+
+
+class EntrySerializer(serializers.Serializer[Entry]):
+    """``submission``, ``reason`` and ``manifest`` are for its team and the organizers."""
+
+    id = serializers.CharField(source="uid")
+    tournament = serializers.CharField(source="tournament.slug")
+    name = serializers.SerializerMethodField()
+    team = serializers.SerializerMethodField()
+    house = serializers.CharField(help_text="Name of the house player, or empty.")
+    role = serializers.ChoiceField(choices=SIDES)
+    player = serializers.ChoiceField(choices=ROLES)
+    state = serializers.ChoiceField(choices=EntryState.choices)
+    entered_at = serializers.DateTimeField()
+    active_since = serializers.DateTimeField(allow_null=True)
+    submission = serializers.SerializerMethodField()
+    reason = serializers.SerializerMethodField()
+    manifest = serializers.SerializerMethodField()
+
+    @property
+    def viewer(self) -> Viewer:
+        viewer = self.context["viewer"]
+        assert isinstance(viewer, Viewer)
+        return viewer
+
+    def get_name(self, row: Entry) -> str:
+        return self.viewer.name_of(row)
+
+    @extend_schema_field(TeamSerializer(allow_null=True))
+    def get_team(self, row: Entry) -> dict[str, str] | None:
+        return self.viewer.team_of(row)
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_submission(self, row: Entry) -> str | None:
+        known = row.submission is not None and self.viewer.knows(row)
+        return row.submission.uid if known and row.submission else None
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_reason(self, row: Entry) -> str | None:
+        return row.reason if self.viewer.knows(row) else None
+
+    @extend_schema_field(serializers.DictField(allow_null=True))
+    def get_manifest(self, row: Entry) -> dict[str, Any] | None:
+        return row.manifest if self.viewer.knows(row) else None

@@ -1,0 +1,49 @@
+"""Who reads, as far as rows of a list need to know: asked once a request, not once a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accounts.models import User
+from accounts.selectors import Person, team_ids
+from tournaments.models import Entry
+from tournaments.selectors import is_administrator
+from tournaments.states import EntryState
+
+WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """``teams`` and ``organizes``: primary keys of teams and tournaments."""
+
+    teams: frozenset[int]
+    organizes: frozenset[int]
+    everything: bool
+
+    @classmethod
+    def of(cls, user: Person) -> Viewer:
+        organizes: frozenset[int] = frozenset()
+        if isinstance(user, User):
+            organizes = frozenset(user.organized_tournaments.values_list("pk", flat=True))
+        return cls(team_ids(user), organizes, is_administrator(user))
+
+    def knows(self, entry: Entry) -> bool:
+        """Its team, and those who run the tournament; everyone knows the house."""
+        return (
+            self.everything
+            or entry.is_house
+            or entry.team_id in self.teams
+            or entry.tournament_id in self.organizes
+        )
+
+    def name_of(self, entry: Entry) -> str:
+        """Withdrawn entries keep their verdicts, but not their name."""
+        hidden = entry.state == EntryState.WITHDRAWN and not self.knows(entry)
+        return WITHDRAWN if hidden else entry.name
+
+    def team_of(self, entry: Entry) -> dict[str, str] | None:
+        hidden = entry.state == EntryState.WITHDRAWN and not self.knows(entry)
+        if entry.team is None or hidden:
+            return None
+        return {"id": entry.team.uid, "name": entry.team.name}

@@ -1,0 +1,104 @@
+"""What all views share: who asks, how often, and what an error looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from django.db.models import Model, QuerySet
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from rest_framework import serializers
+from rest_framework.generics import GenericAPIView
+from rest_framework.parsers import JSONParser
+from rest_framework.renderers import JSONRenderer
+
+from accounts.models import Scope, User
+from accounts.selectors import Person
+from api import problems
+from api.authentication import BrowserAuthentication, TokenAuthentication
+from api.idempotency import HEADER, MOST_KEY
+from api.pagination import Pages
+from api.permissions import LoggedIn, Scoped
+from api.throttles import Readers, Visitors, Writers
+from api.viewer import Viewer
+
+if TYPE_CHECKING:
+    from rest_framework.response import Response
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    """RFC 9457: look at ``type``, show ``detail``."""
+
+    type = serializers.ChoiceField(choices=[problems.URN + slug for slug in problems.SLUGS])
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    errors = serializers.DictField(  # type: ignore[assignment] # the RFC's own word
+        required=False, help_text="Field to sentences."
+    )
+
+
+def problem(*codes: int) -> dict[Any, Any]:
+    """Responses of a schema that are problem bodies; 429 is everywhere."""
+    return {
+        (code, problems.CONTENT_TYPE): OpenApiResponse(ProblemSerializer, problems.KNOWN[code][1])
+        for code in (*codes, 429)
+    }
+
+
+IDEMPOTENCY: Final = OpenApiParameter(
+    HEADER,
+    str,
+    OpenApiParameter.HEADER,
+    description=f"At most {MOST_KEY} characters of your choice: the same request acts once a day.",
+)
+IF_NONE_MATCH: Final = OpenApiParameter(
+    "If-None-Match", str, OpenApiParameter.HEADER, description="The ETag you hold."
+)
+
+
+class View(GenericAPIView[Any]):
+    """Reading is for everyone, filtered by the selectors; see :class:`MembersView`."""
+
+    authentication_classes = (TokenAuthentication, BrowserAuthentication)
+    permission_classes: Any = (Scoped,)
+    throttle_classes = (Visitors, Readers, Writers)
+    parser_classes: Any = (JSONParser,)
+    renderer_classes: Any = (JSONRenderer, problems.ProblemRenderer)
+    pagination_class: Any = Pages
+    filter_backends: Any = ()
+    write_scope: ClassVar[Scope] = Scope.SUBMIT
+
+    def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response]:
+        return problems.handle
+
+    @property
+    def person(self) -> Person:
+        return self.request.user
+
+    @property
+    def user(self) -> User:
+        assert isinstance(self.request.user, User)
+        return self.request.user
+
+    @property
+    def _for_schema(self) -> bool:
+        """Whether drf-spectacular looks at the view without a request's user."""
+        return bool(getattr(self, "swagger_fake_view", False))
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        context = dict(super().get_serializer_context())
+        if not self._for_schema:
+            context["viewer"] = Viewer.of(self.person)
+        return context
+
+    def page(self, rows: QuerySet[Model]) -> Response:
+        """One page of ``rows`` by this view's serializer."""
+        found = self.paginate_queryset(self.filter_queryset(rows))
+        return self.get_paginated_response(self.get_serializer(found, many=True).data)
+
+
+class MembersView(View):
+    """For those who are logged in."""
+
+    permission_classes = (LoggedIn, Scoped)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+import arena.tasks
+from api.serializers.tasks import TaskDetailSerializer, TaskSerializer
+from api.views.base import View, problem
+from arena.errors import TaskError
+from arena.tasks import Task
+from events.errors import NotThere
+
+
+@extend_schema(tags=["tasks"])
+class TasksView(View):
+    serializer_class = TaskSerializer
+    pagination_class = None
+
+    @extend_schema(
+        operation_id="tasks", responses={200: TaskSerializer(many=True), **problem(401, 403)}
+    )
+    def get(self, request: Request) -> Response:
+        """The data sets of this arena."""
+        found = [task for name in arena.tasks.names() if (task := _loaded(name)) is not None]
+        return Response(self.get_serializer(found, many=True).data)
+
+
+@extend_schema(tags=["tasks"])
+class TaskView(View):
+    serializer_class = TaskDetailSerializer
+    pagination_class = None
+
+    @extend_schema(
+        operation_id="task", responses={200: TaskDetailSerializer, **problem(401, 403, 404)}
+    )
+    def get(self, request: Request, name: str) -> Response:
+        """One data set with its splits."""
+        task = _loaded(name) if name in arena.tasks.names() else None
+        if task is None:
+            raise NotThere("There is no such task here.")
+        return Response(task.public_json())
+
+
+def _loaded(name: str) -> Task | None:
+    """None for a data set that was not imported here."""
+    try:
+        return arena.tasks.load(name)
+    except TaskError:
+        return None

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+from typing import Any
+
+import django_filters
+from django.db.models import QuerySet
+from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Scope
+from api.idempotency import once
+from api.pagination import InOrder, NewestFirst
+from api.serializers.tournaments import (
+    EntrySerializer,
+    EntryWishSerializer,
+    RoundSerializer,
+    TournamentDetailSerializer,
+    TournamentSerializer,
+)
+from api.views.base import IDEMPOTENCY, MembersView, View, problem
+from submissions import selectors as submissions
+from tournaments import selectors, services
+from tournaments.models import SIDES, Entry, Round, Tournament
+from tournaments.states import EntryState, Phase
+
+
+class TournamentFilter(django_filters.FilterSet):  # type: ignore[misc]
+    state = django_filters.ChoiceFilter(choices=Phase.choices)
+    task = django_filters.CharFilter()
+
+    class Meta:
+        model = Tournament
+        fields: tuple[str, ...] = ()
+
+
+@extend_schema(tags=["tournaments"])
+class TournamentsView(View):
+    queryset = Tournament.objects.none()
+    serializer_class = TournamentSerializer
+    pagination_class = NewestFirst
+    filter_backends = (DjangoFilterBackend,)
+    filterset_class = TournamentFilter
+
+    def get_queryset(self) -> QuerySet[Tournament]:
+        return self.queryset if self._for_schema else selectors.visible_to(self.person)
+
+    @extend_schema(
+        operation_id="tournaments",
+        responses={200: TournamentSerializer(many=True), **problem(400, 401, 403)},
+    )
+    def get(self, request: Request) -> Response:
+        """Public tournaments, and those that you play in or organize."""
+        return self.page(self.get_queryset())
+
+
+@extend_schema(tags=["tournaments"])
+class TournamentView(View):
+    queryset = Tournament.objects.none()
+    serializer_class = TournamentDetailSerializer
+
+    @extend_schema(
+        operation_id="tournament",
+        responses={200: TournamentDetailSerializer, **problem(401, 403, 404)},
+    )
+    def get(self, request: Request, slug: str) -> Response:
+        """A tournament with its rounds and how far it is."""
+        tournament = selectors.get(self.person, slug)
+        shown: dict[str, Any] = dict(
+            TournamentSerializer(tournament, context=self.get_serializer_context()).data
+        )
+        shown["rounds"] = [RoundSerializer(round_).data for round_ in selectors.rounds(tournament)]
+        counts = selectors.counts(tournament)
+        shown["counts"] = {
+            name: getattr(counts, name)
+            for name in ("pending", "running", "scored", "forfeit", "void", "not_applicable")
+        }
+        return Response(shown)
+
+
+@extend_schema(tags=["tournaments"])
+class RoundsView(View):
+    queryset = Round.objects.none()
+    serializer_class = RoundSerializer
+    pagination_class = InOrder
+
+    @extend_schema(
+        operation_id="rounds",
+        responses={200: RoundSerializer(many=True), **problem(401, 403, 404)},
+    )
+    def get(self, request: Request, slug: str) -> Response:
+        """A tournament's rounds in order."""
+        return self.page(selectors.rounds(selectors.get(self.person, slug)))
+
+
+@extend_schema(tags=["tournaments"])
+class RoundView(View):
+    queryset = Round.objects.none()
+    serializer_class = RoundSerializer
+
+    @extend_schema(operation_id="round", responses={200: RoundSerializer, **problem(401, 403, 404)})
+    def get(self, request: Request, uid: str) -> Response:
+        """A round with all its rules."""
+        return Response(self.get_serializer(selectors.get_round(self.person, uid)).data)
+
+
+class EntryFilter(django_filters.FilterSet):  # type: ignore[misc]
+    state = django_filters.ChoiceFilter(choices=EntryState.choices)
+    role = django_filters.ChoiceFilter(choices=SIDES)
+    team = django_filters.CharFilter(field_name="team__uid")
+
+    class Meta:
+        model = Entry
+        fields: tuple[str, ...] = ()
+
+
+@extend_schema(tags=["entries"])
+class TournamentEntriesView(View):
+    queryset = Entry.objects.none()
+    serializer_class = EntrySerializer
+    pagination_class = InOrder
+    filter_backends = (DjangoFilterBackend,)
+    filterset_class = EntryFilter
+
+    @extend_schema(
+        operation_id="tournament_entries",
+        responses={200: EntrySerializer(many=True), **problem(400, 401, 403, 404)},
+    )
+    def get(self, request: Request, slug: str) -> Response:
+        """Who plays, the house included."""
+        tournament = selectors.get(self.person, slug)
+        return self.page(selectors.entries(tournament))
+
+
+@extend_schema(tags=["entries"])
+class EntriesView(MembersView):
+    queryset = Entry.objects.none()
+    serializer_class = EntrySerializer
+    write_scope = Scope.ENTER
+
+    @extend_schema(
+        operation_id="enter",
+        parameters=[IDEMPOTENCY],
+        request=EntryWishSerializer,
+        responses={201: EntrySerializer, **problem(400, 401, 403, 404, 409, 422)},
+    )
+    def post(self, request: Request) -> Response:
+        """Enter a submission of yours, and accept the tournament's terms.
+
+        One that is not judged yet plays once it has qualified. It takes the place of your team's
+        active entry of the same role. Entering twice changes nothing.
+        """
+        return once(request, lambda: self._enter(request))
+
+    def _enter(self, request: Request) -> Response:
+        wish = EntryWishSerializer(data=request.data)
+        wish.is_valid(raise_exception=True)
+        entry = services.enter(
+            tournament=selectors.get(self.person, wish.validated_data["tournament"]),
+            submission=submissions.get(self.user, wish.validated_data["submission"]),
+            user=self.user,
+        )
+        shown = self.get_serializer(selectors.get_entry(self.user, entry.uid))
+        return Response(shown.data, status=status.HTTP_201_CREATED)
+
+
+@extend_schema(tags=["entries"])
+class EntryView(View):
+    queryset = Entry.objects.none()
+    serializer_class = EntrySerializer
+
+    @extend_schema(operation_id="entry", responses={200: EntrySerializer, **problem(401, 403, 404)})
+    def get(self, request: Request, uid: str) -> Response:
+        """One entry."""
+        return Response(self.get_serializer(selectors.get_entry(self.person, uid)).data)
+
+
+@extend_schema(tags=["entries"])
+class WithdrawView(MembersView):
+    queryset = Entry.objects.none()
+    serializer_class = EntrySerializer
+    write_scope = Scope.ENTER
+
+    @extend_schema(
+        operation_id="withdraw",
+        request=None,
+        parameters=[IDEMPOTENCY],
+        responses={200: EntrySerializer, **problem(401, 403, 404, 409)},
+    )
+    def post(self, request: Request, uid: str) -> Response:
+        """Take an entry of yours out; its past verdicts stay, named "withdrawn"."""
+        return once(request, lambda: self._withdraw(uid))
+
+    def _withdraw(self, uid: str) -> Response:
+        services.withdraw(entry=selectors.get_entry(self.user, uid), user=self.user)
+        return Response(self.get_serializer(selectors.get_entry(self.user, uid)).data)

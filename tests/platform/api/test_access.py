@@ -1,0 +1,116 @@
+"""Who may: tokens, scopes, visitors, throttles, and the shape of every refusal."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from accounts.models import ApiToken
+from api.throttles import Readers, Visitors, Writers
+from tournaments.models import Tournament
+
+
+def test_me_lists_the_user_s_teams_and_what_they_have_left(alice: Any) -> None:
+    me = alice.get("teams/me/").data
+    assert me["user"] == "alice"
+    assert me["teams"][0]["role"] == "captain"
+    assert me["teams"][0]["members"] == ["alice"]
+    assert me["teams"][0]["quota"]["valid_left"] == 20
+    assert me["teams"][0]["pending_matches"] == 0
+
+
+def test_a_visitor_is_asked_for_a_token(visitor: Any) -> None:
+    answer = visitor.get("teams/me/")
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert answer.json()["type"] == "urn:adversarium:problem:not-authenticated"
+
+
+@pytest.mark.parametrize("header", ["Bearer wrong", "Bearer ", "bearer adv_x"])
+def test_a_wrong_token_is_told_even_where_visitors_may_read(db: None, header: str) -> None:
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=header)
+    assert client.get("/api/v1/tournaments/").status_code == 401
+
+
+def test_a_revoked_or_expired_token_opens_nothing(alice: Any) -> None:
+    ApiToken.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert alice.get("teams/me/").status_code == 401
+
+
+def test_a_token_does_no_more_than_its_scopes(alice: Any, spring: Tournament) -> None:
+    row = alice.has_qualified("Push")
+    alice.carries(("submit",))
+    assert alice.get("tournaments/").status_code == 403
+    entering = alice.post("entries/", {"tournament": "spring", "submission": row.uid})
+    assert entering.status_code == 403
+    assert entering.data["detail"] == "This token lacks the scope enter."
+    alice.carries(("read",))
+    assert alice.get("tournaments/").status_code == 200
+    assert alice.post(f"submissions/{row.uid}/cancel/").status_code == 403
+
+
+def test_a_session_posts_only_with_a_csrf_token(alice: Any) -> None:
+    browser = APIClient(enforce_csrf_checks=True)
+    browser.force_login(alice.user)
+    assert browser.get("/api/v1/teams/me/").status_code == 200
+    answer = browser.post("/api/v1/entries/", {"tournament": "x", "submission": "y"})
+    assert answer.status_code == 403
+
+
+def test_too_many_requests_are_told_when_to_come_back(
+    alice: Any, visitor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Visitors, "rate", "1/min")
+    monkeypatch.setattr(Readers, "rate", "1/min")
+    for bot in (visitor, alice):
+        assert bot.get("tournaments/").status_code == 200
+        answer = bot.get("tournaments/")
+        assert answer.status_code == 429
+        assert answer.json()["type"] == "urn:adversarium:problem:throttled"
+        assert 0 < int(answer.headers["Retry-After"]) <= 60
+
+
+def test_writing_has_a_rate_of_its_own(alice: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Writers, "rate", "1/min")
+    assert alice.post("entries/").status_code == 400
+    assert alice.post("entries/").status_code == 429
+    assert alice.get("teams/me/").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["nowhere/", "tournaments/nowhere/", "matches/x/", "tasks/x/"])
+def test_what_is_not_there_is_a_problem_body(visitor: Any, path: str) -> None:
+    answer = visitor.get(path)
+    assert answer.status_code == 404
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert set(answer.json()) == {"type", "title", "status", "detail"}
+
+
+def test_a_wrong_method_is_told(alice: Any) -> None:
+    answer = alice.client.delete("/api/v1/tournaments/")
+    assert answer.status_code == 405
+    assert answer.json()["type"] == "urn:adversarium:problem:method-not-allowed"
+
+
+def test_broken_json_is_told(alice: Any) -> None:
+    answer = alice.client.post("/api/v1/entries/", "{", content_type="application/json")
+    assert answer.status_code == 400
+    assert answer.json()["type"] == "urn:adversarium:problem:malformed"
+
+
+def test_a_fault_of_ours_is_a_problem_body_without_its_reason(
+    alice: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_user: object) -> None:
+        raise RuntimeError("a secret detail")
+
+    monkeypatch.setattr("api.views.teams.teams_of", fails)
+    alice.client.raise_request_exception = False
+    answer = alice.get("teams/me/")
+    assert answer.status_code == 500
+    assert answer.json()["type"] == "urn:adversarium:problem:our-fault"
+    assert "secret" not in answer.content.decode()
