@@ -26,6 +26,7 @@ schema_version = 1
 name = "Carlini-Wagner L2"
 role = "attack"
 entry = "player.py:CarliniWagner"
+family = "iterative gradient"
 description = "The smallest L2 perturbation by Adam on a change of variable and a search on c."
 
 [needs]

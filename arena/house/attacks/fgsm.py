@@ -20,6 +20,7 @@ schema_version = 1
 name = "FGSM"
 role = "attack"
 entry = "player.py:Fgsm"
+family = "one-step gradient"
 description = "One step of size ε along the sign of the gradient (Goodfellow et al. 2015)."
 
 [needs]

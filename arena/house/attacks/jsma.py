@@ -26,6 +26,7 @@ schema_version = 1
 name = "JSMA"
 role = "attack"
 entry = "player.py:Jsma"
+family = "iterative gradient"
 description = "Pushes the most salient pairs of pixels to the end of their range (L0)."
 
 [needs]

@@ -30,6 +30,7 @@ schema_version = 1
 name = "PGD"
 role = "attack"
 entry = "player.py:Pgd"
+family = "iterative gradient"
 description = "Projected gradient descent with restarts, momentum and two losses, in L∞, L2, L1."
 
 [needs]

@@ -19,6 +19,7 @@ schema_version = 1
 name = "Random noise"
 role = "attack"
 entry = "player.py:RandomNoise"
+family = "random noise"
 description = "Draws noise of the round's size; with probes, up to ten times an example."
 
 [needs]
