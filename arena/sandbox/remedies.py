@@ -79,8 +79,8 @@ def _container() -> str:
         return ""
     return (
         "This is a container, and its runtime refuses namespaces or mounts. Give the worker's "
-        "container, and no other: cap_add: [SYS_ADMIN], security_opt: [seccomp=unconfined, "
-        "apparmor=unconfined] (narrower profiles: docs/security.md)."
+        "container, and no other: security_opt: [seccomp=deploy/seccomp-worker.json, "
+        "apparmor=unconfined], as docker-compose.yml does (docs/security.md says why)."
     )
 
 

@@ -295,33 +295,33 @@ def _distribution(name: str) -> list[Bind]:
     ]
 
 
+_RECORD_LINE: Final = re.compile(r'^"?([^/,"\n]+)(?:/([^/,"\n]+))?', re.MULTILINE)
+"""The first two parts of a path in RECORD; torch lists fifteen thousand."""
+
+
 def _top_level(distribution: importlib.metadata.Distribution) -> list[str]:
     """Names to show of one distribution: packages and modules.
 
     A directory without ``__init__.py`` may be shared with distributions that are not for guests
     (``google``, ``nvidia``): of it, only the second level is shown.
     """
-    record = distribution.read_text("RECORD") or ""
-    files = [line.split(",", 1)[0].strip('"') for line in record.splitlines()]
-    if not files:
-        files = [
-            f"{top}/__init__.py" for top in (distribution.read_text("top_level.txt") or "").split()
-        ]
-    files = [f for f in files if _is_shown_file(f)]
-    owned = {f.split("/", 1)[0] for f in files if f.endswith("/__init__.py") and f.count("/") == 1}
-    whole = {top for f in files if _shown_whole(top := f.split("/", 1)[0], owned)}
-    parts = {"/".join(f.split("/", 2)[:2]) for f in files if f.split("/", 1)[0] not in whole}
-    return sorted(whole | parts)
+    heads = set(_RECORD_LINE.findall(distribution.read_text("RECORD") or ""))
+    if not heads:
+        declared = (distribution.read_text("top_level.txt") or "").split()
+        heads = {(top, "__init__.py") for top in declared}
+    packages = {top for top, second in heads if second == "__init__.py"}
+    return sorted(
+        {
+            top if top in packages or not second or top.endswith(".libs") else f"{top}/{second}"
+            for top, second in heads
+            if _is_for_guests(top)
+        }
+    )
 
 
-def _shown_whole(top: str, owned: set[str]) -> bool:
-    return top in owned or top.endswith((".libs", ".py", ".so"))
-
-
-def _is_shown_file(path: str) -> bool:
+def _is_for_guests(top: str) -> bool:
     """Scripts lie outside; nothing that guests import asks for metadata."""
-    top = path.split("/", 1)[0]
-    return top not in ("..", "", "__pycache__") and not top.endswith(".dist-info")
+    return top not in ("..", "__pycache__") and not top.endswith(".dist-info")
 
 
 # --- the jail's own code ------------------------------------------------------------------------
