@@ -1,0 +1,75 @@
+"""The OpenAPI file is the one that the code makes, and the pages that show it work offline."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiYamlRenderer
+from drf_spectacular.validation import validate_schema
+
+from api.problems import SLUGS, URN
+
+
+def generated() -> dict[str, Any]:
+    with GENERATOR_STATS.silence():
+        schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    text = OpenApiYamlRenderer().render(schema, renderer_context={})
+    loaded = yaml.safe_load(text)
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def test_the_committed_description_is_up_to_date(project_root: Path) -> None:
+    committed = yaml.safe_load((project_root / "docs" / "openapi.yaml").read_text())
+    assert committed == generated(), (
+        "run: manage.py spectacular --file docs/openapi.yaml --validate --fail-on-warn"
+    )
+
+
+def test_the_description_is_valid_and_nothing_in_it_had_to_be_guessed() -> None:
+    GENERATOR_STATS.reset()
+    schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    validate_schema(schema)
+    assert not GENERATOR_STATS
+    GENERATOR_STATS.reset()
+
+
+def test_every_operation_names_itself_and_its_problems() -> None:
+    operations = [o for path in generated()["paths"].values() for o in path.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(names) == len(set(names)) >= 20
+    for operation in operations:
+        assert "429" in operation["responses"], operation["operationId"]
+        assert operation["description"], operation["operationId"]
+
+
+def test_problem_types_are_listed_and_stay() -> None:
+    listed = generated()["components"]["schemas"]["TypeEnum"]["enum"]
+    assert sorted(listed) == sorted(URN + slug for slug in SLUGS)
+    assert {"not-found", "conflict", "invalid", "quota-exceeded", "throttled"} <= set(SLUGS)
+
+
+def test_the_pages_hold_no_inline_script_and_nothing_from_elsewhere(visitor: Any) -> None:
+    page = visitor.get("docs/")
+    text = page.content.decode()
+    assert page.status_code == 200
+    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=", text)
+    assert not re.search(r"""(src|href)=["'](https?:)?//""", text)
+    script = visitor.client.get(re.findall(r'src="([^"]+script=[^"]*)"', text)[0])
+    assert script.headers["Content-Type"] == "application/javascript"
+    assert "/api/v1/openapi.yaml" in script.content.decode()
+    assert visitor.get("openapi.yaml").status_code == 200
+
+
+def test_what_the_pages_load_is_installed(visitor: Any, settings: Any) -> None:
+    from django.contrib.staticfiles import finders
+
+    text = visitor.get("docs/").content.decode()
+    assets = re.findall(rf'(?:src|href)="{settings.STATIC_URL}([^"]+)"', text)
+    assert len(assets) == 4
+    assert all(finders.find(asset) for asset in assets)

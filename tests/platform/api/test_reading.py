@@ -1,0 +1,372 @@
+"""Tournaments, entries, matches, boards, events and tasks: what each reader is shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from accounts.services import accept_invitation, invite
+from arena.errors import FaultCode, Side
+from arena.rounds import RoundSpec
+from arena.verdict import Fault, Kills, Status
+from arena.verdict import Verdict as Finding
+from leaderboard import services as leaderboard
+from submissions.states import SubmissionState
+from tournaments import claims, recording, services
+from tournaments.models import Entry, Match, Tournament
+from tournaments.states import EntryState, MatchState
+
+SECRETS = ("secret", "seed", "uploader", "email", "password", "token")
+
+
+def keys(data: Any) -> set[str]:
+    """Every key anywhere in a body."""
+    if isinstance(data, dict):
+        return set(data) | {key for value in data.values() for key in keys(value)}
+    if isinstance(data, list):
+        return {key for value in data for key in keys(value)}
+    return set()
+
+
+def enters(bot: Any, name: str, role: str = "attack", **more: str) -> str:
+    row = bot.has_qualified(name, role, **more)
+    answer = bot.post("entries/", {"tournament": "spring", "submission": row.uid})
+    assert answer.status_code == 201
+    return str(answer.data["id"])
+
+
+def plays_all(settings: Any, *, fault: Fault | None = None, log: str = "") -> None:
+    """Every waiting match gets the same verdict, as a worker would record it."""
+    index = np.arange(20)
+    broken = (index < 5)[None, :]
+    finding = Finding(
+        Status.FORFEIT if fault else Status.SCORED,
+        metrics={"clean_accuracy": 1.0, "robust_accuracy": 0.75},
+        curve=({"epsilon": 0.1, "robust_accuracy": 0.75},),
+        fault=fault,
+        kills=Kills(index, np.ones(20, bool), broken, (0.1,)),
+        provenance={"seed": 7, "attack_sha256": "ab", "task": "digits"},
+        logs={"attack": log, "defense": ""},
+    )
+    while (match := claims.claim(worker="test")) is not None:
+        directory = f"matches/{match.uid}/{match.attempt}"
+        path = Path(settings.DATA) / directory
+        path.mkdir(parents=True)
+        (path / "outcome.parquet").write_bytes(b"PAR1 rows PAR1")
+        (path / "images.npz").write_bytes(b"pictures")
+        assert recording.record_verdict(match, finding, files=directory)
+    leaderboard.fold_all()
+
+
+# --- tournaments --------------------------------------------------------------------------------
+
+
+def test_a_tournament_shows_its_rounds_rules_and_progress(visitor: Any, spring: Tournament) -> None:
+    shown = visitor.get("tournaments/spring/").json()
+    assert (shown["id"], shown["state"], shown["counts"]["pending"]) == ("spring", "open", 1)
+    (round_,) = shown["rounds"]
+    assert round_["threat_model"] == "white"
+    assert round_["sentence"].startswith("The attacker sees")
+    assert RoundSpec.from_json(round_["spec"]).epsilons == (0.1,)
+    assert visitor.get(f"rounds/{round_['id']}/").json() == round_
+    assert visitor.get("tournaments/spring/rounds/").json()["results"] == [round_]
+
+
+def test_nothing_that_is_secret_is_in_any_body(
+    visitor: Any, alice: Any, spring: Tournament, settings: Any
+) -> None:
+    enters(alice, "Push")
+    plays_all(settings)
+    (uid,) = spring.rounds.values_list("uid", flat=True)
+    match = Match.objects.first()
+    assert match is not None
+    for path in ("tournaments/", "tournaments/spring/", f"rounds/{uid}/", f"matches/{match.uid}/",
+                 f"rounds/{uid}/standings/", f"rounds/{uid}/matrix/", "events/",
+                 "tournaments/spring/entries/", "matches/"):  # fmt: skip
+        body = visitor.get(path).json()
+        assert not keys(body) & set(SECRETS), path
+        assert bytes(spring.secret).hex() not in json.dumps(body)
+
+
+def test_a_private_tournament_is_not_there_for_strangers(
+    visitor: Any, mallory: Any, oscar: Any, secret_cup: Tournament
+) -> None:
+    uid = secret_cup.rounds.get().uid
+    match = secret_cup.matches.get().uid
+    entry = secret_cup.entries.filter(house="cnn").get().uid
+    paths = ["tournaments/secret-cup/", "tournaments/secret-cup/rounds/", f"entries/{entry}/",
+             "tournaments/secret-cup/entries/", "tournaments/secret-cup/standings/",
+             f"rounds/{uid}/", f"rounds/{uid}/standings/", f"rounds/{uid}/matrix/",
+             f"matches/{match}/", f"matches/{match}/log/?side=attack",
+             f"matches/{match}/outcome/"]  # fmt: skip
+    for bot in (visitor, mallory):
+        for path in paths:
+            assert bot.get(path).status_code == 404, path
+        assert bot.get("tournaments/").json()["results"] == []
+        assert bot.get("matches/").json()["results"] == []
+        told = bot.get("events/").json()["events"]
+        assert not [event for event in told if event["payload"].get("tournament")]
+        assert bot.get("events/", {"tournament": "secret-cup"}).status_code == 404
+    assert oscar.get("tournaments/secret-cup/").status_code == 200
+    assert oscar.get("matches/").json()["results"][0]["id"] == match
+
+
+# --- entries ------------------------------------------------------------------------------------
+
+
+def test_a_qualified_submission_enters_and_its_matches_are_planned(
+    alice: Any, spring: Tournament
+) -> None:
+    uid = enters(alice, "Push")
+    shown = alice.get(f"entries/{uid}/").json()
+    assert (shown["state"], shown["team"]["name"]) == ("active", "Team alice")
+    waiting = alice.get("matches/", {"mine": "true"}).json()["results"]
+    assert [m["attack"]["id"] for m in waiting] == [uid]
+    assert alice.get("teams/me/").json()["teams"][0]["pending_matches"] == 1
+
+
+def test_entering_twice_is_one_entry(alice: Any, spring: Tournament) -> None:
+    row = alice.has_qualified("Push")
+    wish = {"tournament": "spring", "submission": row.uid}
+    first, second = alice.post("entries/", wish), alice.post("entries/", wish)
+    assert first.json()["id"] == second.json()["id"]
+    assert Entry.objects.filter(team=alice.team).count() == 1
+
+
+def test_a_waiting_submission_enters_and_plays_later(alice: Any, spring: Tournament) -> None:
+    uid = alice.submit("Push").json()["id"]
+    answer = alice.post("entries/", {"tournament": "spring", "submission": uid})
+    assert answer.json()["state"] == "waiting"
+
+
+def test_nobody_enters_or_withdraws_for_another_team(
+    alice: Any, mallory: Any, spring: Tournament
+) -> None:
+    row = alice.has_qualified("Push")
+    wish = {"tournament": "spring", "submission": row.uid}
+    assert mallory.post("entries/", wish).status_code == 404
+    uid = alice.post("entries/", wish).json()["id"]
+    assert mallory.post(f"entries/{uid}/withdraw/").status_code == 403
+    house = spring.entries.filter(house="cnn").get().uid
+    assert mallory.post(f"entries/{house}/withdraw/").status_code == 403
+    assert set(Entry.objects.values_list("state", flat=True)) == {EntryState.ACTIVE}
+
+
+def test_only_its_team_reads_an_entry_s_manifest(
+    alice: Any, dana: Any, oscar: Any, spring: Tournament
+) -> None:
+    uid = enters(alice, "Push", description='"A push with a twist."')
+    assert alice.get(f"entries/{uid}/").json()["manifest"]["description"] == "A push with a twist."
+    assert oscar.get(f"entries/{uid}/").json()["submission"] is not None
+    shown = dana.get(f"entries/{uid}/").json()
+    assert (shown["manifest"], shown["submission"], shown["reason"]) == (None, None, None)
+    house = spring.entries.filter(house="cnn").get().uid
+    assert dana.get(f"entries/{house}/").json()["manifest"]["name"] == "Plain CNN"
+
+
+def test_a_withdrawn_entry_loses_its_name_but_for_its_own_team(
+    alice: Any, dana: Any, spring: Tournament, settings: Any
+) -> None:
+    uid = enters(alice, "Push")
+    plays_all(settings)
+    assert alice.post(f"entries/{uid}/withdraw/").json()["state"] == "withdrawn"
+    assert alice.post(f"entries/{uid}/withdraw/").status_code == 409
+    seen = dana.get(f"entries/{uid}/").json()
+    assert (seen["name"], seen["team"]) == ("withdrawn", None)
+    assert alice.get(f"entries/{uid}/").json()["name"] == "Push"
+    played = dana.get("matches/", {"attack": uid}).json()["results"]
+    assert [m["attack"]["name"] for m in played] == ["withdrawn"]
+    assert dana.get("matches/", {"team": alice.team.uid}).json()["results"] == []
+
+
+# --- matches ------------------------------------------------------------------------------------
+
+
+def test_matches_are_filtered_and_paged_by_cursor(
+    visitor: Any, alice: Any, spring: Tournament
+) -> None:
+    uid = enters(alice, "Push")
+    first = visitor.get("matches/", {"limit": 1}).json()
+    second = visitor.client.get(first["next"]).json()
+    assert second["next"] is None
+    seen = [page["results"][0]["attack"]["name"] for page in (first, second)]
+    assert seen == ["Push", "FGSM"]
+    assert len(visitor.get("matches/", {"entry": uid}).json()["results"]) == 1
+    assert len(visitor.get("matches/", {"state": "scored"}).json()["results"]) == 0
+    assert len(visitor.get("matches/", {"tournament": "nowhere"}).json()["results"]) == 0
+    assert visitor.get("matches/", {"state": "lost"}).status_code == 400
+
+
+def test_a_verdict_is_for_everyone_and_its_files_for_its_sides(
+    visitor: Any, alice: Any, dana: Any, oscar: Any, spring: Tournament, settings: Any
+) -> None:
+    uid = enters(alice, "Push")
+    plays_all(settings, log="alice was here\x1b[2J")
+    (found,) = visitor.get("matches/", {"attack": uid}).json()["results"]
+    assert found["verdict"]["metrics"]["robust_accuracy"] == 0.75
+    path = f"matches/{found['id']}/"
+    shown = visitor.get(path).json()
+    assert shown["curve"] == [{"epsilon": 0.1, "robust_accuracy": 0.75}]
+    assert shown["provenance"] == {"task": "digits"}
+    assert shown["downloads"] == {}
+    for stranger in (visitor, dana):
+        for part in ("outcome/", "images/", "log/?side=attack"):
+            assert stranger.get(path + part).status_code == 404
+    # Against a house player, on the practice split, its own team sees everything.
+    downloads = alice.get(path).json()["downloads"]
+    assert set(downloads) == {"outcome", "images", "attack_log", "defense_log"}
+    outcome, images = (alice.client.get(downloads[name]) for name in ("outcome", "images"))
+    assert b"".join(outcome.streaming_content) == b"PAR1 rows PAR1"
+    assert b"".join(images.streaming_content) == b"pictures"
+    assert outcome.headers["Content-Disposition"].startswith("attachment")
+    log = alice.client.get(downloads["attack_log"]).json()["log"]
+    assert log.startswith("alice was here")
+    assert "\x1b" not in log
+    assert oscar.get(path).json()["downloads"] == downloads
+
+
+def test_a_fault_is_told_in_full_to_its_side_and_in_fixed_words_to_others(
+    visitor: Any, alice: Any, spring: Tournament, settings: Any
+) -> None:
+    uid = enters(alice, "Push")
+    fault = Fault(Side.ATTACK, FaultCode.CRASHED, "KeyError: 'my secret trick'")
+    plays_all(settings, fault=fault)
+    (found,) = visitor.get("matches/", {"attack": uid}).json()["results"]
+    assert found["verdict"]["fault"] == {"side": "attack", "code": "crashed"}
+    path = f"matches/{found['id']}/"
+    assert visitor.get(path).json()["fault_sentence"] == "The player crashed."
+    assert "secret trick" in alice.get(path).json()["fault_sentence"]
+
+
+def test_a_void_match_does_not_say_why_to_the_public(visitor: Any, spring: Tournament) -> None:
+    Match.objects.update(state=MatchState.VOID, sentence="OSError at /srv/worker-7")
+    (found,) = visitor.get("matches/").json()["results"]
+    assert found["sentence"] == "Void: our fault"
+
+
+def test_a_log_needs_a_side(visitor: Any, spring: Tournament) -> None:
+    assert visitor.get(f"matches/{spring.matches.get().uid}/log/").status_code == 400
+
+
+# --- boards -------------------------------------------------------------------------------------
+
+
+def test_standings_name_entries_by_their_opaque_ids(
+    visitor: Any, alice: Any, spring: Tournament, settings: Any
+) -> None:
+    uid = enters(alice, "Push")
+    plays_all(settings)
+    boards = {b["role"]: b for b in visitor.get("tournaments/spring/standings/").json()["boards"]}
+    (defense,) = boards["defense"]["rows"]
+    assert (defense["entry"]["name"], defense["headline"]) == ("Plain CNN", 0.75)
+    known = set(Entry.objects.values_list("uid", flat=True))
+    assert defense["metrics"]["strongest_attack"] in known
+    assert uid in [row["entry"]["id"] for row in boards["attack"]["rows"]]
+    round_ = spring.rounds.get().uid
+    one = visitor.get(f"rounds/{round_}/standings/", {"role": "defense"}).json()
+    assert one["boards"] == [boards["defense"]]
+    assert visitor.get("tournaments/spring/standings/", {"round": round_}).status_code == 200
+    assert visitor.get("tournaments/spring/standings/", {"role": "both"}).status_code == 400
+    assert visitor.get("tournaments/spring/standings/", {"round": "nowhere"}).status_code == 404
+
+
+def test_the_matrix_has_a_cell_for_every_match(
+    visitor: Any, alice: Any, spring: Tournament, settings: Any
+) -> None:
+    enters(alice, "Push")
+    path = f"rounds/{spring.rounds.get().uid}/matrix/"
+    before = visitor.get(path).json()
+    assert {cell["state"] for cell in before["cells"]} == {"pending"}
+    plays_all(settings)
+    after = visitor.get(path).json()
+    assert len(after["cells"]) == len(after["attacks"]) * len(after["defenses"]) == 2
+    assert {cell["robust"] for cell in after["cells"]} == {0.75}
+    assert visitor.get(f"matches/{after['cells'][0]['match']}/").status_code == 200
+
+
+@pytest.mark.parametrize("board", ["standings", "matrix"])
+def test_an_unchanged_board_costs_no_body(
+    visitor: Any, spring: Tournament, settings: Any, board: str
+) -> None:
+    path = f"rounds/{spring.rounds.get().uid}/{board}/"
+    plays_all(settings)
+    tag = visitor.get(path).headers["ETag"]
+    same = visitor.get(path, **{"If-None-Match": f'"old", W/{tag}'})
+    assert (same.status_code, same.content, same.headers["ETag"]) == (304, b"", tag)
+    assert visitor.get(path, **{"If-None-Match": '"old"'}).status_code == 200
+
+
+def test_a_new_verdict_changes_the_tag(
+    visitor: Any, alice: Any, spring: Tournament, settings: Any
+) -> None:
+    path = f"rounds/{spring.rounds.get().uid}/standings/"
+    plays_all(settings)
+    tag = visitor.get(path).headers["ETag"]
+    enters(alice, "Push")
+    plays_all(settings)
+    assert visitor.get(path, **{"If-None-Match": tag}).status_code == 200
+
+
+# --- events -------------------------------------------------------------------------------------
+
+
+def test_events_are_read_from_a_cursor_without_a_gap(visitor: Any, spring: Tournament) -> None:
+    everything = visitor.get("events/").json()
+    assert everything["more"] is False
+    found, cursor = [], 0
+    for _ in everything["events"]:
+        page = visitor.get("events/", {"after": cursor, "limit": 1}).json()
+        found += page["events"]
+        cursor = page["cursor"]
+    assert found == everything["events"]
+    rest = visitor.get("events/", {"after": cursor}).json()
+    assert rest == {"events": [], "cursor": cursor, "more": False}
+
+
+def test_a_team_s_events_are_its_own(alice: Any, mallory: Any, visitor: Any) -> None:
+    alice.submit("Push")
+    kinds = [e["kind"] for e in alice.get("events/").json()["events"]]
+    assert "submission.uploaded" in kinds
+    for bot in (mallory, visitor):
+        assert "submission.uploaded" not in [e["kind"] for e in bot.get("events/").json()["events"]]
+
+
+@pytest.mark.parametrize("after", ["-1", "1e3", "x", "9" * 40, "²"])
+def test_a_cursor_that_cannot_be_is_refused(visitor: Any, db: None, after: str) -> None:
+    assert visitor.get("events/", {"after": after}).status_code == 400
+
+
+# --- tasks --------------------------------------------------------------------------------------
+
+
+def test_tasks_are_listed_with_their_floor_and_nothing_of_the_final_split(visitor: Any) -> None:
+    listed = {task["name"]: task for task in visitor.get("tasks/").json()}
+    assert listed["mnist5k"]["shape"] == [1, 28, 28]
+    assert listed["digits"]["floor"] == 0.85
+    shown = visitor.get("tasks/digits/").json()
+    assert shown["splits"]["final"] == {
+        "size": shown["splits"]["practice"]["size"], "origin": "derived",
+    }  # fmt: skip
+
+
+def test_a_new_member_sees_the_team_s_submissions_at_once(alice: Any, dana: Any) -> None:
+    uid = alice.submit("Push").json()["id"]
+    assert dana.get(f"submissions/{uid}/").status_code == 404
+    accept_invitation(user=dana.user, token=invite(user=alice.user, team=alice.team).token)
+    assert dana.get(f"submissions/{uid}/").status_code == 200
+    several = dana.submit("Pull")
+    assert several.status_code == 422
+    assert "several teams" in several.json()["detail"]
+    assert dana.submit("Pull", team=alice.team.uid).status_code == 202
+
+
+def test_a_rejected_submission_does_not_enter(alice: Any, spring: Tournament) -> None:
+    row = alice.has_qualified("Push")
+    type(row).objects.filter(pk=row.pk).update(state=SubmissionState.REJECTED)
+    answer = alice.post("entries/", {"tournament": "spring", "submission": row.uid})
+    assert answer.status_code == 409
+    assert services.Entry.objects.filter(team=alice.team).count() == 0
