@@ -16,6 +16,7 @@ from arena.qualification import OK, Qualification, main, qualify
 from arena.sandbox import choose
 
 pytestmark = pytest.mark.jail
+ENTRY = 'entry = "player.py:Player"'
 
 HEADER = """
 import os
