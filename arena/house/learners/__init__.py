@@ -1,0 +1,1 @@
+"""House learners: one training algorithm a file."""

@@ -1,0 +1,1 @@
+"""House poisoners: one method a file."""
