@@ -22,7 +22,7 @@ from submissions.models import Submission
 from tournaments.models import Tournament, Visibility
 from tournaments.services import RoundPlan, TournamentPlan
 
-_FIELDS = {
+_FIELDS: dict[type[forms.Widget], str] = {
     forms.Select: "form-select",
     forms.CheckboxInput: "form-check-input",
     forms.CheckboxSelectMultiple: "form-check-input",

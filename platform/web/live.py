@@ -264,7 +264,7 @@ def read(user: int | None, scope: Scope, cursor: int) -> tuple[set[str], int]:
 
     The reader's rights are read anew each time: who leaves a team hears nothing more.
     """
-    person: Person = User.objects.filter(pk=user, is_active=True).first() or AnonymousUser()
+    person: Person = _person(user)
     last = outbox.latest()
     if last <= cursor:
         return set(), cursor
@@ -274,6 +274,13 @@ def read(user: int | None, scope: Scope, cursor: int) -> tuple[set[str], int]:
     events = list(found[:MOST_EVENTS])
     names = {name for event in events for name in scope.names(event)}
     return names, last if len(events) < MOST_EVENTS else events[-1].pk
+
+
+def _person(pk: int | None) -> Person:
+    """Somebody whose account is closed in the meantime is a visitor."""
+    if pk is None:
+        return AnonymousUser()
+    return User.objects.filter(pk=pk, is_active=True).first() or AnonymousUser()
 
 
 def _moving(scope: Scope, uids: tuple[str, ...]) -> set[str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.contrib.auth import login
+from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
@@ -15,7 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from accounts import selectors, services
 from events.errors import Invalid
 from web.answers import action, form_page, member_page, person
-from web.forms import SignUpForm, Styled, TeamForm, TokenForm
+from web.forms import SignUpForm, TeamForm, TokenForm
 
 BACKEND = "accounts.backends.UsernameOrEmail"
 
@@ -25,12 +28,12 @@ class LogIn(LoginView):
     redirect_authenticated_user = True
     extra_context = {"section": "login"}
 
-    def get_form(self, form_class: type | None = None) -> Styled:
+    def get_form(self, form_class: Any = None) -> AuthenticationForm:
         form = super().get_form(form_class)
         form.fields["username"].label = "Pseudonym or email address"
         for field in form.fields.values():
             field.widget.attrs["class"] = "form-control"
-        return form  # type: ignore[return-value]
+        return form
 
 
 @sensitive_post_parameters("password")

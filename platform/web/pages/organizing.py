@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.forms import BaseFormSet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -13,7 +14,7 @@ from tournaments import selectors, services
 from tournaments.models import Match, Tournament
 from tournaments.states import ROUNDS, TOURNAMENTS, EntryState, MatchState, Phase
 from web.answers import action, member_form, member_page, person
-from web.forms import ReasonForm, RoundForms, TournamentForm, plans_of
+from web.forms import ReasonForm, RoundForm, RoundForms, TournamentForm, plans_of
 from web.pages.tournaments import frame
 
 FIRST_ROUND = [{"title": "White box", "epsilons": "0.1, 0.2, 0.3", "examples": 200}]
@@ -39,7 +40,9 @@ def create(request: HttpRequest) -> HttpResponse:
     return render(request, "web/tournament_new.html", context, status=422 if bad else 200)
 
 
-def _made(request: HttpRequest, form: TournamentForm, rounds: RoundForms) -> Tournament | None:
+def _made(
+    request: HttpRequest, form: TournamentForm, rounds: BaseFormSet[RoundForm]
+) -> Tournament | None:
     data = form.cleaned_data
     plans = plans_of(rounds, task=data["task"], split=data["split"])
     if plans is None:

@@ -43,8 +43,9 @@ def pixels_of(image: NDArray[Any]) -> Pixels:
     if image.ndim != 3 or image.shape[0] not in (1, 3):
         raise NotThere("This example is no picture.")
     scaled = np.clip(np.nan_to_num(image.astype(np.float64)), 0, 1) * 255
-    rounded: Pixels = np.round(scaled).astype(np.uint8)
-    return rounded[0] if len(rounded) == 1 else np.moveaxis(rounded, 0, -1)
+    moved: Pixels = np.moveaxis(np.round(scaled).astype(np.uint8), 0, -1)
+    grey: Pixels = moved[..., 0]
+    return grey if moved.shape[-1] == 1 else moved
 
 
 def perturbation_pixels(delta: NDArray[Any]) -> Pixels:

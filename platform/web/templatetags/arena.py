@@ -21,17 +21,23 @@ from web.glossary import BY_SLUG
 
 register = template.Library()
 
+
+def _real(value: object) -> float | None:
+    """None for what a template did not find."""
+    return value if isinstance(value, int | float) else None
+
+
 NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
 
 
 @register.filter
-def percent(value: float | None) -> str:
-    return figures.percent(value)
+def percent(value: object) -> str:
+    return figures.percent(_real(value))
 
 
 @register.filter
-def percent0(value: float | None) -> str:
-    return figures.percent(value, 0)
+def percent0(value: object) -> str:
+    return figures.percent(_real(value), 0)
 
 
 @register.filter
@@ -41,8 +47,8 @@ def points(value: float | None) -> str:
 
 
 @register.filter
-def number(value: float | None) -> str:
-    return figures.number(value)
+def number(value: object) -> str:
+    return figures.number(_real(value))
 
 
 @register.filter
