@@ -33,8 +33,12 @@ class Stop(ArenaError):
 
 
 def code_of(error: ArenaError) -> ExitCode:
+    from arena import client
+
     if isinstance(error, Stop):
         return error.code
+    if isinstance(error, client.ClientError):
+        return _of_client(error)
     if isinstance(error, PackageError):
         return ExitCode.REJECTED
     if isinstance(error, ThreatModelError | TaskError | NotApplicable):
@@ -42,3 +46,13 @@ def code_of(error: ArenaError) -> ExitCode:
     if isinstance(error, RefereeError):
         return ExitCode.OUR_FAULT
     return ExitCode.FAILED
+
+
+def _of_client(error: ArenaError) -> ExitCode:
+    from arena import client
+
+    if isinstance(error, client.NotAuthenticated):
+        return ExitCode.AUTH
+    if isinstance(error, client.RequestRefused):
+        return ExitCode.REJECTED
+    return ExitCode.OUR_FAULT if isinstance(error, client.ServerFailed) else ExitCode.USAGE

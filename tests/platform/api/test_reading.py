@@ -16,7 +16,7 @@ from arena.verdict import Fault, Kills, Status
 from arena.verdict import Verdict as Finding
 from leaderboard import services as leaderboard
 from submissions.states import SubmissionState
-from tournaments import claims, recording, services
+from tournaments import claims, recording
 from tournaments.models import Entry, Match, Tournament
 from tournaments.states import EntryState, MatchState
 
@@ -369,4 +369,4 @@ def test_a_rejected_submission_does_not_enter(alice: Any, spring: Tournament) ->
     type(row).objects.filter(pk=row.pk).update(state=SubmissionState.REJECTED)
     answer = alice.post("entries/", {"tournament": "spring", "submission": row.uid})
     assert answer.status_code == 409
-    assert services.Entry.objects.filter(team=alice.team).count() == 0
+    assert Entry.objects.filter(team=alice.team).count() == 0
