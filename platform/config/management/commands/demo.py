@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from accounts.models import Team, User
 from accounts.services import create_team, sign_up
-from config.serving import TICK_SECONDS, Site, Stop
+from config.serving import TICK_SECONDS, Site, Stop, require_free
 from tournaments import loading, selectors, services
 from tournaments.models import Tournament
 from tournaments.states import Phase
@@ -44,6 +44,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         console, stop = Console(), Stop()
+        require_free(options["host"], options["port"])
         call_command("migrate", interactive=False, verbosity=0)
         with Site(host=options["host"], port=options["port"]) as site:
             passwords = people()
