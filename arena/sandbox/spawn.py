@@ -72,7 +72,11 @@ class Spawner:
         return {path: self._stage.get(path, path) for path in wanted}
 
     def _put_on_stage(self, sources: list[Path], *, keep: list[Path]) -> None:
-        """Runs in the thread, whose mount namespace it changes; covers none of ``keep``."""
+        """Runs in the thread, whose mount namespace it changes; covers none of ``keep``.
+
+        Two seats that open side by side ask for the same: the second finds nothing left to do.
+        """
+        sources = [source for source in sources if source not in self._stage]
         if self._base is None:
             _private_namespace()
         with ExitStack() as opened:
