@@ -6,37 +6,45 @@ the entries and lets ``tournaments.planning`` add the matches that they then mis
 
 from __future__ import annotations
 
-from arena.ranking import Tier, kept_attacks
-from leaderboard.ledger import key_of, open_ledger, superseded_attacks
+from collections.abc import Callable
+
+from arena.ranking import kept_attacks
+from leaderboard.ledger import Ledger, key_of, superseded_attacks
 from tournaments import announcing, planning
-from tournaments.models import Entry, Tournament
+from tournaments.models import Entry, Round, Tournament
 from tournaments.states import PLAYABLE
 
 
-def keep_unique_killers(tournament: Tournament, tiers: dict[int, Tier]) -> None:
+def attacks_to_keep(tournament: Tournament, ledger_of: Callable[[Round], Ledger]) -> frozenset[int]:
+    """Over the rounds that play: a kill in any of them is enough. Reads only."""
+    keys = [key_of(entry.pk) for entry in superseded_attacks(tournament)]
+    if not keys:
+        return frozenset()
+    found: set[int] = set()
+    for round_ in tournament.rounds.filter(state__in=PLAYABLE).select_related("tournament"):
+        found |= {int(key) for key in kept_attacks(ledger_of(round_).records, keys)}
+    return frozenset(found)
+
+
+def keep(tournament: Tournament, kept: frozenset[int]) -> None:
     """Called in the fold's transaction when entries changed."""
-    old = superseded_attacks(tournament)
-    if not old:
+    if not any(_changes(tournament, kept)):
         return
     Tournament.objects.select_for_update().get(pk=tournament.pk)
-    kept = _kept(tournament, old, tiers)
-    gained = [entry for entry in old if entry.pk in kept and not entry.kept]
-    lost = [entry for entry in old if entry.pk not in kept and entry.kept]
-    Entry.objects.filter(pk__in=[entry.pk for entry in gained]).update(kept=True)
-    Entry.objects.filter(pk__in=[entry.pk for entry in lost]).update(kept=False)
+    gained, lost = _changes(tournament, kept)
+    for entries, value in ((gained, True), (lost, False)):
+        Entry.objects.filter(pk__in=[entry.pk for entry in entries]).update(kept=value)
+        for entry in entries:
+            entry.kept = value
     if gained:
-        for entry in gained:
-            entry.kept = True
         announcing.tell_of_plan(tournament, planning.plan(tournament, only=gained))
     for entry in (*gained, *lost):
         announcing.tell_of_entry(entry, "entry.kept" if entry.kept else "entry.let_go")
 
 
-def _kept(tournament: Tournament, old: list[Entry], tiers: dict[int, Tier]) -> set[int]:
-    """Over the rounds that play: a kill in any of them is enough."""
-    keys = [key_of(entry.pk) for entry in old]
-    found: set[int] = set()
-    for round_ in tournament.rounds.filter(state__in=PLAYABLE):
-        records = open_ledger(round_, tiers).records
-        found |= {int(key) for key in kept_attacks(records, keys)}
-    return found
+def _changes(tournament: Tournament, kept: frozenset[int]) -> tuple[list[Entry], list[Entry]]:
+    """Attacks that are to stay from now on, and those that are let go."""
+    old = superseded_attacks(tournament)
+    gained = [entry for entry in old if entry.pk in kept and not entry.kept]
+    lost = [entry for entry in old if entry.pk not in kept and entry.kept]
+    return gained, lost

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -34,6 +34,7 @@ class PlayedCell:
     state: str
     at: datetime
     result: CellResult
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,17 @@ class Ledger:
     round: Round
     tier: Tier
     records: Records
-    played: tuple[PlayedCell, ...]
-    """Of this round alone."""
+    cells: tuple[PlayedCell, ...]
+    """Of this round, and of those nested in it; cells without a verdict among them."""
+    entries: Mapping[str, Entry]
+    rounds: Mapping[str, str]
+    """Opaque ids, by ranking's."""
     as_of: datetime | None
+
+    @property
+    def played(self) -> list[PlayedCell]:
+        """Of this round alone."""
+        return [cell for cell in self.cells if cell.verdict and cell.result.round == self.tier.id]
 
 
 def key_of(pk: int) -> str:
@@ -89,7 +98,9 @@ def open_ledger(round_: Round, tiers: dict[int, Tier]) -> Ledger:
             [t for pk, t in tiers.items() if pk in rounds],
             [cell.result for cell in cells],
         ),
-        played=tuple(c for c in cells if c.verdict and c.result.round == tier.id),
+        cells=tuple(cells),
+        entries={key_of(entry.pk): entry for entry in entries},
+        rounds={key_of(row["round_id"]): row["round__uid"] for row in rows},
         as_of=max(verdicts, default=None),
     )
 
@@ -98,6 +109,7 @@ SIDES_OF_ROW: Final = ("attack_id", "defense_id")
 _COLUMNS: Final = (
     "pk",
     "round_id",
+    "round__uid",
     *SIDES_OF_ROW,
     "state",
     "verdict__pk",
@@ -106,6 +118,7 @@ _COLUMNS: Final = (
     "verdict__fault_side",
     "verdict__metrics",
     "verdict__curve",
+    "verdict__flags",
 )
 _STATUS: Final = {
     MatchState.SCORED: Status.SCORED,
@@ -128,6 +141,7 @@ def _cells(rows: Sequence[dict[str, Any]], players: dict[str, Player]) -> list[P
             state=row["state"],
             at=row["verdict__created_at"],
             result=_result(row, kills),
+            flags=tuple(row["verdict__flags"] or ()),
         )
         for row in rows
         if _counts(row, players)

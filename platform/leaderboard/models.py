@@ -11,10 +11,14 @@ from tournaments.models import SIDES, Entry, Match, Round, Tournament
 
 
 class Cursor(models.Model):
-    """How far a reader of the outbox has come. Its row is the lock of the fold."""
+    """How far a reader of the outbox has come. Its row is the lock of the fold.
+
+    ``turn`` rises with every fold and rebuild: whoever drafted before another one wrote can tell.
+    """
 
     name = models.CharField(max_length=40, unique=True)
     position = models.BigIntegerField(default=0)
+    turn = models.BigIntegerField(default=0)
 
     def __str__(self) -> str:
         return f"{self.name}: {self.position}"
@@ -77,6 +81,9 @@ class Standing(models.Model):
     met = models.PositiveIntegerField(help_text="Matches of its pool that have ended.")
     pending = models.PositiveIntegerField(help_text="Matches of its pool still to be played.")
     reasons = models.JSONField(default=list, help_text="Why it has no rank, in sentences.")
+    flags = models.JSONField(
+        default=list, help_text="Evidence of masked gradients: code, sentence and figures each."
+    )
     as_of = models.DateTimeField(null=True)
     pool_version = models.CharField(max_length=16, blank=True)
 

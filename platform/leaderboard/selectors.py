@@ -68,6 +68,16 @@ def standings_of(entry: Entry, *, user: Person) -> list[Standing]:
     return list(found.select_related("round").order_by("round__number"))
 
 
+def flags_of(entry: Entry, *, user: Person) -> list[dict[str, Any]]:
+    """Evidence of masked gradients against a defense, from all its rounds, each symptom once.
+
+    As JSON of ``arena.evidence.Symptom``; codes in ``arena.evidence.NOTES`` accuse nobody.
+    """
+    rows = standings_of(entry, user=user)
+    found = {flag["sentence"]: flag for row in rows for flag in row.flags}
+    return list(found.values())
+
+
 @dataclass(frozen=True)
 class CellView:
     """``state`` is the match's own, so that playing cells show at once; figures once folded."""

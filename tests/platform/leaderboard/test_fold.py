@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import transaction
+from django.db import connection, transaction
 
 from arena.manifest import Role
 from arena.rounds import GameName
 from events.models import Audience, Event
 from events.services import record
-from leaderboard import services
+from leaderboard import boards as drafting
+from leaderboard import ledger, services
 from leaderboard.models import Board, Cursor, MatrixCell, Standing
 from tournaments import announcing
 from tournaments.models import Entry, Match
@@ -142,13 +143,77 @@ def test_a_fold_that_fails_leaves_cursor_and_boards_as_they_were(
         raise RuntimeError("the disk is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(services, "_write_board", breaks)
+        patched.setattr(drafting, "_write_board", breaks)
         with pytest.raises(RuntimeError, match="disk is full"):
             services.fold_once()
     assert not Cursor.objects.exists() or Cursor.objects.get().position == 0
     assert not MatrixCell.objects.exists()
     services.fold_all()
     assert row("dana").rank == 1
+
+
+def test_the_fold_computes_without_holding_the_lock(
+    played: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    depth, opened = len(connection.savepoint_ids), []
+    reads = ledger.open_ledger
+
+    def watched(*args: Any) -> Any:
+        opened.append(len(connection.savepoint_ids))
+        return reads(*args)
+
+    monkeypatch.setattr(services, "open_ledger", watched)
+    services.fold_all()
+    services.rebuild()
+    assert opened
+    assert set(opened) == {depth}
+
+
+def test_a_fold_that_another_one_overtook_begins_again(
+    played: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[int] = []
+    drafts = services._drafts
+
+    def overtaken(events: Any) -> Any:
+        made = drafts(events)
+        turns.append(len(turns))
+        if turns == [0]:
+            played.attacks("carol")
+            played.plays("carol", "dana", range(20))
+            assert services.fold_once() > 0
+        return made
+
+    monkeypatch.setattr(services, "_drafts", overtaken)
+    services.fold_once()
+    assert len(turns) > 2
+    assert row("dana").headline == 20 / 40
+    assert Event.objects.filter(kind="board.changed").count() == 1
+    folded = boards()
+    services.rebuild()
+    assert boards() == folded
+
+
+def test_a_fold_that_a_rebuild_overtook_begins_again(
+    played: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.fold_all()
+    played.attacks("carol")
+    played.plays("carol", "dana", range(20))
+    drafts = services._drafts
+
+    def overtaken(events: Any) -> Any:
+        made = drafts(events)
+        monkeypatch.setattr(services, "_drafts", drafts)
+        Cursor.objects.update(turn=Cursor.objects.get().turn + 1)
+        Standing.objects.all().delete()
+        Board.objects.all().delete()
+        return made
+
+    monkeypatch.setattr(services, "_drafts", overtaken)
+    services.fold_all()
+    assert row("dana").headline == 20 / 40
+    assert row("eve").rank == 2
 
 
 def test_an_entry_that_waits_for_most_of_its_pool_is_provisional(played: Any) -> None:
@@ -191,6 +256,20 @@ def test_a_superseded_attack_whose_kills_others_have_leaves_the_pool(played: Any
     services.fold_all()
     assert not Entry.objects.get(name="bob").kept
     assert row("dana").headline == 32 / 40
+
+
+def test_a_kept_attack_is_let_go_once_others_have_its_kills(played: Any) -> None:
+    played.enters("bob-2", Role.ATTACK, team="bob")
+    played.plays("bob-2", "dana", [])
+    services.fold_all()
+    assert Entry.objects.get(name="bob").kept
+    played.attacks("carol")
+    played.plays("carol", "dana", range(8))
+    played.plays("carol", "eve", range(30))
+    services.fold_all()
+    assert not Entry.objects.get(name="bob").kept
+    kinds = Event.objects.filter(kind__in=("entry.kept", "entry.let_go")).order_by("id")
+    assert [event.kind for event in kinds] == ["entry.kept", "entry.let_go"]
 
 
 def test_a_disqualified_attack_leaves_board_and_pool(played: Any) -> None:

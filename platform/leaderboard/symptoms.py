@@ -1,0 +1,93 @@
+"""Evidence of masked gradients for the rows of a defense board (docs/evidence.md).
+
+A board looks at what its ranking looks at: the matches of its own round and of those nested in
+it. So the white-box board knows what black boxes found, and a frozen board stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Sequence
+from typing import Any, Final
+
+from arena import evidence, tasks
+from arena.errors import PackageError, Side
+from arena.manifest import Manifest
+from arena.ranking.nesting import PERTURBATION_GAMES
+from arena.verdict import Status
+from leaderboard.ledger import Ledger, PlayedCell
+from tournaments.models import Entry
+
+CACHED: Final = 20_000
+
+_FOUND: OrderedDict[tuple[str, str], tuple[object, list[dict[str, Any]]]] = OrderedDict()
+"""(round, entry) -> (what was looked at, what was found): an event touches few defenses."""
+
+
+def flags_of_defenses(ledger: Ledger) -> dict[str, list[dict[str, Any]]]:
+    """Defense -> its symptoms as JSON; entries and rounds in it by their opaque ids."""
+    if ledger.tier.spec.game not in PERTURBATION_GAMES:
+        return {}
+    trials = _scored(ledger)
+    defenses = [p.id for p in ledger.records.players_on(Side.DEFENSE) if p.on_board]
+    return {defense: _flags(ledger, defense, trials.get(defense, ())) for defense in defenses}
+
+
+def _scored(ledger: Ledger) -> dict[str, list[PlayedCell]]:
+    """A forfeited match proves nothing: the attack that found nothing may not have played."""
+    found: defaultdict[str, list[PlayedCell]] = defaultdict(list)
+    players = ledger.records.players
+    for cell in ledger.cells:
+        result = cell.result
+        scored = result.status is Status.SCORED and result.kills is not None
+        if scored and players[result.attack].in_pool:
+            found[result.defense].append(cell)
+    return found
+
+
+def _flags(ledger: Ledger, defense: str, cells: Sequence[PlayedCell]) -> list[dict[str, Any]]:
+    entry = ledger.entries[defense]
+    name = (ledger.round.uid, entry.uid)
+    specs = [ledger.records.tiers[r].spec for r in sorted({cell.result.round for cell in cells})]
+    looked_at = (specs, [(cell.verdict, cell.at) for cell in cells])
+    held = _FOUND.get(name)
+    if held is not None and held[0] == looked_at:
+        return held[1]
+    found = _look(ledger, entry, cells)
+    _FOUND[name] = (looked_at, found)
+    while len(_FOUND) > CACHED:
+        _FOUND.popitem(last=False)
+    return found
+
+
+def _look(ledger: Ledger, entry: Entry, cells: Sequence[PlayedCell]) -> list[dict[str, Any]]:
+    manifest = _manifest(entry)
+    if manifest is None:
+        return []
+    trials = [trial for trial in (_trial(ledger, cell) for cell in cells) if trial is not None]
+    classes = len(tasks.load(ledger.tier.spec.task).classes)
+    return [symptom.to_json() for symptom in evidence.symptoms(manifest, trials, classes=classes)]
+
+
+def _trial(ledger: Ledger, cell: PlayedCell) -> evidence.Trial | None:
+    result = cell.result
+    entry = ledger.entries[result.attack]
+    manifest = _manifest(entry)
+    if manifest is None or result.kills is None:
+        return None
+    return evidence.Trial(
+        round=ledger.rounds[result.round],
+        spec=ledger.records.tiers[result.round].spec,
+        attacker=evidence.Attacker(entry.uid, manifest, house=entry.is_house),
+        kills=result.kills,
+        metrics=result.metrics,
+        flags=cell.flags,
+    )
+
+
+def _manifest(entry: Entry) -> Manifest | None:
+    """None where this version cannot read it: nobody is accused on such a ground."""
+    try:
+        return Manifest.from_mapping(entry.manifest)
+    except PackageError:
+        return None

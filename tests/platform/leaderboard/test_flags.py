@@ -1,0 +1,123 @@
+"""Evidence of masked gradients stands on the rows of defense boards, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+
+from accounts.models import User
+from arena import house
+from arena.evidence import Code
+from arena.manifest import Framework, Manifest, Role
+from events.errors import NotThere
+from leaderboard import selectors, services
+from leaderboard.models import Board, Standing
+from tournaments.models import Entry
+from tournaments.states import EntryState
+
+
+def plays_house(stage: Any, name: str) -> None:
+    """The house's player enters under its own name."""
+    stage.entries[name] = Entry.objects.create(
+        tournament=stage.tournament,
+        house=name,
+        role="attack",
+        player=Role.ATTACK,
+        name=house.registry.manifest(name).name,
+        manifest=house.registry.manifest(name).to_json(),
+        state=EntryState.ACTIVE,
+    )
+
+
+def has_gradients(entry: Entry) -> None:
+    manifest = Manifest(
+        name=entry.name,
+        role=Role.DEFENSE,
+        framework=Framework.TORCH,
+        entry="player.py:Player",
+        differentiable=True,
+    )
+    entry.manifest = manifest.to_json()
+    entry.save()
+
+
+@pytest.fixture
+def masked(stage: Any) -> Any:
+    """Dana masks her gradients, Eve is honest; both fall to Alice's search in the black round."""
+    stage.round("black")
+    plays_house(stage, "pgd")
+    stage.attacks("alice")
+    stage.defends("dana", "eve")
+    for name in ("dana", "eve"):
+        has_gradients(stage.entries[name])
+    stage.plays("pgd", "dana", range(3))
+    stage.plays("pgd", "eve", range(38))
+    return stage
+
+
+def flags(name: str, preset: str = "white") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = Standing.objects.get(entry__name=name, round__title=preset).flags
+    return found
+
+
+def test_a_black_box_that_beats_gradients_flags_the_white_row(masked: Any) -> None:
+    services.fold_all()
+    assert not flags("dana")
+    digest = Board.objects.get(round__title="white", role="defense").digest
+    for name in ("dana", "eve"):
+        masked.plays("alice", name, range(30), preset="black")
+    services.fold_all()
+    (flag,) = flags("dana")
+    assert flag["code"] == Code.BLACK_BOX
+    assert flag["figures"]["attack"] == masked.entries["alice"].uid
+    assert flag["figures"]["round"] == masked.rounds["black"].uid
+    assert not flags("eve")
+    assert not flags("dana", "black")
+    assert not any(row.flags for row in Standing.objects.filter(role="attack"))
+    assert Board.objects.get(round__title="white", role="defense").digest != digest
+
+
+def test_a_forfeited_gradient_attack_is_no_reference(masked: Any) -> None:
+    masked.defends("frank")
+    has_gradients(masked.entries["frank"])
+    masked.plays("pgd", "frank", forfeits="attack")
+    masked.plays("alice", "frank", range(30), preset="black")
+    services.fold_all()
+    assert not flags("frank")
+
+
+def test_a_defense_without_gradients_carries_its_note(masked: Any) -> None:
+    masked.defends("tree")
+    masked.plays("alice", "tree", range(30), preset="black")
+    services.fold_all()
+    (note,) = flags("tree", "black")
+    assert note["code"] == Code.NO_GRADIENTS
+
+
+def test_a_manifest_of_another_version_accuses_nobody(masked: Any) -> None:
+    masked.plays("alice", "dana", range(30), preset="black")
+    Entry.objects.filter(name="dana").update(manifest={"schema_version": 99})
+    services.fold_all()
+    assert not flags("dana")
+
+
+def test_a_rebuild_finds_the_same_flags(masked: Any) -> None:
+    masked.plays("alice", "dana", range(30), preset="black")
+    services.fold_all()
+    before = list(Board.objects.order_by("pk").values_list("round", "role", "digest"))
+    services.rebuild()
+    assert list(Board.objects.order_by("pk").values_list("round", "role", "digest")) == before
+
+
+def test_an_entry_knows_what_speaks_against_it_in_any_round(masked: Any) -> None:
+    masked.plays("alice", "dana", range(30), preset="black")
+    services.fold_all()
+    (flag,) = selectors.flags_of(masked.entries["dana"], user=AnonymousUser())
+    assert flag["code"] == Code.BLACK_BOX
+    masked.make_private()
+    charlie = User.objects.create(username="charlie", email="charlie@example.org")
+    dana = Entry.objects.get(name="dana")
+    with pytest.raises(NotThere):
+        selectors.flags_of(dana, user=charlie)
