@@ -174,5 +174,5 @@ def quantiles(found: Survival) -> list[tuple[str, str]]:
     rows = []
     for share in (0.1, 0.25, 0.5, 0.75, 0.9):
         after = next((t for t, alive in found.points if 1 - alive >= share), None)
-        rows.append((f"{share:.0%}", "not reached" if after is None else f"{after:,}"))
+        rows.append((f"{100 * share:.0f} %", "not reached" if after is None else f"{after:,}"))
     return rows

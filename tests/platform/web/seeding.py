@@ -138,6 +138,19 @@ def seed(*, unfinished: int = 4) -> World:
     return world
 
 
+def found_again() -> World:
+    """The seeded world, read anew."""
+    people = {user.username: user for user in User.objects.all()}
+    teams = {team.name: team for team in Team.objects.all()}
+    tournament = Tournament.objects.get(slug="spring")
+    return World(
+        *(people[name] for name in ("oscar", "alice", "dana", "charlie")),
+        *(teams[name] for name in ("Perturbers", "Bulwark Lab", "Outsiders")),
+        tournament,
+        {entry.name: entry for entry in tournament.entries.filter(team__isnull=False)},
+    )
+
+
 def _enter(world: World) -> None:
     torch = {"differentiable": True, "family": "cnn", "framework": Framework.TORCH}
     for team, user, name, role, more in (

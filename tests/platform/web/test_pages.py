@@ -1,0 +1,332 @@
+"""What pages say, and what their forms do."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from django.test import Client
+from PIL import Image
+
+from accounts.models import ApiToken, Team, User
+from leaderboard.models import Standing
+from submissions.models import Submission
+from tests.platform.web.seeding import PASSWORD, World
+from tournaments.models import Entry, Match, Tournament
+from tournaments.states import EntryState, MatchState, Phase
+from web.figures import heat, percent
+from web.pages.pictures import perturbation_pixels, pixels_of
+
+Browser = Callable[[User | None], Client]
+MANIFEST = b'schema_version = 1\nname = "Mean"\nrole = "defense"\nentry = "player.py:Mean"\n'
+
+
+def archive(**files: bytes) -> io.BytesIO:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as packed:
+        for name, content in (
+            {"manifest.toml": MANIFEST, "player.py": b"class Mean: ..."} | files
+        ).items():
+            packed.writestr(name, content)
+    buffer.seek(0)
+    buffer.name = "mean.zip"
+    return buffer
+
+
+def text_of(response: object) -> str:
+    return response.content.decode()  # type: ignore[attr-defined, no-any-return]
+
+
+# --- people -------------------------------------------------------------------------------------
+
+
+def test_signing_up_logs_in_and_asks_for_a_team(db: None) -> None:
+    client = Client()
+    data = {"username": "eve", "email": "eve@example.org", "password": PASSWORD}
+    response = client.post("/signup/", data, follow=True)
+    assert response.redirect_chain[-1][0] == "/profile/"
+    assert "You are in no team yet" in text_of(response)
+
+
+def test_a_taken_pseudonym_is_refused_beside_its_field(world: World) -> None:
+    data = {"username": "Dana", "email": "other@example.org", "password": PASSWORD}
+    response = Client().post("/signup/", data)
+    assert response.status_code == 422
+    assert "This pseudonym is taken." in text_of(response)
+
+
+def test_logging_in_never_leads_to_another_site(world: World) -> None:
+    data = {"username": "dana", "password": PASSWORD, "next": "https://mallory.example/"}
+    assert Client().post("/login/", data)["Location"] == "/"
+
+
+def test_a_token_is_shown_once(world: World, as_: Browser) -> None:
+    browser = as_(world.dana)
+    made = browser.post("/profile/tokens/", {"name": "bot", "scopes": ["read"], "days": 9})
+    found = re.search(r'value="(adv_[^"]+)"', text_of(made))
+    assert found
+    assert found[1] not in text_of(browser.get("/profile/"))
+    token = ApiToken.objects.get(user=world.dana)
+    assert browser.post(f"/profile/tokens/{token.uid}/revoke/").status_code == 302
+    assert f"{token.prefix}…" not in text_of(browser.get("/profile/"))
+
+
+def test_an_invitation_lets_one_person_in(world: World, as_: Browser) -> None:
+    page = text_of(as_(world.dana).post(f"/teams/{world.defenders.uid}/invite/"))
+    found = re.search(r'value="http://testserver(/join/[^"]+)"', page)
+    assert found
+    assert "Bulwark Lab" in text_of(as_(world.charlie).get(found[1]))
+    as_(world.charlie).post(found[1])
+    assert world.defenders.members.filter(username="charlie").exists()
+    assert as_(world.alice).get(found[1]).status_code == 404
+
+
+def test_a_visitor_with_an_invitation_comes_back_to_it(world: World, as_: Browser) -> None:
+    response = as_(None).get("/join/adv_x/")
+    assert response["Location"] == "/login/?next=/join/adv_x/"
+
+
+# --- submissions ----------------------------------------------------------------------------------
+
+
+def test_an_upload_enters_the_tournament_at_once(world: World, as_: Browser) -> None:
+    team = Team.objects.create(name="New")
+    team.memberships.create(user=world.charlie, role="member")
+    data = {"archive": archive(), "team": team.pk, "tournament": "spring", "terms": "on"}
+    response = as_(world.charlie).post("/submissions/new/", data)
+    submission = Submission.objects.get(team=team)
+    assert response["Location"] == f"/submissions/{submission.uid}/"
+    entry = Entry.objects.get(submission=submission)
+    assert entry.state == EntryState.WAITING
+    assert entry.terms_version == "1"
+
+
+def test_entering_needs_the_terms(world: World, as_: Browser) -> None:
+    data = {"archive": archive(), "team": world.outsiders.pk, "tournament": "spring"}
+    response = as_(world.charlie).post("/submissions/new/", data)
+    assert response.status_code == 422
+    assert not Submission.objects.filter(team=world.outsiders).exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"not a zip", "not a readable zip"),
+        (None, "not allowed as a file name"),
+    ],
+)
+def test_a_hostile_archive_is_refused_with_a_sentence(
+    world: World, as_: Browser, content: bytes | None, sentence: str
+) -> None:
+    upload = archive(**{"../../evil.py": b""}) if content is None else io.BytesIO(content)
+    upload.name = "evil.zip"
+    data = {"archive": upload, "team": world.outsiders.pk}
+    response = as_(world.charlie).post(
+        "/submissions/new/", data, headers={"accept": "application/json"}
+    )
+    assert response.status_code == 422
+    assert sentence in response.json()["sentence"]
+
+
+def test_nobody_uploads_for_another_team(world: World, as_: Browser) -> None:
+    data = {"archive": archive(), "team": world.defenders.pk}
+    assert as_(world.charlie).post("/submissions/new/", data).status_code == 422
+    assert not Submission.objects.filter(name="Mean").exists()
+
+
+def test_a_name_is_text_and_never_markup(world: World, as_: Browser) -> None:
+    Submission.objects.update(name="<script>alert(1)</script>", sentence="<b>x</b>")
+    entry = world.entries["Bulwark v3"]
+    assert entry.submission is not None
+    page = text_of(as_(world.dana).get(f"/submissions/{entry.submission.uid}/"))
+    assert "<script>alert" not in page
+    assert "<b>x</b>" not in page
+
+
+# --- tournaments ----------------------------------------------------------------------------------
+
+
+def test_the_board_shows_rank_range_interval_and_team(world: World, as_: Browser) -> None:
+    page = text_of(as_(None).get("/tournaments/spring/"))
+    row = Standing.objects.get(entry__name="Bulwark v3", round__number=1)
+    assert "Bulwark Lab" in page
+    assert percent(row.headline) in page
+    assert "S1" not in page
+
+
+def test_the_threat_model_is_shown_by_names_and_sentences(world: World, as_: Browser) -> None:
+    page = text_of(as_(None).get("/tournaments/spring/rules/"))
+    model = world.round(1).rules.threat_model
+    assert model.sentence() in page
+    for name, _ in model.switches():
+        assert name in page
+    assert not re.search(r"\bS(1[01]|[1-9])\b", page)
+
+
+def test_disclosure_is_said_before_entering_a_white_round(world: World, as_: Browser) -> None:
+    Entry.objects.filter(team=world.defenders).update(state=EntryState.WITHDRAWN)
+    page = text_of(as_(world.dana).get("/tournaments/spring/entries/"))
+    assert "Disclosure." in page
+    assert page.index("Disclosure.") < page.index("I accept the terms")
+
+
+def test_a_withdrawn_entry_says_so(world: World, as_: Browser) -> None:
+    entry = world.entries["Bulwark v3"]
+    as_(world.dana).post(f"/entries/{entry.uid}/withdraw/")
+    entry.refresh_from_db()
+    assert entry.state == EntryState.WITHDRAWN
+    assert "Withdrawn" in text_of(as_(None).get("/tournaments/spring/entries/"))
+
+
+def test_oscar_makes_a_tournament_on_the_form(world: World, as_: Browser) -> None:
+    data = {
+        "title": "Autumn", "slug": "autumn", "task": "digits", "split": "practice",
+        "visibility": "public", "rounds-TOTAL_FORMS": "2", "rounds-INITIAL_FORMS": "0",
+        "rounds-MIN_NUM_FORMS": "1", "rounds-MAX_NUM_FORMS": "30",
+        "rounds-0-title": "White", "rounds-0-game": "evasion", "rounds-0-preset": "white",
+        "rounds-0-norm": "linf", "rounds-0-epsilons": "0.1, 0.2", "rounds-0-goal": "untargeted",
+        "rounds-0-poison_mode": "add", "rounds-0-examples": "50",
+        "rounds-0-attacks": ["fgsm"], "rounds-0-defenses": ["cnn"],
+        "rounds-1-title": "Black", "rounds-1-game": "evasion", "rounds-1-preset": "black",
+        "rounds-1-norm": "l2", "rounds-1-epsilons": "1", "rounds-1-goal": "untargeted",
+        "rounds-1-poison_mode": "add", "rounds-1-examples": "50", "rounds-1-queries": "40",
+    }  # fmt: skip
+    response = as_(world.oscar).post("/tournaments/new/", data)
+    assert response["Location"] == "/tournaments/autumn/organize/"
+    made = Tournament.objects.get(slug="autumn")
+    rules = [round_.rules for round_ in made.rounds.all()]
+    assert [r.epsilons for r in rules] == [(0.1, 0.2), (1.0,)]
+    assert rules[1].threat_model.probes.per_example == 40
+    assert {entry.house for entry in made.entries.all()} == {"fgsm", "cnn"}
+    as_(world.oscar).post("/tournaments/autumn/move/", {"to": "open"})
+    made.refresh_from_db()
+    assert made.state == Phase.OPEN
+    assert made.matches.count() == 1
+
+
+def test_a_round_that_contradicts_itself_is_refused_on_its_own_form(
+    world: World, as_: Browser
+) -> None:
+    data = {
+        "title": "Autumn", "task": "digits", "split": "practice", "visibility": "public",
+        "rounds-TOTAL_FORMS": "1", "rounds-INITIAL_FORMS": "0", "rounds-0-title": "White",
+        "rounds-0-game": "evasion", "rounds-0-preset": "white", "rounds-0-norm": "linf",
+        "rounds-0-goal": "untargeted", "rounds-0-poison_mode": "add", "rounds-0-examples": "50",
+    }  # fmt: skip
+    response = as_(world.oscar).post("/tournaments/new/", data)
+    assert response.status_code == 422
+    assert "at least one epsilon" in text_of(response)
+
+
+def test_what_cannot_be_published_yet_is_refused_with_a_sentence(
+    world: World, as_: Browser
+) -> None:
+    browser = as_(world.oscar)
+    browser.post("/tournaments/spring/move/", {"to": "playing"})
+    browser.post("/tournaments/spring/move/", {"to": "published"})
+    assert "still to be played" in text_of(browser.get("/tournaments/spring/organize/"))
+
+
+def test_a_void_match_is_played_again(world: World, as_: Browser) -> None:
+    match = Match.objects.filter(state=MatchState.PENDING)[0]
+    Match.objects.filter(pk=match.pk).update(state=MatchState.VOID, sentence="Our fault.")
+    as_(world.oscar).post(f"/matches/{match.uid}/requeue/")
+    match.refresh_from_db()
+    assert match.state == MatchState.PENDING
+
+
+# --- matches --------------------------------------------------------------------------------
+
+
+def test_a_match_page_tells_figures_with_intervals_and_the_curve_as_a_table(
+    world: World, as_: Browser
+) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3")
+    page = text_of(as_(world.oscar).get(f"/matches/{match.uid}/"))
+    for epsilon in ("0.1", "0.2", "0.3"):
+        assert f'<th scope="row">{epsilon}</th>' in page
+    assert 'id="curve-data"' in page
+    assert percent(match.verdict.metrics["robust_accuracy"]) in page
+    assert page.count('class="gallery-row"') == 12
+
+
+def test_figures_are_for_everyone_but_seeds_are_not(world: World, as_: Browser) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3")
+    page = text_of(as_(None).get(f"/matches/{match.uid}/"))
+    assert percent(match.verdict.metrics["robust_accuracy"]) in page
+    assert str(match.seed) not in page
+    assert "gallery-row" not in page
+
+
+def test_a_log_loses_its_control_characters(world: World, as_: Browser) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3", 3)
+    response = as_(world.alice).get(f"/matches/{match.uid}/attack.log.txt")
+    assert b"\x1b" not in response.content
+    assert response["Content-Disposition"].startswith("attachment")
+
+
+def test_the_level_of_the_gallery_is_checked(world: World, as_: Browser) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3", 3)
+    good = as_(world.alice).get(f"/matches/{match.uid}/?level=0")
+    assert "pictures/attacked-0-" in text_of(good)
+    beyond = as_(world.alice).get(f"/matches/{match.uid}/?level=9")
+    assert "gallery-row" not in text_of(beyond)
+
+
+# --- pages as such ----------------------------------------------------------------------
+
+
+def test_no_page_holds_inline_script_or_style(world: World, as_: Browser) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3")
+    for path in ("/", "/tournaments/spring/", f"/matches/{match.uid}/", "/tournaments/new/",
+                 "/tasks/mnist5k/", "/glossary/"):  # fmt: skip
+        page = text_of(as_(world.oscar).get(path))
+        assert not re.search(r"<script(?![^>]*(\bsrc=|application/json))", page), path
+        assert not re.search(r"<style|\sstyle=|\son[a-z]+=", page), path
+
+
+def test_every_term_on_a_page_is_in_the_glossary(world: World, as_: Browser) -> None:
+    known = set(re.findall(r'<div id="([^"]+)">', text_of(as_(None).get("/glossary/"))))
+    for path in ("/", "/tournaments/spring/", "/tournaments/spring/rules/", "/tasks/digits/"):
+        used = set(re.findall(r"/glossary/#([\w-]+)", text_of(as_(None).get(path))))
+        assert used <= known
+
+
+def test_a_missing_page_says_where_to_go(db: None, as_: Browser) -> None:
+    response = as_(None).get("/nothing/")
+    assert response.status_code == 404
+    assert "See the tournaments" in text_of(response)
+
+
+def test_published_data_can_be_loaded(as_: Browser, db: None) -> None:
+    with np.load(io.BytesIO(as_(None).get("/tasks/digits/train.npz").content)) as data:
+        assert data["x"].dtype == np.float32
+        assert len(data["x"]) == len(data["y"])
+
+
+def test_a_perturbation_is_ember_where_added_and_tide_where_taken_away() -> None:
+    delta = np.zeros((1, 1, 3), np.float32)
+    delta[0, 0] = [0.3, -0.3, 0.0]
+    added, taken, left = perturbation_pixels(delta)[0]
+    assert added[0] > added[2]
+    assert taken[0] < taken[1]
+    assert min(left) > 230
+
+
+def test_a_picture_has_the_size_of_its_example() -> None:
+    image = np.linspace(0, 1, 12, dtype=np.float32).reshape(1, 3, 4)
+    assert Image.fromarray(pixels_of(image)).size == (4, 3)
+    assert pixels_of(np.zeros((3, 5, 6), np.float32)).shape == (5, 6, 3)
+
+
+def test_heat_grows_with_success() -> None:
+    assert [heat(None), heat(0.0), heat(0.42), heat(1.0)] == [
+        "heat-none",
+        "heat-0",
+        "heat-4",
+        "heat-10",
+    ]
