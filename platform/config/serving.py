@@ -46,7 +46,7 @@ def match_slots() -> int:
 
 def web_service(host: str, port: int) -> Service:
     options = ["--host", host, "--port", str(port), "--lifespan", "off"]
-    graceful = ["--timeout-graceful-shutdown", "2", "--log-level", "warning"]
+    graceful = ["--timeout-graceful-shutdown", "1", "--log-level", "warning"]
     return Service("web", python("-m", "uvicorn", "config.asgi:application", *options, *graceful))
 
 
@@ -56,7 +56,7 @@ def celery_service(name: str, *, queue: str, slots: int, worker: str) -> Service
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING"]
     return Service(
         name,
-        python("-m", "celery", "-A", "config", "worker", *options, *quiet),
+        python("-m", "celery", "-q", "-A", "config", "worker", *options, *quiet),
         {WORKER_NAME: worker},
         abrupt=True,
     )

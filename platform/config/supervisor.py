@@ -24,8 +24,8 @@ from submissions.processes import die_with_parent, kill_tree
 
 logger = logging.getLogger(__name__)
 
-GRACE_SECONDS: Final = 2.6
-"""Uvicorn gives open event streams 2 s; everything must be over within 5."""
+GRACE_SECONDS: Final = 2.0
+"""Uvicorn gives open event streams 1 s; everything must be over within 5."""
 FIRST_DELAY: Final = 0.5
 LONGEST_DELAY: Final = 15.0
 STEADY_SECONDS: Final = 30.0
