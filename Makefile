@@ -64,8 +64,8 @@ run: install ## site and workers on this machine, data kept in var/
 worker: install ## one more worker for the site of this directory
 	@$(PY) manage.py worker
 
-test: install-dev ## all tests; TESTS="tests/arena -k fgsm" picks some
-	@$(PYTEST) $(if $(TESTS),$(TESTS),-m "not postgres")
+test: install-dev ## all tests but the slow ones; TESTS="tests/arena -m slow" picks some
+	@$(PYTEST) $(if $(TESTS),$(TESTS),-m "not postgres and not slow" --durations=25)
 	@if [ -z '$(TESTS)' ]; then $(MAKE) test-postgres; fi
 
 # The engine knows no database; browser, jail and slow tests differ in nothing between the two.
