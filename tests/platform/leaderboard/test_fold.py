@@ -50,7 +50,9 @@ def test_a_verdict_reaches_the_board_and_the_matrix(played: Any) -> None:
     services.fold_all()
     dana = row("dana")
     assert (dana.rank, dana.position, dana.headline) == (1, 1, 32 / 40)
-    assert dana.interval_low < dana.headline < dana.interval_high
+    assert dana.interval_low is not None
+    assert dana.interval_high is not None
+    assert dana.interval_low < 32 / 40 < dana.interval_high
     assert row("eve").rank == 2
     assert row("alice").headline == pytest.approx((4 / 40 + 30 / 40) / 2)
     cell = MatrixCell.objects.get(attack__name="bob", defense__name="dana")
