@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from arena.evidence import NOTES
 from leaderboard.models import Board, Standing
 
 SHARE, NUMBER, COUNT = "share", "number", "count"
@@ -206,6 +207,16 @@ class BoardRow:
         metrics = self.standing.metrics
         key = next((k for k in metrics if k.endswith("_on_house")), "")
         return written(_real(metrics.get(key)), self.form) if key else "–"
+
+    @property
+    def symptoms(self) -> list[str]:
+        """Evidence of masked gradients, in sentences."""
+        return [f["sentence"] for f in self.standing.flags if f["code"] not in NOTES]
+
+    @property
+    def notes(self) -> list[str]:
+        """What informs and accuses nobody."""
+        return [f["sentence"] for f in self.standing.flags if f["code"] in NOTES]
 
     @property
     def mean(self) -> str:

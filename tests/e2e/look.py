@@ -112,7 +112,7 @@ def main() -> None:
         try:
             look(site, out, wanted, facts)
         finally:
-            print(f"stopped in {site.stop():.1f} s")
+            site.stop()
             print(site.log.read_text()[-2000:])
 
 

@@ -61,10 +61,18 @@ class Site:
         return self.manage("shell", "-v0", "--no-imports", "-c", code)
 
     def start(self) -> None:
+        """The pages alone."""
         command = ["-m", "uvicorn", "config.asgi:application", "--port", str(self.port)]
+        self._start([*command, "--log-level", "warning"])
+
+    def serve(self) -> None:
+        """The pages with workers, reaper, boards and broker: ``manage.py serve``."""
+        self._start([str(ROOT / "manage.py"), "serve", "--port", str(self.port)])
+
+    def _start(self, command: list[str]) -> None:
         with self.log.open("ab") as log:
             self._server = subprocess.Popen(
-                [sys.executable, "-W", "ignore", *command, "--log-level", "warning"],
+                [sys.executable, "-W", "ignore", *command],
                 env=self.environment,
                 cwd=ROOT,
                 stdout=log,
@@ -73,7 +81,7 @@ class Site:
         self._wait()
 
     def _wait(self) -> None:
-        ends = time.monotonic() + 60
+        ends = time.monotonic() + 120
         while time.monotonic() < ends:
             assert self._server is not None
             if self._server.poll() is not None:
@@ -85,16 +93,17 @@ class Site:
                 time.sleep(0.1)
         raise RuntimeError(f"The site did not start:\n{self.log.read_text()[-3000:]}")
 
-    def stop(self) -> float:
-        """Ends the server as Ctrl-C does; how long it took, in seconds."""
+    def stop(self) -> bool:
+        """Ends the server as Ctrl-C does; whether it had to be killed instead."""
         if self._server is None:
-            return 0.0
-        began = time.monotonic()
+            return False
         self._server.send_signal(signal.SIGINT)
         try:
-            self._server.wait(20)
+            self._server.wait(60)
         except subprocess.TimeoutExpired:
             self._server.kill()
             self._server.wait()
-        self._server = None
-        return time.monotonic() - began
+            return True
+        finally:
+            self._server = None
+        return False

@@ -54,7 +54,8 @@ def perturbation_pixels(delta: NDArray[Any]) -> Pixels:
     most = float(np.abs(change).max()) or 1.0
     share = (np.abs(change) / most)[..., None]
     colour = np.where((change > 0)[..., None], EMBER, TIDE)
-    return np.round(PAPER * (1 - share) + colour * share).astype(np.uint8)
+    mixed: Pixels = np.round(PAPER * (1 - share) + colour * share).astype(np.uint8)
+    return mixed
 
 
 @lru_cache(maxsize=32)
