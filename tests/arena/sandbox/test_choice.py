@@ -133,3 +133,11 @@ def test_the_setting_that_forbids_it_is_named_with_its_cure(
     (tmp_path / setting).write_text(f"{value}\n")
 
     assert told in remedies.for_bubblewrap(Path("/usr/bin/bwrap"))
+
+
+def test_the_page_on_security_prints_the_same_profile(project_root: Path) -> None:
+    page = (project_root / "docs" / "security.md").read_text()
+    lines = [line.strip() for line in page.splitlines()]
+    profile = remedies.apparmor_profile(Path("/usr/bin/bwrap"))
+
+    assert [line.strip() for line in profile.splitlines() if line.strip() not in lines] == []
