@@ -1,0 +1,135 @@
+"""The registry finds players by their files and builds the packages a guest would upload."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from arena import house
+from arena.errors import PackageError
+from arena.house import registry
+from arena.manifest import Manifest, Role
+
+ATTACKS = [
+    "boundary",
+    "cw-l2",
+    "ensemble-transfer",
+    "fgsm",
+    "jacobian-substitute",
+    "jsma",
+    "pgd",
+    "random-noise",
+    "square",
+]
+DEFENSES = [
+    "adversarial-training",
+    "cnn",
+    "decision-tree",
+    "input-discretisation",
+    "logistic-regression",
+    "nearest-neighbour",
+    "randomized-smoothing",
+]
+
+
+def test_the_house_names_its_attacks_and_defenses() -> None:
+    assert house.names("attack") == ATTACKS
+    assert house.names(Role.DEFENSE) == DEFENSES
+    assert set(ATTACKS + DEFENSES) <= set(house.names())
+
+
+@pytest.mark.parametrize("name", house.names())
+def test_every_file_holds_a_manifest_of_its_folders_role(name: str) -> None:
+    manifest = house.manifest(name)
+    folder = house.describe(name)["source"].split("/")[2]
+    assert registry.FOLDERS[manifest.role.value] == folder
+    assert manifest.description
+
+
+@pytest.mark.parametrize("name", DEFENSES)
+def test_a_defense_has_weights_for_every_28_pixel_task_and_digits(name: str) -> None:
+    assert {"mnist5k", "fashion5k", "digits"} <= set(registry.tasks_of(name))
+
+
+@pytest.mark.parametrize("name", DEFENSES)
+def test_a_package_survives_being_zipped_like_a_guests(name: str) -> None:
+    for task in registry.tasks_of(name):
+        package = house.package(name, task)
+        assert package.manifest.plays_task(task)
+        assert type(package).read(package.to_zip()).sha256 == package.sha256
+
+
+def test_an_architecture_is_set_to_the_shape_and_classes_of_the_task() -> None:
+    source = house.package("cnn", "mnist-1-7").files["architecture.py"].decode()
+    assert "CLASSES: int = 2\n" in source
+    assert "SHAPE: tuple[int, ...] = (1, 28, 28)\n" in source
+
+
+def test_the_full_data_sets_are_played_by_the_models_of_their_subsets() -> None:
+    full, subset = house.package("cnn", "mnist"), house.package("cnn", "mnist5k")
+    assert full.manifest.tasks == ("mnist",)
+    assert full.files["weights.safetensors"] == subset.files["weights.safetensors"]
+
+
+def test_an_unknown_player_is_answered_with_the_names_there_are() -> None:
+    with pytest.raises(PackageError, match=r"did you mean 'fgsm'.*House players are"):
+        house.package("fgsn", "mnist5k")
+
+
+@pytest.mark.parametrize("name", ["../registry", "cnn.py", "CNN", "_adam", "attacks/fgsm", ""])
+def test_a_name_never_leaves_the_folders_of_the_house(name: str) -> None:
+    with pytest.raises(PackageError, match="There is no house player"):
+        house.package(name, "mnist5k")
+
+
+def test_a_task_without_weights_is_answered_with_the_tasks_there_are() -> None:
+    with pytest.raises(PackageError, match=r"has no weights for task 'imagenet'.*digits"):
+        house.package("cnn", "imagenet")
+
+
+def test_related_models_are_of_the_declared_family_and_never_the_defenses_own() -> None:
+    (related,) = house.related("Convolutional network", "mnist5k")
+    own = house.package("cnn", "mnist5k")
+    assert related.files["architecture.py"] == own.files["architecture.py"]
+    assert related.files["weights.safetensors"] != own.files["weights.safetensors"]
+
+
+def test_an_unknown_family_gets_a_net_and_a_linear_model() -> None:
+    for family in (None, "", "quantum forest"):
+        names = [package.manifest.name for package in house.related(family, "digits")]
+        assert names == ["related-cnn-digits", "related-logistic-regression-digits"]
+
+
+def test_reading_the_house_imports_neither_torch_nor_scikit_learn() -> None:
+    code = (
+        "import sys; from arena import house\n"
+        "for name in house.names(): house.describe(name)\n"
+        "house.package('cnn', 'mnist5k'); house.related('', 'mnist5k')\n"
+        "assert 'torch' not in sys.modules and 'sklearn' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", [n for n in ATTACKS if "substitute" not in n and "ens" not in n])
+def test_attacks_that_need_no_torch_do_not_ask_for_it(name: str) -> None:
+    package = house.package(name, "mnist5k")
+    assert package.manifest.framework.value == "numpy"
+    assert b"import torch" not in package.files["player.py"]
+
+
+def test_every_evasion_round_has_an_attack_that_can_play_it() -> None:
+    def plays(manifest: Manifest, game: str, norm: str, goal: str) -> bool:
+        needs = manifest.needs
+        plain = not (needs.gradients or needs.probes or needs.training_data or needs.related)
+        return plain and all(
+            not allowed or value in allowed
+            for allowed, value in ((needs.games, game), (needs.norms, norm), (needs.goals, goal))
+        )
+
+    attacks = [house.manifest(name) for name in ATTACKS]
+    for game in ("evasion", "transfer"):
+        for norm in ("linf", "l2", "l1", "l0"):
+            for goal in ("untargeted", "targeted"):
+                assert any(plays(manifest, game, norm, goal) for manifest in attacks)
