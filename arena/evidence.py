@@ -187,6 +187,13 @@ class Reference:
     round: str
     spec: RoundSpec
     trials: tuple[Trial, ...]
+    _fallen: dict[float, Seen] = field(default_factory=dict, repr=False, compare=False)
+
+    def fallen(self, epsilon: float) -> Seen:
+        """What all of them together broke; asked for by every attack that is held against them."""
+        if epsilon not in self._fallen:
+            self._fallen[epsilon] = seen(self.trials, epsilon)
+        return self._fallen[epsilon]
 
     def meets(self, trial: Trial, epsilon: float) -> bool:
         same = _contest(self.spec) == _contest(trial.spec)
@@ -269,7 +276,7 @@ class Comparison:
 
 def compare(trial: Trial, reference: Reference, epsilon: float) -> Comparison:
     """The exact sign test on shared examples; Fisher's exact test where hardly any are shared."""
-    mine, theirs = seen([trial], epsilon), seen(reference.trials, epsilon)
+    mine, theirs = seen([trial], epsilon), reference.fallen(epsilon)
     if _same_inputs(trial, reference):
         shared, i, j = np.intersect1d(mine.examples, theirs.examples, return_indices=True)
         if 2 * len(shared) >= len(mine.examples):
@@ -420,7 +427,7 @@ def _huge(trials: Iterable[Trial], defense: Manifest, classes: int) -> Symptom |
 
 
 def _short_of_chance(reference: Reference, epsilon: float, classes: int) -> Symptom | None:
-    fallen = seen(reference.trials, epsilon)
+    fallen = reference.fallen(epsilon)
     n, standing = len(fallen.examples), int((~fallen.broken).sum())
     p = float(bdtrc(standing - 1, n, 1 / classes)) if standing else 1.0
     if p > ALPHA or standing - n / classes < LEAST_DISCORDANT:
