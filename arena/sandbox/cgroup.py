@@ -120,7 +120,7 @@ def controllers() -> Controllers | None:
 
 
 def _works(found: Controllers) -> bool:
-    name = f"{_PREFIX}{os.getpid()}-trial"
+    name = f"{_PREFIX}{os.getpid()}-{next(_numbers)}"  # threads may try side by side
     made = [directory / name for directory in found.directories]
     try:
         for directory in made:

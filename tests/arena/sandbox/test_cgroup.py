@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -65,6 +66,15 @@ def test_groups_that_a_killed_process_left_are_swept_and_others_stay(tmp_path: P
 
     assert not left.exists()
     assert ours.exists()
+
+
+def test_threads_that_ask_side_by_side_find_the_same() -> None:
+    alone = cgroup.controllers()
+    cgroup.controllers.cache_clear()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: cgroup.controllers.__wrapped__(), range(64)))
+
+    assert set(found) == {alone}
 
 
 def test_a_group_is_gone_with_its_jail() -> None:
