@@ -1,6 +1,8 @@
 """Pictures of every page, to be looked at: ``python -m tests.e2e.look DIRECTORY [PAGE ...]``.
 
 At 360, 768 and 1440 pixels, light and dark; says which pages scroll sideways.
+``python -m tests.e2e.look --board DATA SLUG FILE.png`` takes the README's picture, of a tournament
+that an installation with the data directory DATA has played.
 """
 
 from __future__ import annotations
@@ -102,7 +104,25 @@ def take(page: Page, address: str, name: str, scheme: str, out: Path) -> None:
         page.screenshot(path=out / f"{name}-{width}-{scheme}.png", full_page=True)
 
 
+def picture_board(data: Path, slug: str, out: Path) -> None:
+    site = Site(data)
+    site.start()
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
+            page = browser.new_page(viewport={"width": 1440, "height": 900})
+            page.goto(f"{site.url}/tournaments/{slug}/")
+            page.wait_for_timeout(1500)
+            page.screenshot(path=out, full_page=True)
+            browser.close()
+    finally:
+        site.stop()
+
+
 def main() -> None:
+    if sys.argv[1] == "--board":
+        picture_board(Path(sys.argv[2]), sys.argv[3], Path(sys.argv[4]))
+        return
     out, wanted = Path(sys.argv[1]), sys.argv[2:]
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="adversarium-look-") as data:

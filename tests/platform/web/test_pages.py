@@ -6,6 +6,7 @@ import io
 import re
 import zipfile
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +63,15 @@ def test_a_taken_pseudonym_is_refused_beside_its_field(world: World) -> None:
 def test_logging_in_never_leads_to_another_site(world: World) -> None:
     data = {"username": "dana", "password": PASSWORD, "next": "https://mallory.example/"}
     assert Client().post("/login/", data)["Location"] == "/"
+
+
+def test_too_many_wrong_passwords_are_answered_with_a_page(world: World, settings: Any) -> None:
+    settings.AXES_FAILURE_LIMIT = 2
+    data = {"username": "dana", "password": "wrong"}
+    answers = [Client().post("/login/", data) for _ in range(3)]
+    assert answers[0].status_code == 200
+    assert answers[-1].status_code == 429
+    assert "Too many" in text_of(answers[-1])
 
 
 def test_a_token_is_shown_once(world: World, as_: Browser) -> None:
