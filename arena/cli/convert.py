@@ -8,6 +8,7 @@ has no business here.
 from __future__ import annotations
 
 import json
+import pickle
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,13 +29,20 @@ def main(arguments: list[str]) -> int:
     try:
         tensors = state_dict(source)
     except Exception as error:  # noqa: BLE001 (torch.load raises whatever the file provokes)
-        sys.stderr.write(f"{source.name} is no state dict that torch reads safely: {error}\n")
+        sys.stderr.write(f"{source.name} is no state dict that torch reads safely: {_why(error)}\n")
         return 1
     from safetensors.torch import save_file
 
     save_file(tensors, target)
     sys.stdout.write(json.dumps({name: list(t.shape) for name, t in tensors.items()}))
     return 0
+
+
+def _why(error: Exception) -> str:
+    """Without torch's advice to read the file unsafely."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds objects other than tensors, or code. Save model.state_dict() alone."
+    return str(error).partition("\n")[0][:200]
 
 
 def state_dict(source: Path) -> dict[str, torch.Tensor]:
