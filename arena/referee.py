@@ -34,8 +34,10 @@ VERSIONED: Final = ("adversarium", "numpy", "torch", "scikit-learn", "onnxruntim
 class MatchSpec:
     """One attack against one defense in one round.
 
-    ``secret`` is the round's: examples, targets and judging seeds hang on it, and the final split
-    where it is derived. ``seed`` is the match's. ``related`` are house models of the defense's
+    ``secret`` is the round's: targets and judging seeds hang on it. ``split_secret`` is the
+    tournament's, the round's where it is left out: judged examples hang on it, and the final split
+    where it is derived, so that all rounds of a tournament judge the same images and a kill of one
+    can count on another. ``seed`` is the match's. ``related`` are house models of the defense's
     declared family; ``reference`` is the house model on which least likely targets are chosen.
     """
 
@@ -46,6 +48,7 @@ class MatchSpec:
     secret: bytes
     related: tuple[Package, ...] = ()
     reference: Package | None = field(default=None, repr=False)
+    split_secret: bytes | None = field(default=None, repr=False)
 
 
 class SeatMaker(Protocol):
@@ -177,12 +180,11 @@ def lay_table(
 
 
 def judged_examples(match: MatchSpec, task: Task) -> Examples:
-    """The same for every attack of the round."""
+    """The same for every attack of the round, and for every round with the same split secret."""
+    secret = match.secret if match.split_secret is None else match.split_secret
     final = match.round.split is SplitName.FINAL
-    split = task.final(match.secret) if final else task.practice
-    return choose_examples(
-        split, count=match.round.examples, secret=match.secret, digest=task.digest
-    )
+    split = task.final(secret) if final else task.practice
+    return choose_examples(split, count=match.round.examples, secret=secret, digest=task.digest)
 
 
 def _seats(match: MatchSpec, backend: SandboxBackend, task: Task, maker: SeatMaker | None) -> Seats:

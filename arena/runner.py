@@ -4,10 +4,11 @@ The file holds one object::
 
     {"round": {...}, "attack": "house:pgd", "defense": "/path/to/package.zip", "seed": 1,
      "secret": "00ff...", "related": [...], "reference": "house:cnn", "out": "/path",
-     "trusted": false}
+     "trusted": false, "split_secret": "00ff..."}
 
 ``attack``, ``defense``, ``related`` and ``reference`` are paths (zip or directory) or house names.
-``related`` left out means those of the defense's declared family, where the round shows any.
+``related`` left out means those of the defense's declared family, where the round shows any;
+``split_secret`` left out means ``secret``.
 
 Progress goes to stdout, one JSON object a line: ``{"stage", "done", "total", "sentence"}``. The
 verdict is written to ``out``. Exit status: 0 with a verdict, 2 for a file that cannot be read,
@@ -85,9 +86,16 @@ def read_match(order: Mapping[str, Any]) -> MatchSpec:
         defense=defense,
         seed=int(order["seed"]),
         secret=bytes.fromhex(order["secret"]),
+        split_secret=_split_secret(order),
         related=_related(order, round_, attack, defense),
         reference=_reference(order, round_),
     )
+
+
+def _split_secret(order: Mapping[str, Any]) -> bytes | None:
+    """The tournament's; None makes the round's own decide."""
+    text = order.get("split_secret")
+    return None if text is None else bytes.fromhex(text)
 
 
 def _related(

@@ -63,7 +63,10 @@ def run(match: Match, out: Path) -> processes.Ended:
 
 
 def orders_for(match: Match, scratch: Path, out: Path) -> dict[str, Any]:
-    """What ``python -m arena.runner`` reads. The secret is the round's; only the referee has it."""
+    """What ``python -m arena.runner`` reads. The secrets stay with the referee.
+
+    All rounds of a tournament judge the same examples, so that a kill in one counts on another.
+    """
     house_only = match.attack.is_house and match.defense.is_house
     return {
         "match": match.uid,
@@ -73,6 +76,7 @@ def orders_for(match: Match, scratch: Path, out: Path) -> dict[str, Any]:
         "defense": player(match.defense, scratch),
         "seed": match.seed,
         "secret": bytes(match.round.secret).hex(),
+        "split_secret": bytes(match.round.tournament.secret).hex(),
         "out": str(out),
         "trusted": house_only,
     }

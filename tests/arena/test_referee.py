@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from arena.errors import FaultCode, PlayerError, RefereeError, SandboxUnavailable, Side
-from arena.games.base import Step
-from arena.referee import MatchSpec, play_match
+from arena.games.base import Examples, Step
+from arena.referee import MatchSpec, judged_examples, play_match
 from arena.rounds import SplitName
 from arena.threat_model import ThreatModel
 from arena.verdict import Outcome, Status, Verdict
@@ -178,3 +179,24 @@ def test_a_match_that_never_reaches_the_defense_still_measures_it() -> None:
     without = play(Fakes(leave_alone), black, defense=dana)
     for name in ("clean_accuracy", "robust_accuracy", "attack_success_rate"):
         assert with_crash.metrics[name] == without.metrics[name]
+
+
+@pytest.mark.parametrize("split", list(SplitName))
+def test_rounds_of_one_tournament_judge_the_same_images(split: SplitName) -> None:
+    """A kill in one round counts on another's board, by the index of the example."""
+
+    def judged(secret: bytes, examples: int) -> Examples:
+        match = MatchSpec(
+            spec(split=split, examples=examples),
+            package("attack"),
+            differentiable(),
+            seed=1,
+            secret=secret,
+            split_secret=SECRET,
+        )
+        return judged_examples(match, toy_task())
+
+    one, other, fewer = judged(b"one", 30), judged(b"other", 30), judged(b"other", 12)
+    assert np.array_equal(one.index, other.index)
+    assert np.array_equal(one.x, other.x)
+    assert set(fewer.index) < set(one.index)
