@@ -64,14 +64,14 @@ run: install ## site and workers on this machine, data kept in var/
 worker: install ## one more worker for the site of this directory
 	@$(PY) manage.py worker
 
-test: install-dev ## all tests but the slow ones; TESTS="tests/arena -m slow" picks some
-	@$(PYTEST) $(if $(TESTS),$(TESTS),-m "not postgres and not slow" --durations=25)
+test: install-dev ## all tests but the calibrations; TESTS="tests/arena -k fgsm" picks some
+	@$(PYTEST) $(if $(TESTS),$(TESTS),-m "not postgres and not calibration" --durations=25)
 	@if [ -z '$(TESTS)' ]; then $(MAKE) test-postgres; fi
 
 # The engine knows no database; browser, jail and slow tests differ in nothing between the two.
 test-postgres: install-dev ## the tests of the site once more, on PostgreSQL
 	@echo "The site once more, on PostgreSQL:"
-	@scripts/with-postgres.sh $(PYTEST) -m "postgres or not (browser or jail or slow)" \
+	@scripts/with-postgres.sh $(PYTEST) -m "postgres or not (browser or jail or slow or calibration)" \
 		$(filter-out tests/arena/ tests/e2e/ tests/guards/ tests/players/ tests/__pycache__/,$(wildcard tests/*/))
 
 check: install-dev ## format, lint, types, layers, migrations, deployment settings, compose file
@@ -90,6 +90,7 @@ format: install-dev ## let ruff format and mend what it can
 
 calibrate: install-dev ## the house players against the figures of the literature
 	@$(PY) -m arena.calibrate
+	@$(PY) -m pytest -m calibration -q
 
 bench: install-dev ## the tables that performance claims rest on
 	@$(PY) -m benchmarks

@@ -16,7 +16,7 @@ from arena.sandbox import choose
 from arena.threat_model import ThreatModel
 from arena.verdict import Status
 
-pytestmark = [pytest.mark.jail, pytest.mark.slow]
+pytestmark = [pytest.mark.jail, pytest.mark.calibration]
 TASK = "mnist5k"
 PLAYED = {"white": ("fgsm", "pgd", "random-noise"), "black": ("square",)}
 THREATS = {
