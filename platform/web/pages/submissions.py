@@ -117,7 +117,7 @@ def _revealing(request: HttpRequest) -> list[Tournament]:
     from web.templatetags.arena import reveals
 
     found = selectors.open_for(request.user).prefetch_related("rounds")
-    return [t for t in found if any(reveals(round_) for round_ in t.rounds.all())]
+    return [t for t in found if any(reveals(round_) == "package" for round_ in t.rounds.all())]
 
 
 def _wants_json(request: HttpRequest) -> bool:

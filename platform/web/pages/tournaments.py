@@ -161,7 +161,7 @@ def _entries(
         "house": listed.filter(team__isnull=True).order_by("role", "name"),
         "form": form,
         "enterable": enterable.exists(),
-        "revealing": [round_ for round_ in context["rounds"] if reveals(round_)],
+        "revealing": [round_ for round_ in context["rounds"] if reveals(round_) == "package"],
     }
     return render(request, "web/entries.html", context, status=status)
 

@@ -14,6 +14,7 @@ from django.utils.timesince import timesince, timeuntil
 
 from arena.errors import ArenaError
 from arena.rounds import RoundSpec
+from arena.threat_model import DefenseStructure, Parameters
 from events.selectors import latest
 from tournaments.models import Round
 from web import figures
@@ -158,10 +159,14 @@ def box(round_: Round) -> str:
 
 
 @register.filter
-def reveals(round_: Round) -> bool:
-    """Whether the attack's jail holds something of the defense's own package."""
+def reveals(round_: Round) -> str:
+    """What of a defense's package lies in the attack's jail: package, architecture or nothing."""
     rules = spec(round_)
-    return bool(rules and rules.threat_model.reveals_package)
+    if rules is None or not rules.threat_model.reveals_package:
+        return ""
+    model = rules.threat_model
+    whole = model.parameters is Parameters.FULL or model.structure is DefenseStructure.SOURCE
+    return "package" if whole else "architecture"
 
 
 STATE_TONES = {
