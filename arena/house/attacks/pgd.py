@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.players import EvasionAttack, EvasionChallenge
+from arena.players import EvasionAttack, EvasionChallenge, QueryBudgetExceeded
 
 MANIFEST = """
 schema_version = 1
@@ -49,16 +49,21 @@ ROUNDING = 3e-8
 
 
 class Pgd(EvasionAttack):
-    """``steps`` a run, ``restarts`` runs, ``momentum`` in [0, 1), ``repeats`` where it is noisy."""
+    """``steps`` a run, ``restarts`` runs, ``momentum`` in [0, 1).
+
+    A stochastic defense is asked ``repeats`` times, and as often twice more, before an example
+    counts as done: it must be wrong in a share ``sure`` of them.
+    """
 
     steps = 50
     restarts = 4
     momentum = 0.75
     repeats = 5
+    sure = 0.6
     searches = 9
 
     def attack(self, challenge: EvasionChallenge) -> Images:
-        for option in ("steps", "restarts", "momentum", "repeats", "searches"):
+        for option in ("steps", "restarts", "momentum", "repeats", "sure", "searches"):
             setattr(self, option, self.options.get(option, getattr(self, option)))
         rng = challenge.rng()
         if challenge.epsilon is None:
@@ -86,12 +91,15 @@ class Pgd(EvasionAttack):
         self, challenge: EvasionChallenge, epsilon: Floats, rng: np.random.Generator
     ) -> tuple[Images, Bools]:
         """Candidates within ``epsilon`` (n,), and which of them fool the defense."""
-        search = _Search.of(challenge, epsilon, self.repeats)
+        search = _Search.of(challenge, epsilon, self.repeats, self.sure)
         run = self._run_l1 if challenge.norm == "l1" else self._run
         for restart in range(self.restarts):
             if not len(search.open):
                 break
-            run(search, rng, restart)
+            try:
+                run(search, rng, restart)
+            except QueryBudgetExceeded:  # the defense's time is up: what was found stands
+                break
             challenge.submit(search.best)
         return search.best, search.done
 
@@ -121,7 +129,7 @@ class Pgd(EvasionAttack):
 
     def _run_l1(self, search: _Search, rng: np.random.Generator, restart: int) -> None:
         """APGD-L1 on radii 3 ε, 2 ε and ε in turn, so that the step finds the right pixels."""
-        delta = search.zeros() if restart == 0 else search.random_start(rng)
+        delta = search.filled() if restart == 0 else search.random_start(rng)
         for radius, share in ((3.0, 0.3), (2.0, 0.3), (1.0, 0.4)):
             steps = max(1, round(share * 2 * self.steps))
             delta = self._sparse(search, delta, radius, steps, margin=restart % 2 == 1)
@@ -167,12 +175,14 @@ class _Search:
     done: Bools
     open: Labels
     repeats: int
+    sure: float
+    share: Floats
     x: Floats = field(repr=False)
     loss: Floats = field(default_factory=lambda: np.zeros(0))
     logits: NDArray[np.float32] | None = None
 
     @classmethod
-    def of(cls, challenge: EvasionChallenge, epsilon: Floats, repeats: int) -> _Search:
+    def of(cls, challenge: EvasionChallenge, epsilon: Floats, repeats: int, sure: float) -> _Search:
         x = challenge.x
         first = challenge.defense.logits(x)
         noisy = not np.array_equal(first, challenge.defense.logits(x))
@@ -186,6 +196,8 @@ class _Search:
             done=np.zeros(len(x), bool),
             open=np.arange(len(x)),
             repeats=repeats if noisy else 1,
+            sure=sure,
+            share=np.zeros(len(x)),
             x=_flat(x).astype(np.float64),
         )
         search.logits = first.copy()
@@ -208,6 +220,19 @@ class _Search:
             drawn = rng.standard_exponential((n, d + 1))
             delta = drawn[:, :d] / drawn.sum(1, keepdims=True) * rng.choice([-1.0, 1.0], (n, d))
         return self.project(self.epsilon[:, None] * delta, np.arange(n))
+
+    def filled(self) -> Floats:
+        """L1: ε spent on the steepest coordinates, each to the end of its range.
+
+        That is the optimum of a linear defense. The points are looked at.
+        """
+        rows, delta = self.open, self.zeros()
+        slope = self.slope(delta[rows], margin=True)
+        rows, slope = self.keep_open(rows, slope)
+        delta[rows] = fill(slope, self.x[rows], self.epsilon[rows, None])
+        delta[rows] = self.project(delta[rows], rows)
+        self.judge(delta[self.open])
+        return delta
 
     def project(self, delta: Floats, rows: Labels, radius: float = 1.0) -> Floats:
         """The nearest perturbation within the ball and the box, on features that may change."""
@@ -242,7 +267,7 @@ class _Search:
         """Note the successes among ``rows`` and close them."""
         hit = self._fooled(rows, logits)
         if self.repeats > 1 and hit.any():
-            hit[hit] = self._mostly_fooled(rows[hit], delta[hit])
+            hit[hit] = self._surely_fooled(rows[hit], delta[hit])
         self.best[rows[hit]] = self.images(rows[hit], delta[hit])
         self.done[rows[hit]] = True
         self.open = np.flatnonzero(~self.done)
@@ -268,13 +293,26 @@ class _Search:
         wrong: Bools = (answers != self.labels[rows]) & (answers < self._classes(logits))
         return wrong
 
-    def _mostly_fooled(self, rows: Labels, delta: Floats) -> Bools:
-        """A stochastic defense is fooled when it is so most of the time."""
-        point, votes = self.images(rows, delta), np.zeros(len(rows))
-        for _ in range(self.repeats):
+    def _surely_fooled(self, rows: Labels, delta: Floats) -> Bools:
+        """For a stochastic defense: which rows are wrong most of the time, however often asked.
+
+        The candidate that is wrong most often is kept even where it is not wrong often enough.
+        """
+        point = self.images(rows, delta)
+        share = self._votes(rows, point, self.repeats)
+        often = share > 0.5
+        again = self._votes(rows[often], point[often], 2 * self.repeats)
+        share[often] = (share[often] + 2 * again) / 3
+        better = share > self.share[rows]
+        self.best[rows[better]], self.share[rows[better]] = point[better], share[better]
+        surely: Bools = share >= self.sure
+        return surely
+
+    def _votes(self, rows: Labels, point: Images, count: int) -> Floats:
+        votes = np.zeros(len(rows))
+        for _ in range(count if len(rows) else 0):
             votes += self._fooled(rows, self.challenge.defense.logits(point))
-        mostly: Bools = votes > self.repeats / 2
-        return mostly
+        return votes / count
 
     def _classes(self, logits: NDArray[np.float32]) -> int:
         return len(self.challenge.task.classes) or logits.shape[1]
@@ -319,6 +357,16 @@ def largest(slope: Floats, active: Floats) -> Floats:
     signs = np.sign(slope) * (np.abs(slope) >= threshold[:, None])
     step: Floats = signs / np.maximum(np.abs(signs).sum(1, keepdims=True), 1)
     return step
+
+
+def fill(slope: Floats, x: Floats, epsilon: Floats) -> Floats:
+    """The step of L1 norm ``epsilon`` (n, 1) inside the box along which a plane climbs most."""
+    line, order = np.arange(len(x))[:, None], np.argsort(-np.abs(slope), axis=1)
+    room = np.where(slope > 0, 1 - x, x)[line, order] * (slope != 0)[line, order]
+    spent = np.minimum(np.cumsum(room, axis=1), epsilon)
+    delta = np.zeros_like(x)
+    delta[line, order] = np.diff(spent, axis=1, prepend=0) * np.sign(slope)[line, order]
+    return delta
 
 
 def project(delta: Floats, x: Floats, epsilon: Floats, norm: str) -> Floats:
