@@ -56,8 +56,8 @@ class Boundary(EvasionAttack):
         walk = _Walk.of(challenge, self.queries)
         rng = challenge.rng()
         for start in _starts(challenge, self.starts, rng):
-            rows = walk.unstarted()
-            walk.ask(rows, start[rows])
+            if len(rows := walk.unstarted()):
+                walk.ask(rows, start[rows])
         self._approach(walk, walk.going())
         step = 1
         while len(rows := walk.going()):
@@ -88,7 +88,9 @@ def _starts(
     """(n, *shape) starting images, in the order in which they are tried."""
     x, y = challenge.x, challenge.y
     pool, labels = (x, y) if challenge.training is None else challenge.training
-    noise = [rng.uniform(size=x.shape).astype(np.float32) for _ in range(2)]
+    uniform = [rng.uniform(size=x.shape).astype(np.float32) for _ in range(count)]
+    corners = [rng.integers(0, 2, x.shape).astype(np.float32) for _ in range(count)]
+    noise = [*uniform[:1], *corners[:1], *uniform[1:], *corners[1:]]
     if labels is None:
         return noise
     aims = challenge.targets

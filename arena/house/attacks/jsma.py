@@ -61,7 +61,8 @@ class Jsma(EvasionAttack):
         changed[_reached(challenge, logits, np.arange(len(challenge)))] = 0
         for targets in self._targets(challenge, logits):
             for theta in self.thetas:
-                rows = self._open(challenge, changed)
+                if not len(rows := self._open(challenge, changed)):
+                    break
                 walk = _Walk(challenge, rows, targets[rows], budget, theta, logits.shape[1])
                 candidates, count = walk.run()
                 better = count < changed[rows]

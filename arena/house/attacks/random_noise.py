@@ -40,6 +40,8 @@ class RandomNoise(EvasionAttack):
         labels, best = challenge.y, challenge.x.copy()
         open_ = np.arange(len(challenge))
         for draw in range(int(self.options.get("draws", self.draws))):
+            if not len(open_):
+                break
             best[open_] = noisy(challenge, open_, rng)
             open_ = open_[challenge.defense.probes_left_for(open_) >= 2 - min(draw, 1)]
             if not len(open_):

@@ -187,11 +187,12 @@ def play(
     targets: Array | None = None,
     seed: int = 0,
     view: View | None = None,
+    info: TaskInfo | None = None,
     **fields: Any,
 ) -> Played:
     view = view or View(defense, len(x))
     challenge = EvasionChallenge(
-        task=task_info(task),
+        task=info or task_info(task),
         x=x,
         y=y,
         targets=targets,

@@ -1,0 +1,346 @@
+"""Alice's attacks against theory: linear models have closed forms, balls have sizes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from arena import tasks
+from arena.house.attacks import pgd as pgd_module
+from arena.house.attacks.boundary import Boundary
+from arena.house.attacks.cw_l2 import CarliniWagner
+from arena.house.attacks.fgsm import Fgsm
+from arena.house.attacks.jsma import Jsma
+from arena.house.attacks.pgd import Pgd
+from arena.house.attacks.random_noise import RandomNoise
+from arena.house.attacks.square import Square
+
+TOLERANCE = 1e-6
+FOLDER: Any = None
+SIDE = 5
+
+
+def made(attack: Any, **options: Any) -> Any:
+    return attack(FOLDER, options)
+
+
+def small_task(classes: int) -> Any:
+    """A task of 5 x 5 images for linear models; only its schema is read."""
+    digits = tasks.load("digits")
+    return replace(digits, shape=(1, SIDE, SIDE), classes=tuple("abcdefgh"[:classes]))
+
+
+def linear_problem(linear: Any, seed: int, *, classes: int = 2, interior: bool = False) -> Any:
+    """A linear defense, and examples that it gets right by construction."""
+    rng = np.random.default_rng(seed)
+    defense = linear(rng.normal(size=(classes, SIDE * SIDE)), rng.normal(size=classes) / 10)
+    low, high = (0.35, 0.65) if interior else (0.0, 1.0)
+    x = rng.uniform(low, high, (40, 1, SIDE, SIDE)).astype(np.float32)
+    if not interior:
+        x = np.where(rng.random(x.shape) < 0.3, np.round(x), x).astype(np.float32)
+    return defense, x, defense.predict(x).argmax(1)
+
+
+def margins(defense: Any, x: Any, y: Any) -> Any:
+    """z_y - z_other of a two-class model, in float64."""
+    slope = defense.weight[1] - defense.weight[0]
+    flat = x.reshape(len(x), -1).astype(np.float64) @ slope + defense.bias[1] - defense.bias[0]
+    return np.where(y == 1, flat, -flat)
+
+
+# ── closed forms ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_fgsm_on_a_linear_model_is_its_closed_form(direct: ModuleType, linear: Any) -> None:
+    defense, x, y = linear_problem(linear, 1)
+    played = direct.play(made(Fgsm), defense, small_task(2), x=x, y=y, epsilon=0.1)
+    slope = (defense.weight[1] - defense.weight[0]).reshape(x.shape[1:])
+    away = np.where(y == 1, -1.0, 1.0)[:, None, None, None] * np.sign(slope)
+    expected = np.clip(x + np.float32(0.1) * away, 0, 1)
+    np.testing.assert_allclose(played.candidates, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("epsilon", [0.02, 0.05, 0.1, 0.2])
+def test_pgd_breaks_exactly_what_can_be_broken_in_a_linear_model(
+    direct: ModuleType, linear: Any, epsilon: float
+) -> None:
+    defense, x, y = linear_problem(linear, 2)
+    played = direct.play(made(Pgd), defense, small_task(2), x=x, y=y, epsilon=epsilon)
+    slope = (defense.weight[1] - defense.weight[0]).reshape(x.shape[1:])
+    away = np.where(y == 1, -1.0, 1.0)[:, None, None, None] * np.sign(slope)
+    optimum = margins(defense, np.clip(x + epsilon * away, 0, 1), y)
+    sure = np.abs(optimum) > 1e-4
+    assert (played.fooled == (optimum < 0))[sure].all()
+    assert played.fooled.mean() > 0 or epsilon < 0.05
+
+
+@pytest.mark.parametrize(("norm", "dual"), [("l2", 2), ("l1", np.inf)])
+def test_pgd_reaches_the_dual_norm_of_a_linear_model_inside_the_box(
+    direct: ModuleType, linear: Any, norm: str, dual: float
+) -> None:
+    defense, x, y = linear_problem(linear, 3, interior=True)
+    epsilon = 0.2
+    reach = epsilon * np.linalg.norm(defense.weight[1] - defense.weight[0], ord=dual)
+    clean = margins(defense, x, y)
+    played = direct.play(made(Pgd), defense, small_task(2), x=x, y=y, norm=norm, epsilon=epsilon)
+    assert played.fooled[clean < 0.98 * reach].all()
+    assert not played.fooled[clean > reach].any()
+    assert 0 < played.fooled.mean() < 1
+
+
+def test_pgd_finds_the_smallest_radius_of_a_linear_model(direct: ModuleType, linear: Any) -> None:
+    defense, x, y = linear_problem(linear, 4, interior=True)
+    exact = margins(defense, x, y) / np.abs(defense.weight[1] - defense.weight[0]).sum()
+    played = direct.play(made(Pgd), defense, small_task(2), x=x, y=y, norm="linf")
+    inside = exact < 0.3
+    assert played.fooled[inside].all()
+    np.testing.assert_allclose(played.sizes("linf")[inside], exact[inside], rtol=0.2, atol=2e-3)
+
+
+def test_carlini_wagner_finds_the_distance_to_a_plane(direct: ModuleType, linear: Any) -> None:
+    defense, x, y = linear_problem(linear, 5, interior=True)
+    slope = defense.weight[1] - defense.weight[0]
+    exact = margins(defense, x, y) / np.linalg.norm(slope)
+    nearest = x.reshape(len(x), -1) - np.where(y == 1, exact, -exact)[:, None] * slope / (
+        np.linalg.norm(slope)
+    )
+    inside = ((nearest >= 0.02) & (nearest <= 0.98)).all(1)
+    assert inside.mean() > 0.5
+    played = direct.play(made(CarliniWagner), defense, small_task(2), x=x, y=y, norm="l2")
+    assert played.fooled.all()
+    assert (played.sizes("l2")[inside] >= exact[inside] - 1e-6).all()
+    np.testing.assert_allclose(played.sizes("l2")[inside], exact[inside], rtol=0.03, atol=3e-3)
+
+
+def test_boundary_walks_to_within_a_fifth_of_the_distance_to_a_plane(
+    direct: ModuleType, linear: Any
+) -> None:
+    defense, x, y = linear_problem(linear, 6, interior=True)
+    exact = margins(defense, x, y) / np.linalg.norm(defense.weight[1] - defense.weight[0])
+    view = direct.View(defense, len(x), output="label", per_example=1500, white=False)
+    attack = made(Boundary, queries=1500)
+    played = direct.play(attack, defense, small_task(2), x=x, y=y, norm="l2", view=view)
+    assert played.fooled.mean() > 0.9
+    assert np.median((played.sizes("l2") / exact)[played.fooled]) < 1.2
+
+
+def test_no_step_of_fgsm_finds_what_pgd_misses(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any
+) -> None:
+    x, y = direct.right_examples(house_cnn, digits, 100)
+    for norm, epsilon in (("linf", 0.05), ("linf", 0.1), ("l2", 0.5)):
+        one, many = (
+            direct.play(made(attack), house_cnn, digits, x=x, y=y, norm=norm, epsilon=epsilon)
+            for attack in (Fgsm, Pgd)
+        )
+        assert not (one.fooled & ~many.fooled).any()
+        assert many.fooled.mean() > 0
+
+
+# ── sizes ──────────────────────────────────────────────────────────────────────────────────────
+
+BALLS = [
+    (Fgsm, "linf"),
+    (Fgsm, "l2"),
+    (Pgd, "linf"),
+    (Pgd, "l2"),
+    (Pgd, "l1"),
+    (CarliniWagner, "l2"),
+    (Square, "linf"),
+    (Square, "l2"),
+    (Boundary, "linf"),
+    (Boundary, "l2"),
+    (RandomNoise, "linf"),
+    (RandomNoise, "l2"),
+    (RandomNoise, "l1"),
+]
+
+
+@pytest.mark.parametrize(
+    ("attack", "norm"), BALLS, ids=lambda value: getattr(value, "__name__", value)
+)
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(seed=st.integers(0, 10_000), epsilon=st.floats(1e-4, 3.0), targeted=st.booleans())
+def test_candidates_stay_inside_the_ball_and_the_box(
+    direct: ModuleType,
+    linear: Any,
+    attack: Any,
+    norm: str,
+    seed: int,
+    epsilon: float,
+    targeted: bool,
+) -> None:
+    defense, x, y = linear_problem(linear, seed, classes=4)
+    view = direct.View(defense, len(x), output="probabilities", per_example=30)
+    options = {"steps": 10, "restarts": 2, "searches": 2, "queries": 30}
+    played = direct.play(
+        made(attack, **options),
+        defense,
+        small_task(4),
+        x=x,
+        y=y,
+        norm=norm,
+        epsilon=epsilon,
+        targets=(y + 1) % 4 if targeted else None,
+        view=view,
+        seed=seed,
+    )
+    assert (played.sizes(norm) <= epsilon + TOLERANCE).all()
+    assert played.candidates.dtype == np.float32
+
+
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(seed=st.integers(0, 10_000), epsilon=st.integers(1, 12), targeted=st.booleans())
+def test_sparse_candidates_change_at_most_so_many_pixels(
+    direct: ModuleType, linear: Any, seed: int, epsilon: int, targeted: bool
+) -> None:
+    defense, x, y = linear_problem(linear, seed, classes=4)
+    targets = (y + 1) % 4 if targeted else None
+    for attack in (Jsma, RandomNoise):
+        played = direct.play(
+            made(attack),
+            defense,
+            small_task(4),
+            x=x,
+            y=y,
+            norm="l0",
+            epsilon=epsilon,
+            targets=targets,
+        )
+        assert (played.sizes("l0") <= epsilon).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 10_000), epsilon=st.floats(0.01, 5.0))
+def test_the_l1_projection_is_the_nearest_point_of_ball_and_box(seed: int, epsilon: float) -> None:
+    rng = np.random.default_rng(seed)
+    x, delta = rng.random((3, 12)), rng.normal(size=(3, 12))
+    radius = np.full((3, 1), epsilon)
+    nearest = pgd_module.project(delta, x, radius, "l1")
+    assert (np.abs(nearest).sum(1) <= epsilon + 1e-6).all()
+    assert ((x + nearest >= -1e-9) & (x + nearest <= 1 + 1e-9)).all()
+    for _ in range(30):
+        other = rng.normal(size=(3, 12)) * rng.choice([0.01, 0.3])
+        other = np.clip(nearest + other, -x, 1 - x)
+        other *= np.minimum(1, epsilon / np.maximum(np.abs(other).sum(1, keepdims=True), 1e-12))
+        closer = np.linalg.norm(other - delta, axis=1) < np.linalg.norm(nearest - delta, axis=1)
+        assert not (closer & (np.linalg.norm(other - nearest, axis=1) > 1e-3)).any()
+
+
+# ── what the round grants ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("attack", [Square, Boundary, RandomNoise])
+@pytest.mark.parametrize("output", ["label", "top_k", "probabilities"])
+def test_no_attack_asks_for_more_probes_than_each_example_has(
+    direct: ModuleType, linear: Any, attack: Any, output: str
+) -> None:
+    if attack is Square and output != "probabilities":
+        pytest.skip("Square reads scores")
+    defense, x, y = linear_problem(linear, 7, classes=4)
+    for probes in (1, 2, 7, 60):
+        view = direct.View(defense, len(x), output=output, per_example=probes, white=False)
+        played = direct.play(
+            made(attack), defense, small_task(4), x=x, y=y, epsilon=0.05, view=view
+        )
+        assert view.asked.max() <= probes
+        assert (played.sizes("linf") <= 0.05 + TOLERANCE).all()
+
+
+def test_square_finds_more_with_more_probes(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any
+) -> None:
+    x, y = direct.right_examples(house_cnn, digits, 60)
+    rates = []
+    for probes in (2, 30, 300):
+        view = direct.View(
+            house_cnn, len(x), output="probabilities", per_example=probes, white=False
+        )
+        played = direct.play(made(Square), house_cnn, digits, x=x, y=y, epsilon=0.15, view=view)
+        rates.append(played.fooled.mean())
+    assert rates[0] < rates[1] < rates[2]
+    assert rates[2] > 0.6
+
+
+@pytest.mark.parametrize("attack", [Fgsm, Pgd, Square, Boundary])
+def test_an_attack_finds_the_labels_out_where_they_are_withheld(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any, attack: Any
+) -> None:
+    x, y = direct.right_examples(house_cnn, digits, 40)
+    view = direct.View(house_cnn, len(x), output="probabilities", per_example=200)
+    with_labels = direct.play(made(attack), house_cnn, digits, x=x, y=y, epsilon=0.2, view=view)
+    view = direct.View(house_cnn, len(x), output="probabilities", per_example=200)
+    without = direct.play(made(attack), house_cnn, digits, x=x, y=None, epsilon=0.2, view=view)
+    broken = (without.answers != y).mean()
+    assert broken >= with_labels.fooled.mean() - 0.2
+    assert broken > 0.3
+
+
+@pytest.mark.parametrize(
+    ("attack", "norm"),
+    [(Pgd, "linf"), (Pgd, "l1"), (CarliniWagner, "l2"), (Jsma, "l0"), (Square, "linf")],
+)
+def test_features_that_may_not_change_do_not(
+    direct: ModuleType, linear: Any, attack: Any, norm: str
+) -> None:
+    defense, x, y = linear_problem(linear, 8, classes=3)
+    mutable = np.zeros((1, SIDE, SIDE), bool)
+    mutable[:, :3] = True
+    task = small_task(3)
+    view = direct.View(defense, len(x), output="probabilities", per_example=50)
+    played = direct.play(
+        made(attack),
+        defense,
+        task,
+        x=x,
+        y=y,
+        norm=norm,
+        epsilon={"l0": 8}.get(norm, 0.5),
+        view=view,
+        info=replace(direct.task_info(task), mutable=mutable),
+    )
+    assert (played.candidates == x)[:, ~mutable].all()
+    assert (played.candidates != x).any()
+
+
+def test_the_same_seed_makes_the_same_candidates(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any
+) -> None:
+    x, y = direct.right_examples(house_cnn, digits, 20)
+    for attack in (Pgd, Square, Boundary, RandomNoise):
+        plays = []
+        for seed in (5, 5, 6):
+            view = direct.View(house_cnn, len(x), output="probabilities", per_example=40)
+            played = direct.play(
+                made(attack), house_cnn, digits, x=x, y=y, epsilon=0.2, view=view, seed=seed
+            )
+            plays.append(played.candidates)
+        assert np.array_equal(plays[0], plays[1]), attack.__name__
+        if attack is not Pgd:  # what PGD finds, it mostly finds before it draws anything
+            assert not np.array_equal(plays[0], plays[2]), attack.__name__
+
+
+def test_asking_a_stochastic_defense_again_breaks_it_for_more_seeds(
+    direct: ModuleType, digits: tasks.Task
+) -> None:
+    defense = direct.build("randomized-smoothing", digits)
+    x, y = direct.right_examples(defense, digits, 60)
+    seeds = [np.arange(len(x), dtype=np.uint64) + 1000 * j for j in range(9)]
+    broken = {}
+    for repeats in (1, 5):
+        view = direct.View(defense, len(x), stochastic=True)
+        attack = made(Pgd, restarts=2, steps=20, repeats=repeats)
+        played = direct.play(attack, defense, digits, x=x, y=y, epsilon=0.15, view=view)
+        answers = np.array([defense.predict(played.candidates, s).argmax(1) for s in seeds])
+        broken[repeats] = ((answers != y).mean(0) > 0.5).mean()
+    assert broken[5] > broken[1]
