@@ -21,6 +21,7 @@ from django.conf import settings
 
 from config.supervisor import Service, Supervised
 
+PREFIX: Final = "adv-"
 LONGEST_SOCKET_PATH: Final = 100
 START_SECONDS: Final = 15.0
 
@@ -48,7 +49,7 @@ def server_binary() -> str:
 def short_directory() -> Path:
     """A fresh directory, mode 0700, whose name leaves room for a socket."""
     for parent in (None, "/tmp"):  # noqa: S108 - made by mkdtemp, closed to others
-        directory = Path(tempfile.mkdtemp(prefix="adv-", dir=parent))
+        directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         if len(str(directory / "broker")) <= LONGEST_SOCKET_PATH:
             return directory
         directory.rmdir()
@@ -82,6 +83,7 @@ class EmbeddedBroker:
 
     def __enter__(self) -> Self:
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._sweep_up()
         self._supervised.start()
         try:
             self._wait()
@@ -102,6 +104,13 @@ class EmbeddedBroker:
         self._supervised.ask_to_end()
         self._supervised.end(deadline=time.monotonic() + 1.0)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _sweep_up(self) -> None:
+        """The socket's directory of a site on the same data that was killed."""
+        with contextlib.suppress(OSError):
+            left = Path((self.data / "url").read_text().removeprefix("unix://")).parent
+            if left.name.startswith(PREFIX) and left.stat().st_uid == os.geteuid():
+                shutil.rmtree(left, ignore_errors=True)
 
     def _publish(self) -> None:
         """Where other processes of this installation find it (``settings.running_broker``)."""

@@ -27,7 +27,7 @@ from config.broker import BrokerError, EmbeddedBroker, given_url
 from config.environment import celery_url, installed
 from config.supervisor import Service, Supervisor, manage, python
 from submissions import work as qualifications
-from tournaments import claims
+from tournaments import claims, files
 
 WORKER_NAME: Final = "ADVERSARIUM_WORKER_NAME"
 TRUSTED_ONLY: Final = "ADVERSARIUM_TRUSTED_ONLY"
@@ -84,6 +84,8 @@ def new_worker_name() -> str:
 
 def release(worker: str) -> int:
     """Gives back what the workers of a supervisor that ended held; nobody is to blame."""
+    for match in claims.LEASES.of_worker(worker):
+        files.forget_scratch(match)
     matches = claims.release(claims.LEASES.of_worker(worker))
     return matches + qualifications.LEASES.give_back(qualifications.LEASES.of_worker(worker))
 

@@ -5,7 +5,9 @@ An attempt writes under ``matches/<uid>/<attempt>``; its verdict's row adopts th
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -67,6 +69,27 @@ def _file(match: Match, name: str) -> Path:
     if not path.is_file():
         raise NotThere("This match has no such file.")
     return path
+
+
+@contextlib.contextmanager
+def scratch(match: Match) -> Iterator[Path]:
+    """A directory for an attempt's orders, which hold the round's secret; it ends with it."""
+    directory = _scratch_of(match)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        yield directory
+    finally:
+        forget_scratch(match)
+
+
+def forget_scratch(match: Match) -> None:
+    """Also for whoever finds that the attempt's worker was killed."""
+    shutil.rmtree(_scratch_of(match), ignore_errors=True)
+
+
+def _scratch_of(match: Match) -> Path:
+    directory: Path = settings.DATA / "scratch" / f"{match.uid}.{match.attempt}"
+    return directory
 
 
 def forget_attempts(match: Match, *, but: int | None) -> None:

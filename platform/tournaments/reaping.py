@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from submissions import work as qualifications
-from tournaments import announcing, claims, selectors, services
+from tournaments import announcing, claims, files, selectors, services
 from tournaments.models import Match
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,10 @@ def sweep() -> Reaped:
 
 
 def _reap(match: Match) -> bool:
-    return claims.fail(match, "The worker that played it fell silent.", overdue_only=True)
+    reaped = claims.fail(match, "The worker that played it fell silent.", overdue_only=True)
+    if reaped:
+        files.forget_scratch(match)
+    return reaped
 
 
 @transaction.atomic

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,10 +48,10 @@ def play(match: Match) -> None:
 
 def run(match: Match, out: Path) -> processes.Ended:
     """The runner's process, with its orders in a directory that goes with it."""
-    with tempfile.TemporaryDirectory(prefix="adversarium-match-") as scratch:
-        orders = Path(scratch) / "match.json"
+    with files.scratch(match) as scratch:
+        orders = scratch / "match.json"
         orders.touch(mode=0o600)
-        orders.write_text(json.dumps(orders_for(match, Path(scratch), out)))
+        orders.write_text(json.dumps(orders_for(match, scratch, out)))
         return processes.supervise(
             processes.command_of(settings.RUNNER, str(orders)),
             directory=out,

@@ -232,6 +232,8 @@ def test_a_worker_that_is_killed_loses_nothing(machine: Machine, stage: Any) -> 
     wait_until(all_ended, "every match has ended")
     assert_each_recorded_once()
     assert sum(machine.began().values()) == Match.objects.count() + 2
+    # What a killed attempt left behind holds the round's secret.
+    wait_until(lambda: not list((machine.data / "scratch").iterdir()), "it is swept up")
     assert Match.objects.filter(faults=1).count() == 2
 
 
