@@ -53,6 +53,9 @@ def play(
     secret: Annotated[
         str | None, typer.Option(help="The round's secret in hexadecimal, to replay its matches.")
     ] = None,
+    split_secret: Annotated[
+        str | None, typer.Option(help="The tournament's secret, on which its examples hang.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write verdict, outcome and images to this folder.")
     ] = None,
@@ -86,7 +89,12 @@ def play(
         )
         round_, found = _described(options, defense=sources[0])
     match = rules.match_of(
-        round_, defense=sources[0], attack=sources[1], seed=seed, secret=_secret(secret, seed)
+        round_,
+        defense=sources[0],
+        attack=sources[1],
+        seed=seed,
+        secret=_bytes(secret, "--secret") or rules.secret_for(seed),
+        split_secret=_bytes(split_secret, "--split-secret"),
     )
     trusted = trust or all(rules.is_house(source) for source in sources)
     code = _play(match, found, trusted=trusted, out=out, logs=logs, json=json)
@@ -110,13 +118,11 @@ def _given(path: Path) -> tuple[RoundSpec, Task]:
     return round_, rules.load_task(round_.task)
 
 
-def _secret(text: str | None, seed: int) -> bytes:
-    if text is None:
-        return rules.secret_for(seed)
+def _bytes(text: str | None, option: str) -> bytes | None:
     try:
-        return bytes.fromhex(text)
+        return None if text is None else bytes.fromhex(text)
     except ValueError:
-        raise Stop(ExitCode.USAGE, "--secret must be hexadecimal digits.") from None
+        raise Stop(ExitCode.USAGE, f"{option} must be hexadecimal digits.") from None
 
 
 def _play(

@@ -158,7 +158,13 @@ def secret_for(seed: int) -> bytes:
 
 
 def match_of(
-    round_: RoundSpec, *, attack: str, defense: str, seed: int, secret: bytes
+    round_: RoundSpec,
+    *,
+    attack: str,
+    defense: str,
+    seed: int,
+    secret: bytes,
+    split_secret: bytes | None = None,
 ) -> MatchSpec:
     """Read by the runner's own function, as on the site."""
     from arena.runner import read_match
@@ -170,6 +176,7 @@ def match_of(
             "defense": defense,
             "seed": seed,
             "secret": secret.hex(),
+            "split_secret": None if split_secret is None else split_secret.hex(),
         }
     )
 
