@@ -304,7 +304,7 @@ def _substitute(
 
 def transfer(lab: Laboratory) -> list[Line]:
     """The order in which families fall to examples made on others."""
-    radius = 0.2
+    radius = 0.3
     opponents: dict[str, str | Package] = {
         "DNN": "cnn",
         "SVM": support_vector_machine(),
@@ -316,19 +316,24 @@ def transfer(lab: Laboratory) -> list[Line]:
         for name, opponent in opponents.items()
     }
     rates = {name: figure(v.metrics, "attack_success_rate") for name, v in verdicts.items()}
-    values = list(rates.values())
+    bounds = [interval(v.metrics, "attack_success_rate") for v in verdicts.values()]
     shown = ", ".join(f"{name} {100 * rate:.0f}" for name, rate in rates.items())
     line = Line(
         "A6",
         f"Transfer from the ensemble, ε {radius:g}",
-        "DNN, SVM, tree, kNN",
-        "kNN least, tree next",
+        "DNN 99, SVM 97, tree 92, kNN 36 %",
+        "this order, kNN surely least",
         f"{shown} %",
-        None,
-        min(values[:2]) >= values[2] >= values[3] and values[3] < min(values[:3]),
+        bounds[-1],
+        in_order(bounds) and bounds[-1][1] < min(low for low, _ in bounds[:-1]),
         lab.setting("cnn", more="related models and 4 families trained on the spot"),
     )
     return [line]
+
+
+def in_order(bounds: Sequence[tuple[float, float]]) -> bool:
+    """Whether no later interval lies wholly above an earlier one."""
+    return all(late[0] <= early[1] for early, late in itertools.combinations(bounds, 2))
 
 
 def support_vector_machine() -> Package:
@@ -442,40 +447,36 @@ def discretisation(lab: Laboratory) -> list[Line]:
 
 # ── the table ──────────────────────────────────────────────────────────────────────────────────
 
-QUICK: Final[tuple[Callable[[Laboratory], list[Line]], ...]] = (
-    fgsm,
-    pgd,
-    jsma,
-    discretisation,
+Bar = Callable[[Laboratory], list[Line]]
+
+BARS: Final[tuple[tuple[str, Bar], ...]] = (
+    ("A1", fgsm),
+    ("A2", pgd),
+    ("A3", jsma),
+    ("A4", carlini_wagner),
+    ("A5", substitute),
+    ("A6", transfer),
+    ("D0", partial(baseline, defense="logistic-regression", least=0.88)),
+    ("D0", partial(baseline, defense="cnn", least=0.94)),
+    ("D0", partial(baseline, defense="nearest-neighbour", least=0.86)),
+    ("D0", partial(baseline, defense="decision-tree", least=0.70)),
+    ("D1", adversarial_training),
+    ("D6", smoothing),
+    ("D7", discretisation),
 )
-FULL: Final = (
-    fgsm,
-    pgd,
-    jsma,
-    carlini_wagner,
-    substitute,
-    transfer,
-    partial(baseline, defense="logistic-regression", least=0.88),
-    partial(baseline, defense="cnn", least=0.94),
-    partial(baseline, defense="nearest-neighbour", least=0.86),
-    partial(baseline, defense="decision-tree", least=0.70),
-    adversarial_training,
-    smoothing,
-    discretisation,
-)
+QUICK: Final = ("A1", "A2", "A3", "D7")
 
 
-def measure(*, quick: bool, examples: int, say: Callable[[str], None] = print) -> list[Line]:
-    """All lines, in order; what could not be played is a line that does not hold."""
+def measure(ids: Sequence[str], *, examples: int, say: Callable[[str], None] = print) -> list[Line]:
+    """The lines of these bars, in order; what could not be played is a line that does not hold."""
     lab = Laboratory(examples, say=say)
     lines: list[Line] = []
-    for bar in QUICK if quick else FULL:
+    for id_, bar in (bar for bar in BARS if bar[0] in ids):
         start = time.monotonic()
         try:
             found = bar(lab)
         except BarError as error:
-            name = getattr(bar, "__name__", "baseline")
-            found = [Line("", name, "", "is played", str(error), None, False, "")]
+            found = [Line(id_, "", "", "is played", str(error), None, False, "")]
         spent = (time.monotonic() - start) / len(found)
         lines += [replace(line, seconds=round(spent, 1)) for line in found]
     return lines
@@ -507,13 +508,18 @@ def table(lines: Sequence[Line]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    every = list(dict.fromkeys(id_ for id_, _ in BARS))
     parser = argparse.ArgumentParser(prog="python -m arena.calibrate", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer examples, no slow lines")
+    parser.add_argument("--only", metavar="ID", help=f"one of {', '.join(every)}")
     parser.add_argument("--examples", type=int, help="examples a match (200; 40 when quick)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the lines there too")
     options = parser.parse_args(arguments)
     examples = options.examples or (40 if options.quick else 200)
-    lines = measure(quick=options.quick, examples=examples, say=_progress)
+    if options.only and options.only not in every:
+        parser.error(f"there is no bar {options.only!r}; bars are {', '.join(every)}")
+    ids = [options.only] if options.only else QUICK if options.quick else every
+    lines = measure(ids, examples=examples, say=_progress)
     sys.stdout.write(table(lines) + "\n")
     if options.json:
         options.json.write_text(json.dumps([asdict(line) for line in lines], indent=1) + "\n")

@@ -136,7 +136,7 @@ def filtered(scores: Array, output: str) -> Array:
         return scores.argmax(1)
     if output == "top_k":
         return (-scores).argsort(1)[:, :3]
-    if output == "logits":
+    if output == "logits" or (scores.min(initial=0) >= 0 and scores.max(initial=0) <= 1):
         return scores
     stable = np.exp(scores - scores.max(1, keepdims=True))
     probabilities = stable / stable.sum(1, keepdims=True)

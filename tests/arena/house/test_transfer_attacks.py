@@ -1,0 +1,119 @@
+"""Mallory knows only labels, or only models of a kind: substitutes and ensembles."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from arena import house, tasks
+
+
+def played(direct: ModuleType, name: str, task: tasks.Task, defense: Any, **fields: Any) -> Any:
+    attack = direct.build(name, task)
+    attack.options.update(fields.pop("options", {}))
+    x, y = direct.right_examples(defense, task, 60)
+    return direct.play(attack, defense, task, x=x, y=y, **fields)
+
+
+def substitute(direct: ModuleType, digits: tasks.Task, defense: Any, **fields: Any) -> Any:
+    view = direct.View(defense, 60, output="label", per_example=20, white=False)
+    options = {"labels": 800, "seeds": 100, "rounds": 4, "epochs": 15}
+    training = (digits.train.x[:100], digits.train.y[:100])
+    settings = {"epsilon": 0.3, "view": view, "training": training, "options": options} | fields
+    return played(direct, "jacobian-substitute", digits, defense, **settings)
+
+
+def test_a_substitute_trained_on_labels_alone_fools_the_defense(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any
+) -> None:
+    ours = substitute(direct, digits, house_cnn)
+    noise = played(
+        direct,
+        "random-noise",
+        digits,
+        house_cnn,
+        epsilon=0.3,
+        view=direct.View(house_cnn, 60, white=False),
+    )
+    assert ours.fooled.mean() > 0.7
+    assert ours.fooled.mean() >= 2 * noise.fooled.mean() or noise.fooled.mean() > 0.5
+    assert 0 < ours.view.asked.sum() <= 800
+    assert ours.view.asked.max() <= 20
+
+
+def test_a_substitute_spends_no_more_than_a_small_budget(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any
+) -> None:
+    view = direct.View(house_cnn, 60, output="probabilities", per_example=3, white=False)
+    ours = substitute(direct, digits, house_cnn, view=view)
+    assert view.asked.sum() == 180
+    assert view.asked.max() == 3
+    assert (ours.sizes("linf") <= 0.3 + 1e-6).all()
+
+
+def test_a_substitute_finds_its_labels_out_where_they_are_withheld(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any
+) -> None:
+    attack = direct.build("jacobian-substitute", digits)
+    attack.options.update({"labels": 400, "seeds": 100, "rounds": 3})
+    x, y = direct.right_examples(house_cnn, digits, 40)
+    view = direct.View(house_cnn, 40, output="label", per_example=20, white=False)
+    ours = direct.play(
+        attack,
+        house_cnn,
+        digits,
+        x=x,
+        y=None,
+        epsilon=0.3,
+        view=view,
+        training=(digits.train.x[:100], digits.train.y[:100]),
+    )
+    assert (ours.answers != y).mean() > 0.5
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("targeted", [False, True])
+def test_an_ensemble_transfers_without_a_single_probe(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any, norm: str, *, targeted: bool
+) -> None:
+    epsilon = {"linf": 0.25, "l2": 1.6}[norm]
+    related = tuple(direct.unpack(p) for p in house.related("convolutional network", "digits"))
+    x, y = direct.right_examples(house_cnn, digits, 60)
+    view = direct.View(house_cnn, 60, white=False)
+    ours = played(
+        direct,
+        "ensemble-transfer",
+        digits,
+        house_cnn,
+        norm=norm,
+        epsilon=epsilon,
+        targets=(y + 1) % 10 if targeted else None,
+        related=related,
+        training=(digits.train.x, digits.train.y),
+        view=view,
+    )
+    assert ours.fooled.mean() > (0.2 if targeted else 0.7)
+    assert (ours.sizes(norm) <= epsilon + 1e-6).all()
+    assert view.calls == 0
+    assert len(x) == 60
+
+
+def test_an_ensemble_without_sources_gives_x_back(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any
+) -> None:
+    view = direct.View(house_cnn, 60, white=False)
+    ours = played(direct, "ensemble-transfer", digits, house_cnn, epsilon=0.3, view=view)
+    assert np.array_equal(ours.candidates, ours.x)
+
+
+def test_no_attack_disturbs_the_global_random_state(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any
+) -> None:
+    torch.manual_seed(7)
+    before = torch.random.get_rng_state()
+    substitute(direct, digits, house_cnn, epsilon=0.1)
+    assert torch.equal(before, torch.random.get_rng_state())

@@ -1,0 +1,81 @@
+"""The calibration: it plays through the jail, tells what was missed, and its status says so."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from arena import calibrate
+from arena.calibrate import Line
+
+LINE = Line("A1", "FGSM", "99.9 %", "≥ 96 %", "97.0 %", (0.94, 0.99), True, "cnn, seed 1")
+
+
+def test_the_table_names_paper_bar_measurement_interval_and_setting() -> None:
+    text = calibrate.table([LINE, replace(LINE, id="A2", held=False)])
+    assert "99.9 %  ≥ 96 %  97.0 %    0.940-0.990" in text
+    assert text.splitlines()[1].endswith("holds")
+    assert text.splitlines()[2].endswith("MISSED")
+    assert "A1 FGSM: cnn, seed 1" in text
+
+
+@pytest.mark.parametrize(("held", "status"), [(True, 0), (False, 1)])
+def test_a_missed_bar_makes_the_exit_status_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, held: bool, status: int
+) -> None:
+    bars = (("A1", lambda _lab: [replace(LINE, held=held)]),)
+    monkeypatch.setattr(calibrate, "BARS", bars)
+    out = tmp_path / "lines.json"
+    assert calibrate.main(["--json", str(out)]) == status
+    assert json.loads(out.read_text())[0]["held"] is held
+
+
+def test_an_unknown_bar_is_answered_with_the_bars_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        calibrate.main(["--only", "Z9"])
+    assert "A1, A2" in capsys.readouterr().err
+
+
+def test_a_bar_that_cannot_be_played_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_lab: calibrate.Laboratory) -> list[Line]:
+        raise calibrate.BarError("PGD: forfeited.")
+
+    monkeypatch.setattr(calibrate, "BARS", (("A2", fails),))
+    (line,) = calibrate.measure(["A2"], examples=10)
+    assert not line.held
+    assert line.measured == "PGD: forfeited."
+
+
+def test_order_is_broken_only_by_intervals_that_part() -> None:
+    assert calibrate.in_order([(0.8, 0.9), (0.85, 0.95), (0.1, 0.2)])
+    assert not calibrate.in_order([(0.1, 0.2), (0.85, 0.95)])
+
+
+def test_the_optimum_of_a_linear_model_moves_every_pixel_against_the_label() -> None:
+    weight = np.array([[0.0, 0.0], [2.0, -1.0]], np.float32)
+    bias = np.zeros(2, np.float32)
+    x = np.array([[0.5, 0.5], [0.0, 1.0]], np.float32)
+    margins = calibrate.linear_margins(weight, bias, x, np.array([1, 0]), 0.1)
+    assert margins == pytest.approx([0.5 - 0.3, 1.0 - 0.3], abs=1e-6)
+
+
+@pytest.mark.jail
+def test_the_quick_bars_hold() -> None:
+    lines = calibrate.measure(["A1", "A2"], examples=30)
+    assert [line.id for line in lines] == ["A1", "A2", "A2", "A2"]
+    assert all(line.held for line in lines), calibrate.table(lines)
+
+
+@pytest.mark.jail
+@pytest.mark.calibration
+@pytest.mark.timeout(3600)
+def test_every_bar_holds() -> None:
+    ids = [id_ for id_, _ in calibrate.BARS]
+    lines = calibrate.measure(ids, examples=200)
+    assert all(line.held for line in lines), calibrate.table(lines)
