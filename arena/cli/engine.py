@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arena.cli import rules
-from arena.cli.console import figure, print_json, progress, say, table
+from arena.cli.console import figures, print_json, progress, say, table
 from arena.cli.exits import ExitCode
 
 if TYPE_CHECKING:
@@ -53,9 +53,8 @@ def qualify(
         print_json({**data, "task": chosen.name, "figures": finding.figures, "log": finding.log})
     else:
         say(finding.sentence)
-        rows = [(key.replace("_", " "), figure(value)) for key, value in finding.figures.items()]
-        if rows:
-            table(("Figure", ""), rows)
+        if finding.figures:
+            table(("Figure", ""), figures(finding.figures))
         if logs and finding.log:
             say(finding.log)
     raise typer.Exit(ExitCode.OK if finding.accepted else ExitCode.FAILED)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from arena.cli import boards
-from arena.cli.console import print_json, say, table
+from arena.cli.console import figures, print_json, say, table
 from arena.cli.exits import ExitCode, Stop
 from arena.cli.waiting import Clock, wait_for_matches, wait_for_submission
 
@@ -169,7 +169,7 @@ def _tell(row: SubmissionBody) -> None:
     if row["sentence"]:
         say(row["sentence"])
     if row["figures"]:
-        table(("Figure", ""), [(k.replace("_", " "), v) for k, v in row["figures"].items()])
+        table(("Figure", ""), figures(row["figures"]))
 
 
 def enter(

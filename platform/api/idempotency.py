@@ -21,6 +21,8 @@ from api.problems import NotLikeBefore, StillRunning
 HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotency-Replayed"
 KEPT: Final = timedelta(hours=24)
+LONGEST: Final = timedelta(minutes=10)
+"""A request that has not ended by then was lost with its process; its key is free again."""
 MOST_KEY: Final = 100
 
 
@@ -50,12 +52,14 @@ def once(request: Request, act: Callable[[], Response]) -> Response:
 
 
 def _claimed(user: User, key: str, wanted: str) -> KeptAnswer:
-    KeptAnswer.objects.filter(user=user, created_at__lt=timezone.now() - KEPT).delete()
+    now, mine = timezone.now(), KeptAnswer.objects.filter(user=user)
+    mine.filter(created_at__lt=now - KEPT).delete()
+    mine.filter(status__isnull=True, created_at__lt=now - LONGEST).delete()
     try:
         with transaction.atomic():
             return KeptAnswer.objects.create(user=user, key=key, fingerprint=wanted)
     except IntegrityError:
-        kept = KeptAnswer.objects.filter(user=user, key=key).first()
+        kept = mine.filter(key=key).first()
     if kept is None or kept.status is None:
         raise StillRunning
     if kept.fingerprint != wanted:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from arena.cli import rules, run
-from arena.cli.console import plain, table
+from arena.cli.console import figures, plain, table
 from arena.cli.exits import ExitCode, code_of
 from arena.errors import PackageError, RefereeError, SandboxUnavailable, TaskError, ThreatModelError
 from arena.manifest import Role
@@ -132,6 +132,13 @@ def test_names_are_printed_as_they_are_without_markup_or_escape_sequences(
     assert "[red]Mallory[/red]" in text
     assert "[bold]x" in text
     assert not set(text) & set("\x1b\x07\u202e")
+
+
+def test_nested_figures_are_told_one_by_one() -> None:
+    found = {"seconds": 1.5, "friendly": {"clean_accuracy": 0.9}, "planted": [{"norm": "l2"}]}
+    assert dict(figures(found)) == {
+        "seconds": 1.5, "friendly: clean accuracy": 0.9, "planted 1: norm": "l2",
+    }  # fmt: skip
 
 
 def test_a_log_keeps_its_lines_and_nothing_else_that_moves_the_cursor() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from django.core import validators
 from django.db.models import Model, QuerySet
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
 
 from accounts.models import Scope, User
 from accounts.selectors import Person
@@ -21,6 +23,7 @@ from api.pagination import Pages
 from api.permissions import LoggedIn, Scoped
 from api.throttles import Readers, Visitors, Writers
 from api.viewer import Viewer
+from events.errors import NotThere
 
 if TYPE_CHECKING:
     from rest_framework.response import Response
@@ -44,6 +47,18 @@ def problem(*codes: int) -> dict[Any, Any]:
         (code, problems.CONTENT_TYPE): OpenApiResponse(ProblemSerializer, problems.KNOWN[code][1])
         for code in (*codes, 429)
     }
+
+
+def named(request: Request, parameter: str) -> str:
+    """An id or a slug from the query; empty where it is not given.
+
+    Raises:
+        NotThere: nothing can be called so (a NUL would be an error of the database).
+    """
+    text = request.query_params.get(parameter, "")
+    if text and not validators.slug_re.match(text):
+        raise NotThere(f"There is no such {parameter}.")
+    return text
 
 
 IDEMPOTENCY: Final = OpenApiParameter(

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from api.etags import conditional
 from api.serializers.boards import BoardsSerializer, MatrixSerializer
-from api.views.base import IF_NONE_MATCH, View, problem
+from api.views.base import IF_NONE_MATCH, View, named, problem
 from arena.errors import Side
 from leaderboard import selectors as boards
 from leaderboard.models import Standing
@@ -62,7 +62,7 @@ class StandingsView(BoardsView):
     def get(self, request: Request, slug: str) -> Response:
         """The boards of a tournament, by round and side."""
         tournament = selectors.get(self.person, slug)
-        uid = request.query_params.get("round")
+        uid = named(request, "round")
         round_ = selectors.get_round(self.person, uid) if uid else None
         return self.answer(request, tournament, round_)
 

@@ -6,7 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.serializers.events import EventsSerializer
-from api.views.base import View, problem
+from api.views.base import View, named, problem
 from events.models import Event
 from tournaments import selectors
 
@@ -33,7 +33,7 @@ class EventsView(View):
         """What happened since a cursor, as far as you may know of it."""
         after = _number(request, "after", 0, most=LARGEST)
         limit = _number(request, "limit", 100, most=MOST)
-        slug = request.query_params.get("tournament")
+        slug = named(request, "tournament")
         tournament = selectors.get(self.person, slug) if slug else None
         found = selectors.visible_events(self.person, after=after, tournament=tournament)
         rows = list(found[: limit + 1])

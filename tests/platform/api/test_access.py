@@ -82,7 +82,20 @@ def test_writing_has_a_rate_of_its_own(alice: Any, monkeypatch: pytest.MonkeyPat
     assert alice.get("teams/me/").status_code == 200
 
 
-@pytest.mark.parametrize("path", ["nowhere/", "tournaments/nowhere/", "matches/x/", "tasks/x/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "nowhere/",
+        "tournaments/nowhere/",
+        "matches/x/",
+        "tasks/x/",
+        "matches/%00/",
+        "tournaments/a%00b/",
+        "entries/%2e%2e/",
+        "events/?tournament=%00",
+        "rounds/x%27/",
+    ],
+)
 def test_what_is_not_there_is_a_problem_body(visitor: Any, path: str) -> None:
     answer = visitor.get(path)
     assert answer.status_code == 404

@@ -149,3 +149,12 @@ def test_a_key_is_forgotten_after_a_day(alice: Any) -> None:
 def test_a_key_that_cannot_be_is_refused(alice: Any, key: str) -> None:
     answer = alice.submit("Push", headers={"Idempotency-Key": key})
     assert answer.status_code == 400
+
+
+def test_a_key_whose_request_was_lost_with_its_process_is_free_again(alice: Any) -> None:
+    alice.submit("Push", headers={"Idempotency-Key": "k1"})
+    KeptAnswer.objects.update(status=None)
+    again = alice.submit("Push", headers={"Idempotency-Key": "k1"})
+    assert again.status_code == 409
+    KeptAnswer.objects.update(created_at=timezone.now() - timedelta(minutes=11))
+    assert alice.submit("Push", headers={"Idempotency-Key": "k1"}).status_code == 200
