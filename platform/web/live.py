@@ -23,7 +23,7 @@ from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, connections
 from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
 
 from accounts.models import User
@@ -206,7 +206,7 @@ async def in_thread(function: Callable[..., R], *args: Any) -> R:
         try:
             return function(*args)
         finally:
-            close_old_connections()
+            connections.close_all()
 
     found: R = await sync_to_async(run, thread_sensitive=False)()
     return found

@@ -35,8 +35,8 @@ def package(name: str, role: str = "attack", **more: str) -> bytes:
     manifest += "".join(f"{key} = {value}\n" for key, value in more.items())
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("manifest.toml", manifest)
-        archive.writestr("player.py", "class P: pass\n")
+        archive.writestr(zipfile.ZipInfo("manifest.toml"), manifest)
+        archive.writestr(zipfile.ZipInfo("player.py"), "class P: pass\n")
     return buffer.getvalue()
 
 
