@@ -13,7 +13,8 @@ from playwright.sync_api import expect
 from tests.e2e.conftest import Watched
 from tests.e2e.server import Site
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+# One site and one browser, in order: every worker but the first would find nobody signed in.
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("journeys")]
 
 PASSWORD = "correct horse battery"
 MANIFEST = """
