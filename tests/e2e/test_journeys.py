@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from tests.e2e.conftest import Watched
 from tests.e2e.server import Site
 
-# One site and one browser, in order: every worker but the first would find nobody signed in.
+# One site and one browser serve them all.
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("journeys")]
 
 PASSWORD = "correct horse battery"
@@ -88,13 +88,27 @@ def test_dana_signs_up_uploads_qualifies_enters_and_reads_her_match(
 def test_mallory_s_zip_is_refused_with_a_sentence(
     site: Site, browser_page: Watched, tmp_path: Path
 ) -> None:
-    page = browser_page.page
-    browser_page.goto("/submissions/new/")
+    browser = browser_page.page.context.browser
+    assert browser is not None
+    mallory = Watched(browser.new_page(), site.url)
+    page = mallory.page
+    mallory.goto("/")
+    page.get_by_role("link", name="Sign up", exact=True).click()
+    page.get_by_label("Pseudonym").fill("mallory")
+    page.get_by_label("Email address").fill("mallory@example.org")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Create the account").click()
+    page.get_by_label("Name of the team").fill("Cheats")
+    page.get_by_role("button", name="Create the team").click()
+    expect(page.get_by_role("heading", name="Cheats")).to_be_visible()
+
+    mallory.goto("/submissions/new/")
     evil = package(tmp_path / "evil.zip", **{"../../evil.py": "import os"})
     page.set_input_files("input[type=file]", evil)
     page.get_by_role("button", name="Upload and qualify").click()
     expect(page.get_by_role("alert")).to_contain_text("is not allowed as a file name")
-    assert browser_page.complaints == []
+    assert mallory.complaints == []
+    page.context.close()
 
 
 def test_no_page_breaks_the_content_security_policy(site: Site, browser_page: Watched) -> None:
