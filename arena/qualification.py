@@ -31,13 +31,13 @@ from arena.metrics import share_of
 from arena.packages import Package
 from arena.planted import plant
 from arena.referee import MatchSpec, play_match
-from arena.rounds import GameName, Goal, Limits, Norm, RoundSpec
+from arena.rounds import GameName, Goal, Norm, RoundSpec
 from arena.sandbox import choose
 from arena.sandbox.backend import SandboxBackend
 from arena.sandbox.seats import JailSeats
 from arena.seats import DefenseSeat
 from arena.tasks import Task
-from arena.threat_model import OracleOutput, OutputKind, Probes, ThreatModel
+from arena.threat_model import OracleOutput, OutputKind, ThreatModel
 from arena.verdict import Status, Verdict
 
 OK: Final = 0
@@ -60,7 +60,6 @@ SECRET: Final = b"qualification: no round's secret"
 REFERENCE: Final = "cnn"
 HOUSE_DEFENSE: Final = "logistic-regression"
 HOUSE_LEARNER: Final = "logistic-learner"
-LIMITS: Final = Limits()
 
 Array = NDArray[Any]
 
@@ -422,8 +421,6 @@ def _rounds_of(game: GameName, task: Task, norm: Norm, goal: Goal) -> list[Round
             epsilons=epsilons,
             goal=goal,
             examples=FRIENDLY_EXAMPLES,
-            attack_limits=LIMITS,
-            defense_limits=LIMITS,
         )
         for model in models
     ]
@@ -502,7 +499,7 @@ def _planted_row(check: _Check, norm: Norm) -> dict[str, Any]:
         by_probes=not check.manifest.needs.gradients,
     )
     needs = check.manifest.needs
-    model = ThreatModel.white() if needs.gradients else _unlimited_black()
+    model = ThreatModel.white() if needs.gradients else _black()
     round_ = RoundSpec(
         GameName.EVASION,
         check.task.name,
@@ -520,10 +517,6 @@ def _planted_row(check: _Check, norm: Norm) -> dict[str, Any]:
         "success": rate,
         "reliable": rate >= RELIABLE,
     }
-
-
-def _unlimited_black() -> ThreatModel:
-    return replace(_black(), probes=Probes(per_example=PLANTED_PROBES))
 
 
 # ── learners and poisoners ─────────────────────────────────────────────────────────────────

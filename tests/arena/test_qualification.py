@@ -210,7 +210,7 @@ def test_a_learner_that_draws_from_the_air_is_rejected() -> None:
     body = """
 class Player(Learner):
     def fit(self, x, y, seed):
-        self.k = os.urandom(1)[0] % 10 + 0.01 * os.urandom(1)[0]
+        self.k = 10 * int.from_bytes(os.urandom(4), "big") / 2**32
     def predict(self, x):
         return np.full((len(x), 10), self.k, np.float32)
 """
