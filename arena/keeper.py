@@ -7,11 +7,11 @@ a byte that a player sent, but for logs, which are text to it.
 
 It is kept, because its zygotes are: each line on stdin is an order ::
 
-    {"program": "match", "arguments": ["/path/match.json"]}
+    {"program": "match", "arguments": ["/path/match.json"], "trusted": false}
     {"program": "qualification", "arguments": ["/path/package.zip", "--task", "digits",
      "--out", "/path"], "fresh": true}
 
-and is answered on stdout by lines of progress as :mod:`arena.runner` prints them, and a last one
+``trusted``: the arena's own players alone take part. Each order is answered on stdout by lines of progress as :mod:`arena.runner` prints them, and a last one
 ``{"ended": STATUS, "sentence": "..."}``. ``fresh``: players start in bubblewrap jails of their own
 instead of as forks, for what nobody has seen before. It ends with its stdin.
 
@@ -41,10 +41,11 @@ from arena.house import registry
 from arena.jailed import ARGUMENTS, FINDING, ORDERS, programs
 from arena.manifest import Framework
 from arena.packages import Package
+from arena.referee import versions
 from arena.rounds import Limits
 from arena.runner import HOUSE, OUR_FAULT
 from arena.sandbox import choose
-from arena.sandbox.backend import ExitReport, Jail, JailSpec, SandboxBackend
+from arena.sandbox.backend import Ending, ExitReport, Jail, JailSpec, SandboxBackend
 from arena.sandbox.bubblewrap import BubblewrapBackend, Kind
 from arena.sandbox.limits import forked_lockdown
 from arena.sandbox.remote import MESSAGE_BYTES
@@ -216,6 +217,8 @@ class _Refereeing:
     def _log(self, call: Mapping[str, Any], descriptors: list[int]) -> dict[str, Any]:
         """The last word on a jail: it is forgotten once it has ended."""
         jail = self.jails[call["jail"]]
+        if jail.poll().ending is not Ending.RUNNING:
+            del self.jails[call["jail"]]
         file = os.memfd_create("log")
         descriptors.append(file)
         os.write(file, jail.log().encode("utf-8", "backslashreplace"))
@@ -286,7 +289,7 @@ def _match(arguments: list[str]) -> _Packed:
     if order.get("related") is not None:
         order["related"] = [moved(s, f"related-{n}.zip") for n, s in enumerate(order["related"])]
     players = dict(_frameworks(order, task))
-    order["out"] = str(FINDING)
+    order |= {"out": str(FINDING), "versions": versions()}
     files["match.json"] = json.dumps(order).encode()
     files[ARGUMENTS] = json.dumps([str(ORDERS / "match.json")]).encode()
     return files, out, players

@@ -4,11 +4,11 @@ The file holds one object::
 
     {"round": {...}, "attack": "house:pgd", "defense": "/path/to/package.zip", "seed": 1,
      "secret": "00ff...", "related": [...], "reference": "house:cnn", "out": "/path",
-     "trusted": false, "split_secret": "00ff..."}
+     "trusted": false, "split_secret": "00ff...", "versions": {...}}
 
 ``attack``, ``defense``, ``related`` and ``reference`` are paths (zip or directory) or house names.
 ``related`` left out means those of the defense's declared family, where the round shows any;
-``split_secret`` left out means ``secret``.
+``split_secret`` left out means ``secret``; ``versions``, those that are found here.
 
 Progress goes to stdout, one JSON object a line: ``{"stage", "done", "total", "sentence"}``. The
 verdict is written to ``out``. Exit status: 0 with a verdict, 2 for a file that cannot be read,
@@ -100,6 +100,7 @@ def read_match(order: Mapping[str, Any]) -> MatchSpec:
         split_secret=_split_secret(order),
         related=_related(order, round_, attack, defense),
         reference=_reference(order, round_),
+        versions=order.get("versions"),
     )
 
 
