@@ -50,6 +50,9 @@ def choose(*, trusted: bool) -> SandboxBackend:
         SandboxUnavailable: nothing here is strong enough; the message names the remedy.
     """
     for backend in _candidates():
+        if os.environ.get(PASSED) == _mark(backend):
+            return backend
+    for backend in _candidates():
         if backend.strength < Strength.NAMESPACES and not trusted:
             break
         if _passes(backend):
@@ -79,13 +82,10 @@ def _candidates() -> tuple[AnyBackend, ...]:
 
 
 def _passes(backend: AnyBackend) -> bool:
-    mark = _mark(backend)
-    if os.environ.get(PASSED) == mark:
-        return True
     if not _diagnose(backend).works:
         return False
     if backend.strength >= Strength.NAMESPACES:
-        os.environ[PASSED] = mark
+        os.environ[PASSED] = _mark(backend)
     return True
 
 

@@ -61,9 +61,10 @@ def _onnx() -> None:
 
 def warm(framework: str) -> None:
     """Everything that players of ``framework`` need before their own first line."""
-    import arena.sandbox.child
+    import arena.sandbox.child  # noqa: F401
+    from arena.sandbox.guest_loader import import_framework
 
-    arena.sandbox.child.import_framework(Framework(framework))
+    import_framework(Framework(framework))
     _WARM[Framework(framework)]()
 
 

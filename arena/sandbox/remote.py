@@ -62,7 +62,7 @@ class Line:
         self._stream.send(json.dumps(message).encode())
 
 
-@dataclass(frozen=True)
+@dataclass
 class RemoteBackend:
     """Implements :class:`arena.sandbox.backend.SandboxBackend` by asking the keeper."""
 
@@ -88,7 +88,7 @@ class RemoteBackend:
         return RemoteJail(stream, self.line, int(answer["jail"]))
 
 
-@dataclass(frozen=True)
+@dataclass
 class RemoteJail:
     """Implements :class:`arena.sandbox.backend.Jail`."""
 
