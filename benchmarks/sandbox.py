@@ -12,7 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from arena.players import TaskInfo
 from arena.rounds import GameName, RoundSpec
 from arena.sandbox.seats import JailSeats
 from arena.sandbox.zygote import ZygoteBackend, ZygoteJail
-from arena.threat_model import ThreatModel
+from arena.threat_model import OracleOutput, OutputKind, ThreatModel
 from benchmarks.oracle import bare_model
 from benchmarks.timing import Timed, timed
 
@@ -142,6 +142,12 @@ def guest(role: str, source: str, framework: str = "numpy", needs: str = "") -> 
     return Package.of({"manifest.toml": manifest.encode(), "player.py": source.encode()})
 
 
+def scores() -> ThreatModel:
+    """Black-box with probabilities: where labels alone are given, answers wait for whole ms."""
+    black = ThreatModel.preset("black", queries=10**6)
+    return replace(black, output=OracleOutput(OutputKind.PROBABILITIES))
+
+
 @dataclass
 class Bench:
     """A keeper and a place for its orders."""
@@ -161,9 +167,7 @@ class Bench:
         examples: int = 100,
     ) -> dict[str, Any]:
         """Play it; its verdict as JSON, with ``wall``, the seconds from order to finding."""
-        round_ = RoundSpec(
-            GameName.EVASION, task, model, epsilons=(EPSILON,), examples=examples
-        )
+        round_ = RoundSpec(GameName.EVASION, task, model, epsilons=(EPSILON,), examples=examples)
         self.played += 1
         out = self.directory / str(self.played)
         order = {
@@ -226,9 +230,7 @@ def questions(bench: Bench, *, runs: int) -> Iterator[tuple[int, list[float]]]:
     """Attack to referee to defense and back, as the attack's own clock sees it: rows, seconds."""
     attack = guest("attack", CURIOUS.format(rows=ROWS, times=runs))
     defense = guest("defense", FORGETFUL)
-    verdict = bench.match(
-        attack, defense, ThreatModel.preset("black", queries=10**6), examples=256
-    )
+    verdict = bench.match(attack, defense, scores(), examples=256)
     for line in verdict["logs"]["attack"].splitlines():
         rows, *seconds = line.split()
         yield int(rows), [float(second) for second in seconds]
@@ -325,7 +327,7 @@ def _matches(bench: Bench, runs: int) -> Table:
     for column in ("work", "least", "median", "p95", "bare least", "ratio"):
         table.add_column(column, justify="right" if column != "work" else "left")
     cnn, white = house.package("cnn", TASK), ThreatModel.white()
-    black = ThreatModel.preset("black", queries=10**6)
+    black = scores()
     loaded = guest("attack", LOADED.format(steps=STEPS), "torch", "[needs]\ngradients = true")
     served = guest("attack", SERVED.format(steps=STEPS), "numpy", "[needs]\ngradients = true")
     single = guest("attack", SINGLE.format(queries=QUERIES))
