@@ -175,3 +175,4 @@ TERMS: Final = (
     Term("custom", "Custom threat model", "Switches that the organizer has set one by one."),
 )
 BY_SLUG: Final = {term.slug: term for term in TERMS}
+BY_NAME: Final = {term.name: term for term in TERMS}

@@ -158,8 +158,15 @@ def _switch(slug: str, choices: list[tuple[str, str]]) -> forms.ChoiceField:
     return forms.ChoiceField(label=term.name, choices=choices, help_text=term.short)
 
 
-def _number(label: str, **kwargs: Any) -> forms.IntegerField:
-    return forms.IntegerField(label=label, required=False, max_value=10**9, **kwargs)
+def _number(label: str, *when: str, help_text: str = "") -> forms.IntegerField:
+    """A switch's number; the page, with its script, shows it for these values of the switch."""
+    return forms.IntegerField(
+        label=label,
+        required=False,
+        max_value=10**9,
+        help_text=help_text,
+        widget=forms.NumberInput(attrs={"data-when": " ".join(when)}),
+    )
 
 
 def _seconds(label: str, initial: float) -> forms.FloatField:
@@ -209,7 +216,7 @@ class RoundForm(Styled):
     )
     shares = Numbers(
         required=False,
-        label="Poisoned shares, ascending",
+        label="Poisoned shares",
         help_text="Poisoning only, between 0 and 1: 0.03, 0.1.",
         widget=_for(forms.TextInput, "poisoning"),
     )
@@ -244,7 +251,7 @@ class RoundForm(Styled):
     )
     filled = forms.CharField(required=False, initial="white", widget=forms.HiddenInput)
     first_mover = _switch("first-mover", _choices(switches.FirstMover))
-    moves = _number("Turns", help_text="Where the sides move in turn.")
+    moves = _number("Turns", "repeated", help_text="Where the sides move in turn.")
     task_knowledge = _switch(
         "task-knowledge", _choices(switches.TaskKnowledge, cost="classes and the defender's costs")
     )
@@ -252,18 +259,18 @@ class RoundForm(Styled):
         "training-data",
         _choices(switches.TrainingDataKind, distribution="the distribution", set="the set itself"),
     )
-    samples = _number("Number of samples")
+    samples = _number("Number of samples", "samples", "distribution")
     learning_algorithm = _switch("learning-algorithm", _choices(switches.LearningAlgorithm))
     architecture = _switch("architecture", _choices(switches.Architecture))
     parameters = _switch("parameters", _choices(switches.Parameters, related="related models"))
     structure = _switch("defense-structure", _choices(switches.DefenseStructure))
     randomness = _switch("randomness", _choices(switches.Randomness, seed="the seeds"))
     probes = _switch("probe", [("none", "none"), (COUNTED, "counted"), ("unlimited", "unlimited")])
-    queries = _number("Probes per example")
-    total = _number("Probes in total")
+    queries = _number("Probes per example", COUNTED)
+    total = _number("Probes in total", COUNTED)
     output = _switch("oracle-output", _choices(switches.OutputKind, top_k="top-k labels"))
-    top_k = _number("k", help_text="Top-k only.")
-    decimals = _number("Decimals", help_text="Rounded only.")
+    top_k = _number("k", "top_k", help_text="Top-k only.")
+    decimals = _number("Decimals", "rounded", help_text="Rounded only.")
     feedback = _switch("feedback", _choices(switches.Feedback, success="success or not"))
     true_label = _switch("true-label", [("yes", "told"), ("no", "not told")])
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.test import Client
 
 from accounts.models import User
 from arena import house
@@ -121,3 +123,22 @@ def test_an_entry_knows_what_speaks_against_it_in_any_round(masked: Any) -> None
     dana = Entry.objects.get(name="dana")
     with pytest.raises(NotThere):
         selectors.flags_of(dana, user=charlie)
+
+
+def test_the_api_tells_what_the_page_shows(masked: Any, client: Client) -> None:
+    masked.defends("tree")
+    masked.plays("alice", "dana", range(30), preset="black")
+    masked.plays("alice", "tree", range(30), preset="black")
+    services.fold_all()
+    round_ = masked.rounds["white"]
+    (board,) = client.get(f"/api/v1/rounds/{round_.uid}/standings/?role=defense").json()["boards"]
+    told = {row["entry"]["name"]: row["flags"] for row in board["rows"]}
+    assert [flag["code"] for flag in told["dana"]] == [Code.BLACK_BOX]
+    assert [flag["code"] for flag in told["tree"]] == [Code.NO_GRADIENTS]
+    assert told["eve"] == []
+    assert told["dana"] == flags("dana")
+    address = f"/tournaments/{round_.tournament.slug}/?round={round_.number}"
+    page = html.unescape(client.get(address).content.decode())
+    sentences = [flag["sentence"] for row in told.values() for flag in row]
+    assert len(sentences) == 2
+    assert all(sentence in page for sentence in sentences)

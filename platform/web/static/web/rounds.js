@@ -38,6 +38,12 @@
       input.closest(".field").hidden = !shown;
       input.disabled = !shown;
     });
+    round.querySelectorAll("[data-when]").forEach(function (input) {
+      const chosen = input.closest(".switch-group").querySelector("select").value;
+      const shown = input.dataset.when.split(" ").includes(chosen);
+      if (!shown) { input.value = ""; }
+      input.closest(".field").hidden = !shown;
+    });
   }
   function add() {
     const total = document.getElementById("id_rounds-TOTAL_FORMS");
