@@ -120,6 +120,9 @@ class Record:
     iterations_to_success: NDArray[np.float64]
     candidates: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     """The last one handed in early, by example."""
+    gradients: int = 0
+    zero_gradients: int = 0
+    """Rows of all gradients that were answered, and those of them that were exactly zero."""
 
     @classmethod
     def empty(cls, examples: int) -> Record:
@@ -208,7 +211,10 @@ class Oracle:
             return np.zeros((0, self._columns), np.float32), x
         scores = np.concatenate([part[0] for part in parts])
         self._note_iteration(x, labels_of(scores, classes=self.classes))
-        return scores, np.concatenate([part[1] for part in parts])
+        slopes = np.concatenate([part[1] for part in parts])
+        self.record.gradients += len(slopes)
+        self.record.zero_gradients += int((~slopes.reshape(len(slopes), -1).any(axis=1)).sum())
+        return scores, slopes
 
     def submit(self, x: Array, examples: Array) -> None:
         """Keep candidates: at a timeout the last ones handed in are judged."""

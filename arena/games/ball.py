@@ -239,6 +239,8 @@ def _reordered(handed: Handed, back: NDArray[np.int64]) -> Handed:
             record.queries_to_success[back],
             record.iterations[back],
             record.iterations_to_success[back],
+            gradients=record.gradients,
+            zero_gradients=record.zero_gradients,
         ),
         handed.queries[back],
         handed.seconds,
