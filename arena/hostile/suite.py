@@ -69,7 +69,7 @@ def play(
 ) -> Iterator[Finding]:
     """Play each case on each of its sides; a finding comes once the next match has been played.
 
-    The last one is followed by an honest match.
+    The last one is followed by an honest match, which must end as the one before them all did.
 
     Raises:
         SandboxUnavailable: the backend is none for guests: the players would hurt this machine.
@@ -91,7 +91,7 @@ def play(
             waiting = finding
         last = worker.honest_match()
         assert waiting is not None
-        yield _with(waiting, _left(last))
+        yield _with(waiting, [*_left(last), *_changed(before, last)])
 
 
 @contextmanager
@@ -126,6 +126,18 @@ def read_archives() -> Iterator[Finding]:
             problems=tuple(problems),
             seconds=time.monotonic() - started,
         )
+
+
+def _changed(first: Verdict, last: Verdict) -> Iterator[str]:
+    """The same match, played before and after everything else."""
+    for verdict in (first, last):
+        if verdict.status is not Status.SCORED:
+            yield f"an honest match that ended as {_ended(verdict)}"
+            return
+    assert first.kills is not None
+    assert last.kills is not None
+    if first.kills.to_json() != last.kills.to_json():
+        yield "an honest match with another verdict"
 
 
 def _with(finding: Finding, left: Iterable[str]) -> Finding:
