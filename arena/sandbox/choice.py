@@ -14,6 +14,7 @@ from arena.sandbox import bare, remedies
 from arena.sandbox.backend import SandboxBackend, Strength
 from arena.sandbox.bubblewrap import BubblewrapBackend, find_binary
 from arena.sandbox.self_test import ProbedBackend, ProbeResult, got_through, probe
+from arena.sandbox.zygote import ZygoteBackend
 
 PASSED: Final = "ARENA_SANDBOX_PASSED"
 """Set by a process whose backend passed, for the processes it starts: they need not ask again.
@@ -22,7 +23,7 @@ It names the boot and the backend; whoever can set it runs our processes, and ne
 """
 
 
-AnyBackend = BubblewrapBackend | bare.BareBackend
+AnyBackend = ZygoteBackend | BubblewrapBackend | bare.BareBackend
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,9 @@ def choose(*, trusted: bool) -> SandboxBackend:
         SandboxUnavailable: nothing here is strong enough; the message names the remedy.
     """
     for backend in _candidates():
+        if os.environ.get(PASSED) == _mark(backend):
+            return backend
+    for backend in _candidates():
         if backend.strength < Strength.NAMESPACES and not trusted:
             break
         if _passes(backend):
@@ -73,18 +77,20 @@ def _bubblewrap() -> BubblewrapBackend:
 
 
 @cache
+def _zygote() -> ZygoteBackend:
+    return ZygoteBackend()
+
+
+@cache
 def _candidates() -> tuple[AnyBackend, ...]:
-    return (_bubblewrap(), *bare.find_backends())
+    return (_zygote(), _bubblewrap(), *bare.find_backends())
 
 
 def _passes(backend: AnyBackend) -> bool:
-    mark = _mark(backend)
-    if os.environ.get(PASSED) == mark:
-        return True
     if not _diagnose(backend).works:
         return False
     if backend.strength >= Strength.NAMESPACES:
-        os.environ[PASSED] = mark
+        os.environ[PASSED] = _mark(backend)
     return True
 
 
@@ -124,7 +130,7 @@ def _examine(backend: AnyBackend) -> Diagnosis:
 
 def _failed(backend: ProbedBackend, sentence: str, results: tuple[ProbeResult, ...]) -> Diagnosis:
     remedy = ""
-    if isinstance(backend, BubblewrapBackend):
+    if isinstance(backend, ZygoteBackend | BubblewrapBackend):
         remedy = remedies.for_bubblewrap(_binary())
     return Diagnosis(
         backend.name,

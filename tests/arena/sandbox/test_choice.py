@@ -22,9 +22,11 @@ def _ask_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(choice, "_known", {})
     choice._candidates.cache_clear()
     choice._bubblewrap.cache_clear()
+    choice._zygote.cache_clear()
     yield
     choice._candidates.cache_clear()
     choice._bubblewrap.cache_clear()
+    choice._zygote.cache_clear()
 
 
 @pytest.fixture
@@ -54,8 +56,22 @@ def test_the_choice_is_proved_once_and_told_to_the_processes_that_follow(
     monkeypatch.setattr(choice, "_known", {})
     monkeypatch.setattr(choice, "probe", lambda backend: pytest.fail("asked again"))
 
-    assert os.environ[choice.PASSED].startswith("bubblewrap ")
+    assert os.environ[choice.PASSED].startswith("bubblewrap-zygote ")
     assert sandbox.choose(trusted=False) is chosen
+
+
+@pytest.mark.jail
+def test_where_no_process_may_be_forked_into_namespaces_each_gets_a_bubblewrap_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where AppArmor lets bubblewrap make namespaces, and nothing inside of it."""
+
+    def refused(*_: object) -> None:
+        raise SandboxUnavailable("unshare: Operation not permitted")
+
+    monkeypatch.setattr(choice.ZygoteBackend, "start_module", refused)
+
+    assert sandbox.choose(trusted=False).name == "bubblewrap"
 
 
 @pytest.mark.usefixtures("without_bubblewrap")
@@ -87,8 +103,9 @@ def test_one_probe_that_gets_through_and_the_backend_is_not_used(
 def test_the_doctor_names_every_backend_and_a_remedy_for_the_one_that_fails() -> None:
     table = sandbox.doctor()
 
-    assert (table[0].backend, table[-1].backend) == ("bubblewrap", "process")
-    assert not table[0].works
+    assert [d.backend for d in table[:2]] == ["bubblewrap-zygote", "bubblewrap"]
+    assert table[-1].backend == "process"
+    assert not (table[0].works or table[1].works)
     assert "apt install bubblewrap" in table[0].remedy
     assert table[-1].works
 
