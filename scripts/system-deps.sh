@@ -14,6 +14,7 @@ have_library libseccomp.so.2 || missing+=(libseccomp2)
 have_any chromium chromium-browser google-chrome || missing+=(chromium)
 have_postgres || missing+=(postgresql)
 have_any redis-server valkey-server || missing+=(redis-server)
+have nginx || missing+=(nginx) # the proxy's configuration is tried in it
 have make || missing+=(make)
 
 if [ ${#missing[@]} -eq 0 ]; then
