@@ -48,4 +48,6 @@ if [ ! -e "$policy" ]; then
   trap 'rm -f "$policy"' EXIT
 fi
 retry apt-get -o DPkg::Lock::Timeout=300 -qq update
+# Optional: where the distribution has gVisor, its backend is tested too.
+if ! have runsc && [ -n "$(apt-cache madison runsc 2>/dev/null)" ]; then missing+=(runsc); fi
 retry apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -qq install -y --no-install-recommends "${missing[@]}"

@@ -23,7 +23,9 @@ logger = logging.getLogger(__name__)
 
 TAIL_BYTES: Final = 16 * 1024
 LINE_BYTES: Final = 64 * 1024
-PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
+PASSED_ON: Final = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "ARENA_BACKEND"),
+)
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC: Final = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
