@@ -36,7 +36,7 @@ from arena.errors import ArenaError
 
 Array = NDArray[Any]
 
-VERSION: Final = 1
+VERSION: Final = 2
 MAGIC: Final = b"ADV1"
 MAX_ARRAYS: Final = 6
 MAX_DIMENSIONS: Final = 5
@@ -60,9 +60,11 @@ class Op(IntEnum):
     op                  sender               when
     ==================  ===================  =====================================================
     HELLO               referee              first frame: seed, framework
-    LOCKED              any jail             reply to HELLO: the walls stand, no guest byte came yet
-    FILE                referee              after LOCKED, any number; no reply
-    START               referee              after the files: task; the player is loaded now
+    UP                  any jail             reply to HELLO: no byte of a player has come yet
+    FILE                referee              after UP, any number; no reply
+    SEAL                referee              after the files: the last walls go up
+    LOCKED              any jail             reply to SEAL: no line of a player has run yet
+    START               referee              after LOCKED: task; the player is loaded now
     READY               any jail             reply to START
     PREDICT             referee              to a loaded defense or a fitted learner
     SCORES              defense, learner     reply to PREDICT
@@ -89,10 +91,12 @@ class Op(IntEnum):
     """
 
     HELLO = 1
-    LOCKED = 2
+    UP = 2
     FILE = 3
-    START = 4
-    READY = 5
+    SEAL = 4
+    LOCKED = 5
+    START = 6
+    READY = 7
     PREDICT = 10
     SCORES = 11
     BACKWARD = 12

@@ -14,6 +14,7 @@ from arena.sandbox import bare, gvisor, remedies
 from arena.sandbox.backend import SandboxBackend, Strength
 from arena.sandbox.bubblewrap import BubblewrapBackend, find_binary
 from arena.sandbox.self_test import ProbedBackend, ProbeResult, got_through, probe
+from arena.sandbox.zygote import ZygoteBackend
 
 PASSED: Final = "ARENA_SANDBOX_PASSED"
 """Set by a process whose backend passed, for the processes it starts: they need not ask again.
@@ -25,7 +26,7 @@ It names the boot and the backend; whoever can set it runs our processes, and ne
 NAMED: Final = "ARENA_BACKEND"
 """The environment's choice of a backend, by its name in ``arena sandbox doctor``."""
 
-AnyBackend = BubblewrapBackend | gvisor.GvisorBackend | bare.BareBackend
+AnyBackend = ZygoteBackend | BubblewrapBackend | gvisor.GvisorBackend | bare.BareBackend
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +91,13 @@ def _bubblewrap() -> BubblewrapBackend:
 
 
 @cache
+def _zygote() -> ZygoteBackend:
+    return ZygoteBackend()
+
+
+@cache
 def _candidates() -> tuple[AnyBackend, ...]:
-    return (_bubblewrap(), *gvisor.find_backends(), *bare.find_backends())
+    return (_zygote(), _bubblewrap(), *gvisor.find_backends(), *bare.find_backends())
 
 
 def _passes(backend: AnyBackend) -> bool:
@@ -141,7 +147,7 @@ def _examine(backend: AnyBackend) -> Diagnosis:
 
 def _failed(backend: ProbedBackend, sentence: str, results: tuple[ProbeResult, ...]) -> Diagnosis:
     remedy = ""
-    if isinstance(backend, BubblewrapBackend):
+    if isinstance(backend, ZygoteBackend | BubblewrapBackend):
         remedy = remedies.for_bubblewrap(_binary())
     if isinstance(backend, gvisor.GvisorBackend):
         remedy = gvisor.REMEDY

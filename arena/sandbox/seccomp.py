@@ -178,6 +178,9 @@ _START: Final[dict[str, _Numbers]] = {
     "madvise": (28, 233),
     "tgkill": (234, 131),
     "getsockopt": (55, 209),
+    "landlock_create_ruleset": (444, 444),
+    "landlock_add_rule": (445, 445),
+    "landlock_restrict_self": (446, 446),
 }
 
 # Conditions on arguments. Commands and options are 32-bit for the kernel: it ignores the rest.

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 from arena.errors import SandboxUnavailable
 from arena.rounds import Limits
 from arena.sandbox.backend import Strength
-from arena.sandbox.running import RunningJail
+from arena.sandbox.running import KillableJail
 
 PROBES: Final = "arena.sandbox.guest_probe"
 _LIMITS: Final = Limits(memory_mib=512, disk_mib=8, cpu_seconds=20)
@@ -31,7 +31,7 @@ class ProbedBackend(Protocol):
     name: str
     strength: Strength
 
-    def start_module(self, module: str, limits: Limits, *arguments: str) -> RunningJail:
+    def start_module(self, module: str, limits: Limits, *arguments: str) -> KillableJail:
         """As ``start``, with ``module`` in the place of the child."""
 
 

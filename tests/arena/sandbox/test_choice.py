@@ -20,11 +20,11 @@ def _ask_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every test is a process that has not chosen yet."""
     monkeypatch.setenv(choice.PASSED, "")
     monkeypatch.setattr(choice, "_known", {})
-    choice._candidates.cache_clear()
-    choice._bubblewrap.cache_clear()
+    for known in (choice._candidates, choice._zygote, choice._bubblewrap):
+        known.cache_clear()
     yield
-    choice._candidates.cache_clear()
-    choice._bubblewrap.cache_clear()
+    for known in (choice._candidates, choice._zygote, choice._bubblewrap):
+        known.cache_clear()
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_the_choice_is_proved_once_and_told_to_the_processes_that_follow(
     monkeypatch.setattr(choice, "_known", {})
     monkeypatch.setattr(choice, "probe", lambda backend: pytest.fail("asked again"))
 
-    assert os.environ[choice.PASSED].startswith("bubblewrap ")
+    assert os.environ[choice.PASSED].startswith("bubblewrap-zygote ")
     assert sandbox.choose(trusted=False) is chosen
 
 
@@ -88,7 +88,7 @@ def test_one_probe_that_gets_through_and_the_backend_is_not_used(
 def test_the_doctor_names_every_backend_and_a_remedy_for_the_one_that_fails() -> None:
     table = sandbox.doctor()
 
-    assert (table[0].backend, table[-1].backend) == ("bubblewrap", "process")
+    assert (table[0].backend, table[-1].backend) == ("bubblewrap-zygote", "process")
     assert not table[0].works
     assert "apt install bubblewrap" in table[0].remedy
     assert table[-1].works
