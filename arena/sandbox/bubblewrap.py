@@ -48,6 +48,8 @@ class Kind(Enum):
     """One player: one process to its end, under a system call filter from its first instruction."""
     ZYGOTE = "zygote"
     """Our own code, which forks players into namespaces of their own (:mod:`.guest_zygote`)."""
+    REFEREE = "referee"
+    """The same with the whole engine: what it forks is a referee (:mod:`arena.jailed`)."""
 
     @property
     def socket_type(self) -> socket.SocketKind:
@@ -136,20 +138,30 @@ def find_binary() -> Path:
 
 @cache
 def _walls(binary: Path, kind: Kind) -> Walls:
-    shown = view.host_view()
+    shown = view.referee_view(_tasks()) if kind is Kind.REFEREE else view.host_view()
     libraries = [path for path in (_wheel_libraries(binary),) if path.is_dir()]
     sources = [bind.source for bind in shown.binds]
     names = spawner().reachable([binary, *libraries, *sources])
     own = {"LD_LIBRARY_PATH": str(names[libraries[0]])} if libraries else {}
     arguments = [
         *_namespaces(),
-        *(_CAPABLE if kind is Kind.ZYGOTE else _without_namespaces(names[binary], own)),
+        *(_without_namespaces(names[binary], own) if kind is Kind.PLAYER else _CAPABLE),
         *_flat(("--ro-bind", str(names[b.source]), b.target) for b in shown.binds),
         *_flat(("--symlink", target, link) for target, link in shown.links),
         *_flat(("--dev-bind", f"/dev/{name}", f"/dev/{name}") for name in _DEVICES),
         *_flat(_hidden(directory) for directory in shown.hidden),
     ]
     return Walls(names[binary], own, tuple(arguments), shown.library_path)
+
+
+def _tasks() -> Path | None:
+    """The directory of this installation's own tasks, made so that later ones are seen too."""
+    from arena.tasks.library import user_directory
+
+    with suppress(OSError):
+        user_directory().mkdir(parents=True, exist_ok=True)
+        return user_directory()
+    return None
 
 
 def _wheel_libraries(binary: Path) -> Path:
@@ -281,8 +293,9 @@ class _Launch:
         """What exists for this jail alone: our code, two tmpfs, the filter; then all is sealed."""
         size = str(self.limits.disk_mib * _MIB)
         filtered = ("--seccomp", descriptors.memory_file(seccomp.start_filter()))
+        lib = ("--ro-bind-data", descriptors.memory_file(view.arena_lib()), view.ARENA_LIB)
         return (
-            *("--ro-bind-data", descriptors.memory_file(view.arena_lib()), view.ARENA_LIB),
+            *(() if self.kind is Kind.REFEREE else lib),
             *("--size", size, "--tmpfs", "/tmp"),  # noqa: S108 - the jail's own
             *("--size", size, "--tmpfs", view.SUBMISSION),
             *("--remount-ro", "/", "--chdir", view.SUBMISSION),
@@ -295,6 +308,8 @@ class _Launch:
             variables["LD_LIBRARY_PATH"] = self.walls.library_path
         if self._holds_a_player:
             variables[VARIABLE] = lockdown(self.limits).to_text()
+        if self.kind is Kind.REFEREE:
+            variables["ADVERSARIUM_DATA"] = view.USER_DATA
         return variables
 
     def _popen(
@@ -308,7 +323,7 @@ class _Launch:
         arguments = descriptors.memory_file("\0".join((*words, "")).encode())
         command = [str(self.walls.binary), "--args", arguments, "--", view.PYTHON]
         return spawner().popen(
-            [*command, *view.interpreter_arguments(), *self.command],
+            [*command, *self._interpreter(), *self.command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -318,6 +333,10 @@ class _Launch:
             pass_fds=descriptors.passed,
             **dropped,
         )
+
+    def _interpreter(self) -> list[str]:
+        lib = view.ENGINE if self.kind is Kind.REFEREE else view.ARENA_LIB
+        return view.interpreter_arguments(lib)
 
 
 def _admit(jail: RunningJail, group: cgroup.Group, release: int) -> None:

@@ -56,6 +56,9 @@ def choose(*, trusted: bool, named: str | None = None) -> SandboxBackend:
     if named := named or os.environ.get(NAMED):
         return _choose_named(named, trusted=trusted)
     for backend in _candidates():
+        if os.environ.get(PASSED) == _mark(backend):
+            return backend
+    for backend in _candidates():
         if backend.strength < Strength.NAMESPACES and not trusted:
             break
         if _passes(backend):
@@ -72,7 +75,7 @@ def _choose_named(name: str, *, trusted: bool) -> SandboxBackend:
     backend = known[name]
     if backend.strength < Strength.NAMESPACES and not trusted:
         raise SandboxUnavailable(f"The wall {name!r} is not strong enough for guests.")
-    if not _passes(backend):
+    if os.environ.get(PASSED) != _mark(backend) and not _passes(backend):
         found = _diagnose(backend)
         raise SandboxUnavailable(
             f"The wall {name!r} does not stand: {found.sentence} {found.remedy}"
@@ -101,13 +104,10 @@ def _candidates() -> tuple[AnyBackend, ...]:
 
 
 def _passes(backend: AnyBackend) -> bool:
-    mark = _mark(backend)
-    if os.environ.get(PASSED) == mark:
-        return True
     if not _diagnose(backend).works:
         return False
     if backend.strength >= Strength.NAMESPACES:
-        os.environ[PASSED] = mark
+        os.environ[PASSED] = _mark(backend)
     return True
 
 

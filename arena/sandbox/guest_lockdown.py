@@ -45,7 +45,8 @@ class Lockdown:
     which is up from the start, and a belt around the mounts of the others, put on last. Empty for
     no Landlock. ``sealed``: mounts that become read-only now that the player's files lie there;
     only a process that holds capabilities (a zygote's child) can do that. ``siblings``: jails that
-    share one user, and with it the kernel's count of threads.
+    share one user, and with it the kernel's count of threads. ``receives_descriptors``: the
+    referee's jail, which is handed the streams of players.
     """
 
     memory_mib: int | None
@@ -59,6 +60,7 @@ class Lockdown:
     writable: tuple[str, ...] = ()
     sealed: tuple[str, ...] = ()
     siblings: int = 1
+    receives_descriptors: bool = False
 
     def to_text(self) -> str:
         return json.dumps(asdict(self))
@@ -102,7 +104,7 @@ def lock_down(*, unjailed: bool = False) -> None:
         _close_files(wanted)
     _limit_resources(wanted)
     if wanted.seccomp:
-        _filter_system_calls()
+        _filter_system_calls(wanted)
 
 
 def _seal(mounts: tuple[str, ...]) -> None:
@@ -178,8 +180,9 @@ def _can_map() -> bool:
     return True
 
 
-def _filter_system_calls() -> None:
+def _filter_system_calls(wanted: Lockdown) -> None:
     from arena.sandbox import seccomp
 
     seccomp.prctl(_PR_SET_DUMPABLE, 0)
-    seccomp.install(seccomp.player_filter(pid=os.getpid()))
+    given = wanted.receives_descriptors
+    seccomp.install(seccomp.player_filter(pid=os.getpid(), receives_descriptors=given))

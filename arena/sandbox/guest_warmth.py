@@ -14,18 +14,17 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-import numpy as np
-
 from arena.manifest import Framework
 
 _SKLEARN: Final = (
     *("sklearn.neighbors", "sklearn.tree", "sklearn.svm", "sklearn.linear_model"),
     *("sklearn.ensemble", "sklearn.pipeline", "sklearn.preprocessing", "sklearn.neural_network"),
 )
-_OPTIONAL: Final = ("arena.torch_players",)
 
 
 def _numpy() -> None:
+    import numpy as np
+
     generator = np.random.default_rng(0)
     a = generator.random((32, 32)).astype(np.float32)
     np.linalg.norm(a @ a)
@@ -60,7 +59,16 @@ def _onnx() -> None:
     importlib.import_module("arena.sandbox.guest_onnx")
 
 
-WARM: Final[dict[Framework, Callable[[], None]]] = {
+def warm(framework: str) -> None:
+    """Everything that players of ``framework`` need before their own first line."""
+    import arena.sandbox.child  # noqa: F401
+    from arena.sandbox.guest_loader import import_framework
+
+    import_framework(Framework(framework))
+    _WARM[Framework(framework)]()
+
+
+_WARM: Final[dict[Framework, Callable[[], None]]] = {
     Framework.NUMPY: _numpy,
     Framework.TORCH: _torch,
     Framework.SKLEARN: _sklearn,

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -30,7 +31,7 @@ import sys
 import traceback
 from typing import Any, Final
 
-from arena.sandbox import guest_namespaces
+from arena.sandbox import guest_namespaces, guest_warmth
 from arena.sandbox.guest_lockdown import VARIABLE
 
 CONTROL: Final = 3
@@ -50,7 +51,7 @@ _NOT_ALONE: Final = 70
 def main() -> None:
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=CONTROL)
     _forbid_user_namespaces()
-    warm(sys.argv[1])
+    _warm(*sys.argv[1:])
     control.send(json.dumps({"ready": True}).encode())
     Zygote(control).serve()
 
@@ -63,15 +64,10 @@ def _forbid_user_namespaces() -> None:
         guest_namespaces.unmount(USER_NAMESPACES)
 
 
-def warm(framework: str) -> None:
-    """Load, and use once, what players of ``framework`` would load and use first."""
-    import arena.sandbox.child
-    from arena.manifest import Framework
-    from arena.sandbox import guest_warmth
-
+def _warm(module: str, *arguments: str) -> None:
+    """Load, and use once, what the children would load and use first."""
     sys.dont_write_bytecode = True
-    arena.sandbox.child.import_framework(Framework(framework))
-    guest_warmth.WARM[Framework(framework)]()
+    importlib.import_module(module).warm(*arguments)
     gc.collect()
     gc.freeze()
 
@@ -180,8 +176,6 @@ def _take_descriptors(stream: int, log: int) -> None:
 
 def _run(order: dict[str, Any]) -> int:
     """The module as the main program, on as many threads as its side may use."""
-    from arena.sandbox import guest_warmth
-
     guest_warmth.use_threads(int(order["threads"]))
     if order["module"] == CHILD:
         from arena.sandbox import child

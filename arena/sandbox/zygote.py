@@ -37,6 +37,7 @@ from arena.sandbox.limits import forked_lockdown
 from arena.sandbox.running import KillableJail, LogDrain, RunningJail
 
 ZYGOTE: Final = "arena.sandbox.guest_zygote"
+_WARMTH: Final = "arena.sandbox.guest_warmth"
 RECYCLED_AFTER: Final = 1000
 """Forks of one zygote. Nothing is known to accumulate; if something did, it would end here."""
 WARM_SECONDS: Final = 120.0
@@ -105,7 +106,7 @@ class ZygoteBackend:
                 known.close()
                 known = None
             if known is None:
-                known = self._outers[key] = Outer(self.binary, framework)
+                known = self._outers[key] = Outer(self.binary, Kind.ZYGOTE, _WARMTH, framework)
             return known
 
 
@@ -116,10 +117,9 @@ class LostOuter(SandboxUnavailable):
 class Outer:
     """One bubblewrap process with a zygote in it, and what it says of its children."""
 
-    def __init__(self, binary: Path | None, framework: Framework) -> None:
-        self._jail: RunningJail = launch(
-            binary, _OUTER, ZYGOTE, framework.value, kind=Kind.ZYGOTE
-        )
+    def __init__(self, binary: Path | None, kind: Kind, *warmth: str) -> None:
+        """``warmth``: the module that the zygote warms up with, and that call's arguments."""
+        self._jail: RunningJail = launch(binary, _OUTER, ZYGOTE, *warmth, kind=kind)
         self._control = self._jail.socket
         # Nobody has to close it: it goes when neither its backend nor a jail of it is left.
         weakref.finalize(self, self._jail.close)
@@ -146,8 +146,16 @@ class Outer:
                 self._hear("ready", WARM_SECONDS)
                 self._is_ready = True
 
-    def start(self, module: str, limits: Limits, arguments: tuple[str, ...]) -> ZygoteJail:
-        """Fork a child that runs ``module``.
+    def start(
+        self,
+        module: str,
+        limits: Limits,
+        arguments: tuple[str, ...] = (),
+        *,
+        socket_type: socket.SocketKind = socket.SOCK_STREAM,
+        lockdown: Lockdown | None = None,
+    ) -> ZygoteJail:
+        """Fork a child that runs ``module``, behind what ``limits`` ask for or ``lockdown`` says.
 
         Raises:
             LostOuter: the zygote is gone.
@@ -155,7 +163,7 @@ class Outer:
         with self._turn, ExitStack() as given, ExitStack() as undo, ExitStack() as kept:
             self.ready()
             group = cgroup.make_group(limits, kept)
-            ours, theirs = socket.socketpair()
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket_type)
             undo.callback(ours.close)
             given.callback(theirs.close)
             log, log_end = os.pipe()
@@ -163,6 +171,8 @@ class Outer:
             given.callback(os.close, log_end)
             number = self._forks = self._forks + 1
             order = _order(number, module, arguments, limits)
+            if lockdown is not None:
+                order["lockdown"] = lockdown.to_text()
             self._alive.add(number)
             pidfd = self._ask(order, [theirs.fileno(), log_end], undo)
             if group is not None:
@@ -240,17 +250,14 @@ class Outer:
         return LostOuter(f"The zygote does not serve ({detail}). {said}")
 
 
-def _order(
-    number: int, module: str, arguments: tuple[str, ...], limits: Limits
-) -> dict[str, Any]:
-    wanted: Lockdown = forked_lockdown(limits)
+def _order(number: int, module: str, arguments: tuple[str, ...], limits: Limits) -> dict[str, Any]:
     return {
         "start": number,
         "module": module,
         "arguments": list(arguments),
         "threads": limits.threads,
         "disk_mib": limits.disk_mib,
-        "lockdown": wanted.to_text(),
+        "lockdown": forked_lockdown(limits).to_text(),
     }
 
 
@@ -310,9 +317,7 @@ class ZygoteJail(KillableJail):
         """The kernel's own count: it ends the player with SIGKILL a second after the limit."""
         assert self._end_told is not None
         used = float(self._end_told.get("cpu_seconds", 0.0))
-        return (
-            code == _BY_SIGNAL + signal.SIGKILL and used >= _CPU_SHARE * self.limits.cpu_seconds
-        )
+        return code == _BY_SIGNAL + signal.SIGKILL and used >= _CPU_SHARE * self.limits.cpu_seconds
 
     def _was_lost(self, code: int) -> bool:
         """A process 1 cannot send itself SIGKILL: it came from outside of its namespace."""

@@ -59,6 +59,20 @@ def test_the_choice_is_proved_once_and_told_to_the_processes_that_follow(
     assert sandbox.choose(trusted=False) is chosen
 
 
+@pytest.mark.jail
+def test_where_no_process_may_be_forked_into_namespaces_each_gets_a_bubblewrap_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where AppArmor lets bubblewrap make namespaces, and nothing inside of it."""
+
+    def refused(*_: object) -> None:
+        raise SandboxUnavailable("unshare: Operation not permitted")
+
+    monkeypatch.setattr(choice.ZygoteBackend, "start_module", refused)
+
+    assert sandbox.choose(trusted=False).name == "bubblewrap"
+
+
 @pytest.mark.usefixtures("without_bubblewrap")
 def test_without_bubblewrap_guests_are_refused_with_the_remedy() -> None:
     with pytest.raises(SandboxUnavailable, match="apt install bubblewrap"):
