@@ -45,7 +45,14 @@ from arena.referee import versions
 from arena.rounds import Limits
 from arena.runner import HOUSE, OUR_FAULT
 from arena.sandbox import choose
-from arena.sandbox.backend import Ending, ExitReport, Jail, JailSpec, SandboxBackend
+from arena.sandbox.backend import (
+    Ending,
+    ExitReport,
+    Jail,
+    JailSpec,
+    SandboxBackend,
+    Strength,
+)
 from arena.sandbox.bubblewrap import BubblewrapBackend, Kind
 from arena.sandbox.limits import forked_lockdown
 from arena.sandbox.remote import MESSAGE_BYTES
@@ -78,7 +85,8 @@ class Keeper:
     @classmethod
     def of(cls, players: SandboxBackend) -> Keeper:
         binary = players.binary if isinstance(players, ZygoteBackend) else None
-        return cls(players, BubblewrapBackend(binary))
+        virtual = players.strength is Strength.VIRTUAL
+        return cls(players, players if virtual else BubblewrapBackend(binary))
 
     def play(self, order: Mapping[str, Any], tell: Tell) -> int:
         """Carry out one order; the program's status. Its finding lies where the order says.

@@ -33,6 +33,7 @@ LINE_BYTES: Final = 64 * 1024
 PASSED_ON: Final = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV"),
     "ADVERSARIUM_DATA",  # where this installation's own tasks lie
+    "ARENA_BACKEND",  # the wall that the operator wants
 )
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC: Final = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None

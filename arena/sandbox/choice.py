@@ -1,4 +1,4 @@
-"""Which wall a player stands behind on this machine: the strongest that passes its self-test."""
+"""Which wall a player stands behind on this machine: the first that passes its self-test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from arena.errors import SandboxUnavailable
-from arena.sandbox import bare, remedies
+from arena.sandbox import bare, gvisor, remedies
 from arena.sandbox.backend import SandboxBackend, Strength
 from arena.sandbox.bubblewrap import BubblewrapBackend, find_binary
 from arena.sandbox.self_test import ProbedBackend, ProbeResult, got_through, probe
@@ -23,7 +23,10 @@ It names the boot and the backend; whoever can set it runs our processes, and ne
 """
 
 
-AnyBackend = ZygoteBackend | BubblewrapBackend | bare.BareBackend
+NAMED: Final = "ARENA_BACKEND"
+"""The environment's choice of a backend, by its name in ``arena sandbox doctor``."""
+
+AnyBackend = ZygoteBackend | BubblewrapBackend | gvisor.GvisorBackend | bare.BareBackend
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +44,17 @@ class Diagnosis:
     probes: tuple[ProbeResult, ...] = ()
 
 
-def choose(*, trusted: bool) -> SandboxBackend:
-    """The strongest backend that starts and passes its self-test; asked once per process.
+def choose(*, trusted: bool, named: str | None = None) -> SandboxBackend:
+    """The first backend that starts and passes its self-test; asked once per process.
 
-    ``trusted``: only the arena's own players will be started.
+    ``trusted``: only the arena's own players will be started. ``named``: this backend or none;
+    without it, the one of the environment (:data:`NAMED`), if that names one.
 
     Raises:
         SandboxUnavailable: nothing here is strong enough; the message names the remedy.
     """
+    if named := named or os.environ.get(NAMED):
+        return _choose_named(named, trusted=trusted)
     for backend in _candidates():
         if os.environ.get(PASSED) == _mark(backend):
             return backend
@@ -59,6 +65,22 @@ def choose(*, trusted: bool) -> SandboxBackend:
             return backend
     remedy = _diagnose(_bubblewrap()).remedy
     raise SandboxUnavailable(f"No wall on this machine is strong enough for guests. {remedy}")
+
+
+def _choose_named(name: str, *, trusted: bool) -> SandboxBackend:
+    known = {backend.name: backend for backend in _candidates()}
+    if name not in known:
+        listed = ", ".join(known)
+        raise SandboxUnavailable(f"There is no wall {name!r} on this machine; it has {listed}.")
+    backend = known[name]
+    if backend.strength < Strength.NAMESPACES and not trusted:
+        raise SandboxUnavailable(f"The wall {name!r} is not strong enough for guests.")
+    if os.environ.get(PASSED) != _mark(backend) and not _passes(backend):
+        found = _diagnose(backend)
+        raise SandboxUnavailable(
+            f"The wall {name!r} does not stand: {found.sentence} {found.remedy}"
+        )
+    return backend
 
 
 def doctor() -> list[Diagnosis]:
@@ -83,7 +105,7 @@ def _zygote() -> ZygoteBackend:
 
 @cache
 def _candidates() -> tuple[AnyBackend, ...]:
-    return (_zygote(), _bubblewrap(), *bare.find_backends())
+    return (_zygote(), _bubblewrap(), *gvisor.find_backends(), *bare.find_backends())
 
 
 def _passes(backend: AnyBackend) -> bool:
@@ -132,6 +154,8 @@ def _failed(backend: ProbedBackend, sentence: str, results: tuple[ProbeResult, .
     remedy = ""
     if isinstance(backend, ZygoteBackend | BubblewrapBackend):
         remedy = remedies.for_bubblewrap(_binary())
+    if isinstance(backend, gvisor.GvisorBackend):
+        remedy = gvisor.REMEDY
     return Diagnosis(
         backend.name,
         backend.strength,

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from arena.errors import SandboxUnavailable
 from arena.rounds import Limits
@@ -65,10 +66,16 @@ def probe(backend: ProbedBackend, *, seconds: float = _SECONDS) -> list[ProbeRes
             name=finding["name"],
             stopped=not finding["through"],
             through=finding["through"],
-            needed=backend.strength >= Strength.NAMESPACES or finding["landlock"],
+            needed=_is_needed(backend.strength, finding),
         )
         for finding in json.loads(answer)
     ]
+
+
+def _is_needed(strength: Strength, finding: Mapping[str, Any]) -> bool:
+    if strength is Strength.VIRTUAL:
+        return bool(finding["virtual"])
+    return strength is Strength.NAMESPACES or bool(finding["landlock"])
 
 
 def _receive(stream: socket.socket, seconds: float) -> bytes:
