@@ -13,10 +13,13 @@ from arena.manifest import Manifest, Needs, Role
 from arena.rounds import GameName, RoundSpec
 from arena.threat_model import Architecture, OutputKind, Parameters, ThreatModel, TrainingDataKind
 
-_ROLES: Final = {
+ROLES: Final = {
     GameName.POISONING: (Role.POISONER, Role.LEARNER),
+    GameName.EXTRACTION: (Role.THIEF, Role.DEFENSE),
 }
-_GUESTS: Final = (Role.ATTACK, Role.DEFENSE)
+USUAL_ROLES: Final = (Role.ATTACK, Role.DEFENSE)
+"""(who attacks, who defends): by game, and in games that are not named."""
+_WITHOUT_NORM: Final = frozenset((GameName.POISONING, GameName.EXTRACTION))
 
 
 def applicability(attack: Manifest, defense: Manifest, round_: RoundSpec) -> str | None:
@@ -35,7 +38,7 @@ def _reasons(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator
 
 
 def _roles(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator[str]:
-    attacker, defender = _ROLES.get(round_.game, _GUESTS)
+    attacker, defender = ROLES.get(round_.game, USUAL_ROLES)
     game = round_.game.value.replace("_", "-")
     if attack.role is not attacker:
         yield f"The {game} game is attacked by a player of role {attacker.value}."
@@ -46,7 +49,7 @@ def _roles(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator[s
 def _declared(needs: Needs, round_: RoundSpec) -> Iterator[str]:
     if needs.games and round_.game.value not in needs.games:
         yield f"The attack does not play the game {round_.game.value}."
-    if round_.game is GameName.POISONING:
+    if round_.game in _WITHOUT_NORM:
         return
     if needs.norms and round_.norm.value not in needs.norms:
         yield f"The attack does not play the norm {round_.norm.value}."

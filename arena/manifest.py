@@ -2,7 +2,7 @@
 
     schema_version = 1
     name = "Adversarially trained CNN"
-    role = "defense"                      # defense | attack | learner | poisoner
+    role = "defense"                      # defense | attack | learner | poisoner | thief
     framework = "torch"                   # numpy | torch | sklearn | onnx
     task = "mnist5k"                      # or tasks = ["mnist5k", "fashion5k"]; attacks may say "*"
     architecture = "architecture.py"      # torch: build() -> torch.nn.Module; sklearn: TOML; onnx
@@ -38,12 +38,13 @@ MAX_NESTING: Final = 4
 
 
 class Role(StrEnum):
-    """What a player is. Learners enter a tournament as defenses, poisoners as attacks."""
+    """What a player is. Learners enter a tournament as defenses; poisoners, thieves as attacks."""
 
     DEFENSE = "defense"
     ATTACK = "attack"
     LEARNER = "learner"
     POISONER = "poisoner"
+    THIEF = "thief"
 
     @property
     def side(self) -> str:
@@ -182,7 +183,7 @@ _NEED_FLAGS: Final = (
 _NEED_LISTS: Final = {
     "norms": ("linf", "l2", "l1", "l0"),
     "goals": ("untargeted", "targeted"),
-    "games": ("evasion", "minimum_norm", "transfer", "poisoning"),
+    "games": ("evasion", "minimum_norm", "transfer", "poisoning", "extraction"),
 }
 _OUTPUTS: Final = ("label", "top_k", "rounded", "probabilities", "logits")
 

@@ -113,6 +113,34 @@ def median_distance(distances: Floats) -> float | None:
     return value if math.isfinite(value) else None
 
 
+# ── copies ─────────────────────────────────────────────────────────────────────────────────
+
+
+def best_constant(labels: NDArray[np.int64]) -> float | None:
+    """How well the best copy that always says the same agrees with ``labels``."""
+    return (
+        float(np.unique(labels, return_counts=True)[1].max() / len(labels)) if len(labels) else None
+    )
+
+
+def cohens_kappa(one: NDArray[np.int64], other: NDArray[np.int64]) -> float | None:
+    """Agreement beyond chance, (p_o - p_e) / (1 - p_e); None where chance agrees always.
+
+    Cohen 1960. p_e is what two raters with these shares of labels agree on by chance.
+    """
+    if len(one) == 0:
+        return None
+    by_chance = sum(float((one == k).mean() * (other == k).mean()) for k in np.unique(one))
+    if by_chance >= 1 - 1e-12:
+        return None
+    return (float((one == other).mean()) - by_chance) / (1 - by_chance)
+
+
+def log_area(queries: Sequence[int], values: Sequence[float | None]) -> float | None:
+    """Mean height of a curve over log2 of the queries, by trapezoids."""
+    return curve_area([math.log2(q) for q in queries], values)
+
+
 # ── confidence ─────────────────────────────────────────────────────────────────────────────
 
 

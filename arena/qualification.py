@@ -37,7 +37,7 @@ from arena.sandbox.backend import SandboxBackend
 from arena.sandbox.seats import JailSeats
 from arena.seats import DefenseSeat
 from arena.tasks import Task
-from arena.threat_model import OracleOutput, OutputKind, ThreatModel
+from arena.threat_model import OracleOutput, OutputKind, Probes, ThreatModel
 from arena.verdict import Status, Verdict
 
 OK: Final = 0
@@ -49,6 +49,7 @@ PROBE_ROWS: Final = 32
 FRIENDLY_EXAMPLES: Final = 20
 PLANTED_EXAMPLES: Final = 20
 PLANTED_PROBES: Final = 2000
+FRIENDLY_PROBES: Final = 500
 RELIABLE: Final = 0.5
 """Share of planted examples that an attack must break to be called reliable."""
 TOLERANCE: Final = 1e-4
@@ -406,7 +407,7 @@ def _rounds(check: _Check) -> list[RoundSpec]:
 
 
 def _rounds_of(game: GameName, task: Task, norm: Norm, goal: Goal) -> list[RoundSpec]:
-    if game is GameName.POISONING:
+    if game in (GameName.POISONING, GameName.EXTRACTION):
         return []
     models = [ThreatModel.transfer()]
     if game is not GameName.TRANSFER:
@@ -568,11 +569,39 @@ def _poisoner(check: _Check) -> str:
     return f"Qualified; it adds {100 * delta:.1f} points of error to a house learner at 10 %."
 
 
+def _thief(check: _Check) -> str:
+    check.report("Stealing a house model.", 1)
+    model = replace(
+        ThreatModel.black(),
+        probes=Probes(total=FRIENDLY_PROBES),
+        output=OracleOutput(OutputKind.LOGITS if check.manifest.needs.output == "logits"
+                            else OutputKind.PROBABILITIES),
+    )  # fmt: skip
+    round_ = RoundSpec(
+        GameName.EXTRACTION,
+        check.task.name,
+        model,
+        examples=min(200, len(check.task.practice)),
+    )
+    defense = house.package(HOUSE_DEFENSE, check.task.name)
+    verdict = _judged(check, _play(check, round_, defense, check.task))
+    if verdict.status is Status.NOT_APPLICABLE:
+        raise Rejected(
+            "A thief is tried in a black-box round, and [needs] in the manifest asks for more: "
+            f"{verdict.fault.sentence if verdict.fault else ''}"
+        )
+    check.figures["friendly"] = dict(verdict.metrics)
+    fidelity = verdict.metrics.get("fidelity") or 0.0
+    asked = f"{FRIENDLY_PROBES:,} probes"
+    return f"Qualified; its copy of a house model agrees on {fidelity:.0%} after {asked}."
+
+
 _CHECKS: Final[dict[Role, Callable[[_Check], str]]] = {
     Role.DEFENSE: _defense,
     Role.ATTACK: _attack,
     Role.LEARNER: _learner,
     Role.POISONER: _poisoner,
+    Role.THIEF: _thief,
 }
 
 

@@ -7,12 +7,18 @@ versioned JSON and travels to the runner with every match.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Final, Self
 
 from arena.errors import ThreatModelError
-from arena.threat_model import Parameters, ThreatModel
+from arena.threat_model import (
+    DefenseStructure,
+    Parameters,
+    Probes,
+    TaskKnowledge,
+    ThreatModel,
+)
 
 SCHEMA_VERSION: Final = 1
 
@@ -24,6 +30,7 @@ class GameName(StrEnum):
     MINIMUM_NORM = "minimum_norm"
     TRANSFER = "transfer"
     POISONING = "poisoning"
+    EXTRACTION = "extraction"
 
 
 class Norm(StrEnum):
@@ -139,6 +146,14 @@ class RoundSpec:
             raise ThreatModelError(f"Malformed round: {error}") from error
 
 
+def threat_model_for(game: GameName | str, model: ThreatModel) -> ThreatModel:
+    """A preset as this game reads it: a thief has no examples, so its probes count in total."""
+    probes = model.probes
+    if game != GameName.EXTRACTION or probes.per_example is None:
+        return model
+    return replace(model, probes=Probes(total=int(probes.limit(1))))
+
+
 _ENUMS: Final[dict[str, Any]] = {
     "game": GameName,
     "norm": Norm,
@@ -185,6 +200,7 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str]]:
             poisoning and r.goal is Goal.TARGETED,
             "Availability poisoning is untargeted; choose goal = 'untargeted'.",
         ),
+        *_extraction_rules(r),
         (r.examples < 1, "A round needs at least one example."),
         (r.repeats < 1, "repeats must be at least 1."),
         (
@@ -194,5 +210,32 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str]]:
         (
             r.game is GameName.TRANSFER and r.threat_model.parameters is Parameters.FULL,
             "A transfer round withholds the weights; use the evasion game for white-box rounds.",
+        ),
+    ]
+
+
+def _extraction_rules(r: RoundSpec) -> list[tuple[bool, str]]:
+    steals, model = r.game is GameName.EXTRACTION, r.threat_model
+    probes = model.probes
+    shown = model.parameters is Parameters.FULL or model.structure is DefenseStructure.SOURCE
+    return [
+        (
+            steals and (probes.total is None or probes.per_example is not None),
+            (
+                "An extraction round counts its probes in total, since a thief has no examples: "
+                "set probes = {total = ...} alone."
+            ),
+        ),
+        (
+            steals and model.task_knowledge is TaskKnowledge.NONE,
+            "An extraction round shows the input space at least: a thief must know what to ask.",
+        ),
+        (
+            steals and shown,
+            "An extraction round withholds weights and source: there would be nothing to steal.",
+        ),
+        (
+            steals and r.goal is Goal.TARGETED,
+            "Extraction is untargeted; choose goal = 'untargeted'.",
         ),
     ]

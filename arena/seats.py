@@ -87,7 +87,7 @@ class Revealed:
 
 
 class AttackSeat(Protocol):
-    """An attack or poisoner in a jail of its own."""
+    """An attack, poisoner or thief in a jail of its own."""
 
     @property
     def manifest(self) -> Manifest: ...
@@ -113,6 +113,15 @@ class AttackSeat(Protocol):
         self, brief: Mapping[str, Any], arrays: Mapping[str, Array], service: OracleService
     ) -> tuple[Array, Array, Array | None]:
         """(x, y, replaces or None) as handed in."""
+
+    def steal(
+        self, brief: Mapping[str, Any], arrays: Mapping[str, Array], service: OracleService
+    ) -> bytes:
+        """The zip of the stolen copy as handed in.
+
+        ``brief``: JSON-able fields of ExtractionChallenge. ``arrays``: training_x and training_y
+        where they are granted.
+        """
 
     def close(self) -> str: ...
 

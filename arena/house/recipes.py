@@ -163,6 +163,14 @@ RECIPES: Final[tuple[Recipe, ...]] = (
 )
 
 
+LENT: Final[dict[str, str]] = {
+    "rounded-answers": "logistic-regression",
+    "top-answer": "logistic-regression",
+    "refusal": "logistic-regression",
+}
+"""Defenses that wrap a model of the house: whose weights they come with."""
+
+
 def find(name: str) -> Recipe:
     """The recipe of that weight file."""
     return next(recipe for recipe in RECIPES if recipe.name == name)

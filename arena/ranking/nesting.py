@@ -35,6 +35,8 @@ def _same_contest(one: RoundSpec, other: RoundSpec) -> bool:
         same = same and one.target_rule is other.target_rule
     if GameName.POISONING in (one.game, other.game):
         return same and (one.game, one.poison_mode) == (other.game, other.poison_mode)
+    if GameName.EXTRACTION in (one.game, other.game):
+        return same and one.game is other.game
     games_meet = one.game in PERTURBATION_GAMES and other.game in PERTURBATION_GAMES
     return same and games_meet and one.norm is other.norm
 

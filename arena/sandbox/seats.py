@@ -36,7 +36,9 @@ from arena.wire import (
     FLOAT32,
     FLOAT64,
     INT64,
+    MAX_SURROGATE,
     MAX_WEIGHT,
+    UINT8,
     Accepts,
     Array,
     Expected,
@@ -52,10 +54,23 @@ REQUEST_BYTES: Final = 8 * 2**20
 QUESTION_BYTES: Final = 128 * 2**20
 """The most an attack may hand in with one question; the referee has to hold it."""
 SMALLEST_PROBABILITY: Final = 1e-12
-_BRIEF: Final = ("norm", "epsilon", "seed", "output", "game", "count", "mode", "examples")
+_BRIEF: Final = (
+    "norm",
+    "epsilon",
+    "seed",
+    "output",
+    "game",
+    "count",
+    "mode",
+    "examples",
+    "queries",
+    "queries_in_all",
+)
 _ARRAYS: Final = ("x", "y", "targets", "training_x", "training_y")
 _ON_THE_DEFENSE: Final = frozenset({Op.ASK, Op.CHECK, Op.LOGITS, Op.GRADIENT, Op.WEIGHTED_GRADIENT})
 """Questions that are answered on the defense's clock; the others are on the attack's own."""
+_WRONG_SHAPES: Final = {Op.POISON: FaultCode.POISON_BUDGET, Op.STEAL: FaultCode.BAD_SURROGATE}
+"""What a reply that is too large means, where it has a name of its own."""
 S = TypeVar("S", bound="_Seat")
 
 
@@ -251,7 +266,7 @@ class JailedDefense(_Seat):
 
 
 class JailedAttack(_Seat):
-    """Implements :class:`arena.seats.AttackSeat`, for attacks and poisoners."""
+    """Implements :class:`arena.seats.AttackSeat`, for attacks, poisoners and thieves."""
 
     def __init__(
         self,
@@ -292,6 +307,13 @@ class JailedAttack(_Seat):
         x, y, replaces = frame.arrays
         return x, y, replaces if len(replaces) else None
 
+    def steal(
+        self, brief: Mapping[str, Any], arrays: Mapping[str, Array], service: OracleService
+    ) -> bytes:
+        """The zip of the copy as handed in: at most MAX_SURROGATE bytes, nothing else checked."""
+        due = Accepts((Rows(UINT8, (), 0, MAX_SURROGATE),))
+        return self._play(Op.STEAL, {Op.STOLEN: due}, brief, arrays, service).arrays[0].tobytes()
+
     def _play(
         self,
         op: Op,
@@ -303,11 +325,11 @@ class JailedAttack(_Seat):
         named = {key: _sendable(arrays[key]) for key in _ARRAYS if arrays.get(key) is not None}
         expected: Expected = {
             **final,
-            **self._questions(len(named["x"])),
+            **self._questions(len(named.get("x", ()))),
             Op.FAILED: FAILED,
         }
         meta = self._meta(brief, named)
-        shape = FaultCode.POISON_BUDGET if op is Op.POISON else FaultCode.WRONG_SHAPE
+        shape = _WRONG_SHAPES.get(op, FaultCode.WRONG_SHAPE)
         try:
             return self._converse(op, expected, final, meta, named, service)
         except WireError as error:
@@ -375,7 +397,7 @@ class JailedAttack(_Seat):
         """Known fields alone: a field nobody thought of must not reveal anything."""
         meta = {key: brief[key] for key in _BRIEF if key in brief}
         meta.setdefault("epsilon", None)
-        meta.setdefault("examples", len(arrays["x"]))
+        meta.setdefault("examples", len(arrays.get("x", ())))
         return meta | {
             "arrays": list(arrays),
             "columns": self._columns_shown,

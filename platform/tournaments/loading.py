@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from arena.errors import ThreatModelError
-from arena.rounds import Limits, RoundSpec
+from arena.rounds import Limits, RoundSpec, threat_model_for
 from arena.threat_model import PRESET_NAMES, ThreatModel
 from events.errors import Invalid
 from tournaments.models import Visibility
@@ -102,7 +102,7 @@ def _threat_model(data: Mapping[str, Any]) -> ThreatModel:
         known = ", ".join(PRESET_NAMES)
         raise ThreatModelError(f"threat_model is {preset!r}; it must be one of {known}.")
     queries = data.get("queries") if preset in ("grey", "black") else None
-    model = ThreatModel.preset(preset, queries=queries)
+    model = threat_model_for(data["game"], ThreatModel.preset(preset, queries=queries))
     return ThreatModel.from_json({**model.to_json(), **data.get("switches", {})})
 
 

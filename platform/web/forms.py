@@ -15,7 +15,15 @@ import arena.tasks
 from accounts.models import Scope, Team, User
 from arena.errors import ArenaError
 from arena.manifest import Role
-from arena.rounds import GameName, Goal, Norm, PoisonMode, RoundSpec, SplitName
+from arena.rounds import (
+    GameName,
+    Goal,
+    Norm,
+    PoisonMode,
+    RoundSpec,
+    SplitName,
+    threat_model_for,
+)
 from arena.threat_model import PRESET_NAMES, ThreatModel
 from events.identifiers import opaque_id
 from submissions.models import Submission
@@ -210,7 +218,10 @@ class RoundForm(Styled):
         label="Threat model", choices=[(name, name) for name in PRESET_NAMES]
     )
     queries = forms.IntegerField(
-        required=False, min_value=1, label="Probes per example", help_text="Grey and black only."
+        required=False,
+        min_value=1,
+        label="Probes per example",
+        help_text="Grey and black only; in extraction rounds in total.",
     )
     norm = forms.ChoiceField(
         choices=[("linf", "L∞"), ("l2", "L2"), ("l1", "L1"), ("l0", "L0")], initial="linf"
@@ -218,7 +229,7 @@ class RoundForm(Styled):
     epsilons = Numbers(
         required=False,
         label="ε, ascending",
-        help_text="Several make a curve. Poisoning: leave out.",
+        help_text="Several make a curve. Poisoning, extraction: leave out.",
     )
     shares = Numbers(
         required=False, label="Poisoned shares", help_text="Poisoning only, between 0 and 1."
@@ -230,8 +241,8 @@ class RoundForm(Styled):
     examples = forms.IntegerField(min_value=1, max_value=5000, initial=200)
     attacks = forms.MultipleChoiceField(
         required=False,
-        label="House attacks and poisoners",
-        choices=lambda: _house(Role.ATTACK, Role.POISONER),
+        label="House attacks, poisoners and thieves",
+        choices=lambda: _house(Role.ATTACK, Role.POISONER, Role.THIEF),
         widget=forms.CheckboxSelectMultiple,
     )
     defenses = forms.MultipleChoiceField(
@@ -256,7 +267,7 @@ class RoundForm(Styled):
             game=game,
             task=task,
             split=SplitName(split),
-            threat_model=ThreatModel.preset(preset, queries=queries),
+            threat_model=threat_model_for(game, ThreatModel.preset(preset, queries=queries)),
             norm=Norm(data["norm"]),
             epsilons=data["epsilons"],
             shares=data["shares"],

@@ -54,7 +54,16 @@ TERMS: Final = (
         "White shows everything, black answers probes alone, transfer grants none, grey is in "
         "between. What a switch withholds is not present in the attack's jail at all.",
     ),
-    Term("game", "Game", "A kind of round: evasion, minimum-norm, transfer or poisoning."),
+    Term("thief", "Thief", "A player that copies a defense from its answers (model extraction)."),
+    Term(
+        "fidelity",
+        "Fidelity",
+        "The share of examples on which a stolen copy and its original agree.",
+        "A faithful copy repeats the original's mistakes: fidelity is not accuracy.",
+    ),
+    Term(
+        "game", "Game", "A kind of round: evasion, minimum-norm, transfer, poisoning, extraction."
+    ),
     Term("round", "Round", "One game under one threat model and budget, with its own clock."),
     Term("tier", "Tier", "The rows that may be compared: same task, game, goal and threat model."),
     Term("match", "Match", "One attack entry against one defense entry in one round."),

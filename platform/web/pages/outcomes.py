@@ -90,6 +90,31 @@ def gallery(
     return Gallery(chosen, listed, cards, per_level, visibility.may_see_images(user, match))
 
 
+COPIED: Final = 50
+"""Rows of the table of differences."""
+
+
+@dataclass(frozen=True)
+class Copied:
+    """Examples on which a stolen copy differs: (true class, original's, copy's)."""
+
+    rows: tuple[tuple[str, str, str], ...]
+    differ: int
+    total: int
+
+
+def copied(match: Match, columns: Columns) -> Copied | None:
+    """At the end of the budget; None for games without a copy."""
+    if "copied_prediction" not in columns or not len(columns["stop"]):
+        return None
+    last = np.flatnonzero(columns["stop"] == columns["stop"].max())
+    differ = last[~columns["agrees"][last]]
+    names = _class_names(match)
+    told = ("y", "prediction", "copied_prediction")
+    rows = [tuple(_name(names, int(columns[key][row])) for key in told) for row in differ[:COPIED]]
+    return Copied(tuple((a, b, c) for a, b, c in rows), len(differ), len(last))
+
+
 def _levels(columns: Columns) -> list[float]:
     """Distinct epsilons in the order of the file; NaN is the one of a minimum-norm round."""
     seen: list[float] = []

@@ -31,6 +31,9 @@ DEFENSES = [
     "logistic-regression",
     "nearest-neighbour",
     "randomized-smoothing",
+    "refusal",
+    "rounded-answers",
+    "top-answer",
 ]
 
 
