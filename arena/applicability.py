@@ -19,6 +19,8 @@ ROLES: Final = {
 }
 USUAL_ROLES: Final = (Role.ATTACK, Role.DEFENSE)
 """(who attacks, who defends): by game, and in games that are not named."""
+_PLAYED_AS: Final = {GameName.CERTIFICATION: GameName.EVASION}
+"""An attack on a certificate is one like any other: what plays the one plays the other."""
 _WITHOUT_NORM: Final = frozenset((GameName.POISONING, GameName.EXTRACTION))
 
 
@@ -32,6 +34,8 @@ def _reasons(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator
     for manifest in (attack, defense):
         if not manifest.plays_task(round_.task):
             yield f"The {manifest.role.value} does not play the task {round_.task}."
+    if round_.game is GameName.CERTIFICATION and round_.norm.value not in defense.certifies:
+        yield f"The defense certifies nothing in the norm {round_.norm.value}."
     yield from _declared(attack.needs, round_)
     yield from _knowledge(attack.needs, defense, round_.threat_model)
     yield from _eligibility(defense, round_)
@@ -47,7 +51,8 @@ def _roles(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator[s
 
 
 def _declared(needs: Needs, round_: RoundSpec) -> Iterator[str]:
-    if needs.games and round_.game.value not in needs.games:
+    games = (round_.game.value, _PLAYED_AS.get(round_.game, round_.game).value)
+    if needs.games and not set(games) & set(needs.games):
         yield f"The attack does not play the game {round_.game.value}."
     if round_.game in _WITHOUT_NORM:
         return

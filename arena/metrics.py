@@ -113,6 +113,27 @@ def median_distance(distances: Floats) -> float | None:
     return value if math.isfinite(value) else None
 
 
+# ── certificates ───────────────────────────────────────────────────────────────────────────
+
+
+def certified_at(radii: Floats, epsilon: float) -> Bits:
+    """(n,) R(x) >= epsilon, for radii of right and standing claims (0 for none)."""
+    return np.asarray(radii >= epsilon - 1e-9)
+
+
+def binomial_quantile(trials: int, p: float, q: float) -> int:
+    """The least k with P(at most k successes in ``trials``) >= q."""
+    if p <= 0 or trials == 0:
+        return 0
+    term, total = trials * math.log1p(-p), 0.0
+    for k in range(trials + 1):
+        total += math.exp(term)
+        if total >= q:
+            return k
+        term += math.log((trials - k) / (k + 1)) + math.log(p) - math.log1p(-p)
+    return trials
+
+
 # ── copies ─────────────────────────────────────────────────────────────────────────────────
 
 

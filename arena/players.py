@@ -100,6 +100,19 @@ class Defense:
         """
         raise NotImplementedError("A defense implements predict(x).")
 
+    def certify(
+        self, x: Images, norm: str, *, effort: int, seeds: NDArray[np.uint64]
+    ) -> tuple[Labels, NDArray[np.float32]]:
+        """Certification rounds: labels (n,) and radii (n,), both of the claim.
+
+        The claim on row i: every input within ``radii[i]`` of ``x[i]``, in that norm, is answered
+        ``labels[i]``. Label -1 and radius 0 claim nothing. ``effort`` is 1, or 10 where a claim is
+        looked at again: a defense that samples takes so many times its samples. ``seeds`` (n,)
+        are what row i may draw from. Rows must not depend on one another. The manifest names the
+        norms (``certifies``) and the chance that a claim is wrong (``alpha``, 0 for none).
+        """
+        raise NotImplementedError("A defense that certifies implements certify(x, norm, ...).")
+
 
 class Learner:
     """A training algorithm. It is committed as code; the poisoner moves after."""

@@ -46,6 +46,7 @@ OUR_FAULT: Final = 5
 
 CLEAN_EXAMPLES: Final = 500
 PROBE_ROWS: Final = 32
+CLAIMS: Final = 10
 FRIENDLY_EXAMPLES: Final = 20
 PLANTED_EXAMPLES: Final = 20
 PLANTED_PROBES: Final = 2000
@@ -177,6 +178,7 @@ def _defense(check: _Check) -> str:
         _rows_apart(seat, x, seeds, scores)
         check.report("Asking it for gradients.")
         backward = _gradients(check, seat, x[:PROBE_ROWS], y[:PROBE_ROWS], seeds[:PROBE_ROWS])
+        _claims(check, seat, x[:CLAIMS], seeds[:CLAIMS])
     finally:
         check.log.append(seat.close())
     check.report("Comparing its cost with the reference model's.")
@@ -226,6 +228,19 @@ def _gradients(check: _Check, seat: DefenseSeat, x: Array, y: Array, seeds: Arra
     _, slope = seat.gradient(x, y, seeds)
     check.figures["zero_gradients"] = float((np.abs(slope).reshape(len(x), -1).max(1) == 0).mean())
     return float(seat.seconds - started) * 256 / len(x)
+
+
+def _claims(check: _Check, seat: DefenseSeat, x: Array, seeds: Array) -> None:
+    """A defense that certifies does so in every norm that it names, in the time of a request."""
+    for norm in check.manifest.certifies:
+        check.report(f"Asking it for certified radii in {norm}.")
+        started = seat.seconds
+        labels, radii = seat.certify(x, seeds, norm=norm, effort=1)
+        check.figures[f"claims_{norm}"] = {
+            "claimed_share": float(((labels >= 0) & (radii > 0)).mean()),
+            "median_radius": float(np.median(radii)),
+            "seconds_a_claim": float(seat.seconds - started) / len(x),
+        }
 
 
 def _cost(check: _Check, forward: float, backward: float) -> None:

@@ -31,6 +31,7 @@ class GameName(StrEnum):
     TRANSFER = "transfer"
     POISONING = "poisoning"
     EXTRACTION = "extraction"
+    CERTIFICATION = "certification"
 
 
 class Norm(StrEnum):
@@ -178,9 +179,12 @@ def _read(key: str, value: Any) -> Any:
 
 def _rules(r: RoundSpec) -> list[tuple[bool, str]]:
     poisoning = r.game is GameName.POISONING
-    ball = r.game in (GameName.EVASION, GameName.TRANSFER)
+    ball = r.game in (GameName.EVASION, GameName.TRANSFER, GameName.CERTIFICATION)
     return [
-        (ball and not r.epsilons, "An evasion or transfer round needs at least one epsilon."),
+        (
+            ball and not r.epsilons,
+            "An evasion, transfer or certification round needs at least one epsilon.",
+        ),
         (
             r.game is GameName.MINIMUM_NORM and bool(r.epsilons),
             "A minimum-norm round takes no epsilon: it is scored by distance.",
@@ -201,6 +205,10 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str]]:
             "Availability poisoning is untargeted; choose goal = 'untargeted'.",
         ),
         *_extraction_rules(r),
+        (
+            r.game is GameName.CERTIFICATION and r.goal is Goal.TARGETED,
+            "A certificate says that no class but one is reached; choose goal = 'untargeted'.",
+        ),
         (r.examples < 1, "A round needs at least one example."),
         (r.repeats < 1, "repeats must be at least 1."),
         (

@@ -42,6 +42,9 @@ class DefenseSeat(Protocol):
     def gradient(self, x: Array, weights: Array, seeds: Array) -> tuple[Array, Array]:
         """(logits, gradient): see DefenseView.logits_and_gradient. May raise NotDifferentiable."""
 
+    def certify(self, x: Array, seeds: Array, *, norm: str, effort: int) -> tuple[Array, Array]:
+        """Defenses that certify: labels (n,) and radii (n,); see Defense.certify."""
+
     def fit(self, x: Array, y: Array, seed: int) -> None:
         """Learners only: train from scratch."""
 

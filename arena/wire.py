@@ -77,6 +77,8 @@ class Op(IntEnum):
     POISONED            poisoner             reply to POISON, after any number of questions
     STEAL               referee              to a thief: the challenge, once for each stop
     STOLEN              thief                reply to STEAL: the zip of the copy
+    CERTIFY             referee              to a defense that certifies
+    CERTIFIED           defense              reply to CERTIFY: labels and radii
     ASK                 attacker             question while it plays: the oracle, charged
     LOGITS              attack               question while it plays: white-box rounds
     GRADIENT            attack               question while it plays: white-box rounds, labels
@@ -108,6 +110,8 @@ class Op(IntEnum):
     POISONED = 23
     STEAL = 24
     STOLEN = 25
+    CERTIFY = 26
+    CERTIFIED = 27
     ASK = 30
     LOGITS = 31
     GRADIENT = 32

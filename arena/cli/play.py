@@ -42,7 +42,10 @@ def play(
     examples: Annotated[int, typer.Option(help="How many examples are judged.")] = 200,
     seed: Annotated[int, typer.Option(help="Same seed, same verdict.")] = 0,
     game: Annotated[
-        str | None, typer.Option(help="evasion, minimum_norm, transfer, poisoning or extraction.")
+        str | None,
+        typer.Option(
+            help="evasion, minimum_norm, transfer, poisoning, extraction or certification."
+        ),
     ] = None,
     goal: Annotated[str, typer.Option(help="untargeted or targeted.")] = "untargeted",
     target_rule: Annotated[str, typer.Option(help="random, least_likely or all.")] = "random",

@@ -148,6 +148,9 @@ RECIPES: Final[tuple[Recipe, ...]] = (
     _smoothed("randomized-smoothing", "mnist5k", noise=0.25, epochs=16),
     _smoothed("randomized-smoothing", "fashion5k", noise=0.25, epochs=16),
     _smoothed("randomized-smoothing", "digits", noise=0.25, epochs=60),
+    _smoothed("certified-smoothing", "mnist5k", noise=0.5, epochs=30),
+    _smoothed("certified-smoothing", "fashion5k", noise=0.5, epochs=16),
+    _smoothed("certified-smoothing", "digits", noise=0.5, epochs=60),
     _rounded("input-discretisation", "mnist5k", levels=4, epochs=12),
     _rounded("input-discretisation", "fashion5k", levels=4, epochs=12),
     _rounded("input-discretisation", "digits", levels=4, epochs=40),
@@ -164,6 +167,7 @@ RECIPES: Final[tuple[Recipe, ...]] = (
 
 
 LENT: Final[dict[str, str]] = {
+    "certified-linear": "logistic-regression",
     "rounded-answers": "logistic-regression",
     "top-answer": "logistic-regression",
     "refusal": "logistic-regression",

@@ -57,6 +57,8 @@ def _perturbation(cell: CellResult, tier: Tier) -> dict[str, Any]:
             "success": None if gave_no_answer else 0.0,
             "robust": 0.0 if gave_no_answer else None,
         }
+    told = finite_or_none(cell.metrics.get("certified_accuracy"))
+    certified = {} if told is None else {"certified": told}
     n, right = len(kills.examples), int(kills.clean_right.sum())
     broken = int(kills_of(cell, tier.headline_epsilon).sum())
     return {
@@ -64,6 +66,7 @@ def _perturbation(cell: CellResult, tier: Tier) -> dict[str, Any]:
         "success_wilson": as_json(wilson(broken, right)) if right else None,
         "robust": (right - broken) / n if n else None,
         "robust_wilson": as_json(wilson(right - broken, n)) if n else None,
+        **certified,
         "clean": right / n if n else None,
         "examples": n,
         "queries": finite_or_none(cell.metrics.get(QUERIES)),

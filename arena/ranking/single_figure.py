@@ -35,6 +35,15 @@ from arena.rounds import RoundSpec
 Figure = Callable[[CellResult], float | None]
 
 
+def _nothing_gained(cell: CellResult, _tier: Tier) -> NDArray[np.bool_] | None:
+    """(n,) right, and the attack got nothing there at the last level."""
+    kills = cell.kills
+    if kills is None:
+        return None
+    last = kills.broken[-1] if len(kills.broken) else np.zeros(len(kills.examples), bool)
+    return np.asarray(kills.clean_right & ~last)
+
+
 def _any(_weaker: RoundSpec, _stronger: RoundSpec) -> bool:
     return True
 
@@ -46,7 +55,8 @@ class Contest:
     ``defense``, ``attack``: what each side ranks by. ``figure``: of the defense in one match;
     ``clean``: its clean accuracy there; ``gain``: the attack's, and ``interval`` its interval.
     ``axis``, ``point``: names in the verdicts' curve. ``counts``: whether matches of a nested
-    round count on this one, beside what nesting says of the threat models.
+    round count on this one, beside what nesting says of the threat models. ``held``: the examples
+    on which the defense has what it ranks by, in the order of the cell's kills.
     """
 
     defense: Headline
@@ -58,6 +68,7 @@ class Contest:
     axis: str
     point: str
     counts: Callable[[RoundSpec, RoundSpec], bool] = field(default=_any)
+    held: Callable[[CellResult, Tier], NDArray[np.bool_] | None] = field(default=_nothing_gained)
 
     def cost(self, cell: CellResult) -> float | None:
         """The figure turned so that more is worse for the defense."""
@@ -88,7 +99,7 @@ def defenses_board(records: Records, tier: Tier, contest: Contest) -> Board:
     """By the worst match, above the clean floor."""
     defenses = [x for x in _defenses(records, tier, contest) if x.player.on_board]
     examples = records.examples_of(tier.id, fallback=nested_in(tier, records.tiers.values()))
-    table = np.array([_held(x, examples) for x in defenses], np.float64)
+    table = np.array([_held(x, examples, tier, contest) for x in defenses], np.float64)
     cells = [cell for defense in defenses for cell in defense.cells]
     return ranked_board(
         [_defense_row(defense, tier, contest) for defense in defenses],
@@ -155,14 +166,15 @@ def _worst(cells: Sequence[CellResult], contest: Contest) -> CellResult | None:
     return max(known, key=lambda pair: (pair[0], pair[1].key), default=(0.0, None))[1]
 
 
-def _held(defense: _Defense, examples: ExampleSet) -> NDArray[np.float64]:
-    """(n,) 1 where the worst attack got nothing at the last level, NaN where it is not known."""
+def _held(
+    defense: _Defense, examples: ExampleSet, tier: Tier, contest: Contest
+) -> NDArray[np.float64]:
+    """(n,) 1 where it held in its worst match, NaN where it is not known."""
     held = np.full(len(examples), np.nan)
-    if defense.worst is not None and defense.worst.kills is not None:
-        kills = defense.worst.kills
-        places, here = examples.places(kills.examples)
-        last = kills.broken[-1] if len(kills.broken) else np.zeros(len(kills.examples), bool)
-        held[places] = (kills.clean_right & ~last)[here]
+    bits = None if defense.worst is None else contest.held(defense.worst, tier)
+    if bits is not None and defense.worst is not None and defense.worst.kills is not None:
+        places, here = examples.places(defense.worst.kills.examples)
+        held[places] = bits[here]
     return held
 
 

@@ -66,6 +66,7 @@ REQUESTS: Final = {
         Op.EVADE,
         Op.POISON,
         Op.STEAL,
+        Op.CERTIFY,
     )
 }
 _REPLIES: Final = {
@@ -76,6 +77,7 @@ _REPLIES: Final = {
     Op.EVADE: Op.CANDIDATES,
     Op.POISON: Op.POISONED,
     Op.STEAL: Op.STOLEN,
+    Op.CERTIFY: Op.CERTIFIED,
 }
 
 
@@ -91,6 +93,8 @@ def answer(guest: Guest, frame: Frame) -> tuple[Op, tuple[Array, ...]]:
         arrays = _poison(guest, frame)
     elif frame.op is Op.STEAL:
         arrays = _steal(guest, frame)
+    elif frame.op is Op.CERTIFY:
+        arrays = _certify(guest, frame)
     else:
         arrays = _backward(guest, *frame.arrays)
     return _REPLIES[frame.op], arrays
@@ -199,6 +203,19 @@ def _steal(guest: Guest, frame: Frame) -> tuple[Array, ...]:
     if not isinstance(surrogate, Surrogate):
         raise WrongAnswer("steal must return an arena.players.Surrogate.", Failure.SURROGATE)
     return (np.frombuffer(_zipped(surrogate), np.uint8),)
+
+
+def _certify(guest: Guest, frame: Frame) -> tuple[Array, ...]:
+    x, seeds = frame.arrays
+    claim = guest.player.certify(
+        x, str(frame.meta["norm"]), effort=int(frame.meta["effort"]), seeds=seeds
+    )
+    if not isinstance(claim, tuple) or len(claim) != 2:
+        raise WrongAnswer("certify must return (labels, radii).")
+    return (
+        shaped(claim[0], np.int64, (len(x),), "certify: labels"),
+        shaped(claim[1], np.float32, (len(x),), "certify: radii"),
+    )
 
 
 def _zipped(surrogate: Surrogate) -> bytes:

@@ -49,6 +49,8 @@ from arena.wire import (
 )
 
 REQUEST_ROWS: Final = 256
+CERTIFY_ROWS: Final = 10
+"""Claims asked for in one request, and one at a time where ten times the effort is due."""
 REQUEST_BYTES: Final = 8 * 2**20
 """A defense is asked at most so much at a time: it is what ``query_seconds`` bounds."""
 QUESTION_BYTES: Final = 128 * 2**20
@@ -222,6 +224,39 @@ class JailedDefense(_Seat):
             return self._nothing(), x
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
+    def certify(self, x: Array, seeds: Array, *, norm: str, effort: int) -> tuple[Array, Array]:
+        """Labels (n,) int64 in [-1, classes) and radii (n,) float32 >= 0, as claimed."""
+        x, seeds = _floats(x), np.ascontiguousarray(seeds, np.uint64)
+        step = max(1, CERTIFY_ROWS // effort)
+        parts = [
+            self._claims(x[rows], seeds[rows], {"norm": norm, "effort": effort})
+            for rows in (slice(start, start + step) for start in range(0, len(x), step))
+        ]
+        if not parts:
+            return np.zeros(0, np.int64), np.zeros(0, np.float32)
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+    def _claims(self, x: Array, seeds: Array, meta: dict[str, Any]) -> tuple[Array, ...]:
+        due = Accepts((Rows.exactly(len(x), INT64), Rows.exactly(len(x), FLOAT32)))
+        frame = self.session.ask(
+            Op.CERTIFY,
+            {Op.CERTIFIED: due, Op.FAILED: FAILED},
+            arrays=(x, seeds),
+            meta=meta,
+            seconds=min(self.session.limits.query_seconds, self._left()),
+            late=FaultCode.QUERY_LATENCY if self._left() > 0 else FaultCode.WALL_TIME,
+        )
+        labels, radii = frame.arrays
+        if not np.isfinite(radii).all():
+            raise self.session.fault(FaultCode.NOT_FINITE)
+        classes = self._columns - int(self.manifest.abstains)
+        if radii.min() < 0 or labels.min() < -1 or labels.max() >= classes:
+            raise self.session.fault(FaultCode.OUT_OF_RANGE)
+        return frame.arrays
+
+    def _left(self) -> float:
+        return max(0.0, self.session.limits.wall_seconds - self.seconds)
+
     def fit(self, x: Array, y: Array, seed: int) -> None:
         """Learners only: train from scratch, on the wall clock."""
         self.session.ask(
@@ -229,7 +264,7 @@ class JailedDefense(_Seat):
             {Op.FITTED: Accepts(), Op.FAILED: FAILED},
             arrays=(_floats(x), np.ascontiguousarray(y, np.int64)),
             meta={"seed": int(seed)},
-            seconds=max(0.0, self.session.limits.wall_seconds - self.seconds),
+            seconds=self._left(),
             late=FaultCode.WALL_TIME,
         )
 

@@ -34,6 +34,13 @@ METRICS: Final = (
     Kind("delta_error", "Error added", hint="poisoned minus clean, seeds paired"),
     Kind("poisoned_error_worst_seed", "Error, worst seed"),
     Kind("success", "Seeds made worse"),
+    Kind("certified_accuracy", "Certified accuracy", term="certified"),
+    Kind("certified_gap", "Gap to the certificate", hint="robust minus certified accuracy"),
+    Kind("claims", "Claims made", COUNT),
+    Kind("claims_refuted", "Claims refuted", COUNT, hint="by an example within the radius"),
+    Kind("claim_alpha", "Chance that a claim is wrong", hint="as declared"),
+    Kind("median_radius", "Median certified radius", NUMBER),
+    Kind("certified_area", "Area under the certified curve", NUMBER),
     Kind("fidelity", "Fidelity of the copy", hint="agrees with the original on judged examples"),
     Kind("surrogate_accuracy", "Accuracy of the copy"),
     Kind("oracle_accuracy", "Clean accuracy as the thief saw it", hint="must meet the floor"),
@@ -57,12 +64,18 @@ METRICS: Final = (
     Kind("rejected", "Candidates rejected", COUNT, hint="out of budget or range; no kill"),
     Kind("examples", "Examples judged", COUNT),
 )
-HEADLINES: Final = ("clean_accuracy", "robust_accuracy", "attack_success_rate", "clean_error",
+HEADLINES: Final = ("clean_accuracy", "certified_accuracy", "robust_accuracy",
+                    "attack_success_rate", "clean_error",
                     "poisoned_error", "delta_error", "fidelity", "surrogate_accuracy",
                     "uniform_kappa")  # fmt: skip
 
 
-MEANS: Final = ("robust_mean", "poisoned_error_mean", "stolen_fidelity_mean")
+MEANS: Final = (
+    "robust_mean",
+    "poisoned_error_mean",
+    "stolen_fidelity_mean",
+    "certified_accuracy_mean",
+)
 """The mean over attacks, by kind of board."""
 
 

@@ -31,6 +31,7 @@ WORDS: Final[dict[str, Words]] = {
         cell="the error that the poison added",
         high="poisoned",
     ),
+    GameName.CERTIFICATION: Words(robust="Certified"),
     GameName.EXTRACTION: Words(
         attacks="Thieves",
         robust="Stolen",

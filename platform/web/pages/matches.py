@@ -20,6 +20,7 @@ from web.pages.outcomes import columns_of, copied, gallery, quantiles, survival
 
 CURVES: Final = (
     ("robust_accuracy", "Robust accuracy"),
+    ("certified_accuracy", "Certified accuracy"),
     ("attack_success_rate", "Attack success"),
     ("poisoned_error", "Error, poisoned"),
     ("delta_error", "Error added"),
@@ -32,7 +33,7 @@ AXES: Final = {
     "epsilon": "Epsilon (ε)",
 }
 """What a curve runs over; the first that its points name."""
-SECRETIVE: Final = ("seed", "poison")
+SECRETIVE: Final = ("seed", "poison", "refuted")
 """Parts of keys of the provenance that could help an opponent before the round reveals."""
 
 
@@ -104,6 +105,14 @@ def _found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
     if metrics.get("fidelity") is not None:
         asked, copied = metrics.get("queries") or 0, percent(metrics["fidelity"])
         return f"After {asked:,.0f} probes the copy of {attack} agrees with {defense} on {copied}."
+    if metrics.get("certificate_broken"):
+        return (
+            f"{attack} refuted {metrics.get('claims_refuted', 0):,.0f} of "
+            f"{metrics.get('claims', 0):,.0f} claims of {defense}: its certificate is broken."
+        )
+    if metrics.get("certified_accuracy") is not None:
+        proved, held = percent(metrics["certified_accuracy"]), percent(metrics["robust_accuracy"])
+        return f"{defense} certified {proved}; against {attack} {held} stayed right."
     success, robust = metrics.get("attack_success_rate"), metrics.get("robust_accuracy")
     if success is not None:
         return (

@@ -52,6 +52,9 @@ class Card:
     target: str
     distance: float
     queries: int
+    radius: float | None
+    """As certified; None where nothing was claimed."""
+    refutes: bool
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ def gallery(
     return Gallery(chosen, listed, cards, per_level, visibility.may_see_images(user, match))
 
 
+MARGIN: Final = 1e-4
+"""How far inside a claimed radius a counterexample lies (docs/rules.md)."""
 COPIED: Final = 50
 """Rows of the table of differences."""
 
@@ -131,6 +136,10 @@ def _card(columns: Columns, row: int, number: int, names: tuple[str, ...], norm:
 
     target = int(columns["target"][row]) if "target" in columns else -1
     rejected = columns["rejected"][row] if "rejected" in columns else ""
+    size = float(columns[norm][row])
+    claimed = float(columns["certified_radius"][row]) if "certified_radius" in columns else np.nan
+    radius = None if np.isnan(claimed) else claimed
+    moved = columns["attacked_prediction"][row] != columns["clean_prediction"][row]
     return Card(
         number=number,
         example=int(columns["example"][row]),
@@ -142,8 +151,10 @@ def _card(columns: Columns, row: int, number: int, names: tuple[str, ...], norm:
         broken=bool(columns["broken"][row]),
         rejected=str(rejected or ""),
         target=_name(names, target) if target >= 0 else "",
-        distance=float(columns[norm][row]),
+        distance=size,
         queries=int(columns["queries"][row]),
+        radius=radius,
+        refutes=radius is not None and size <= radius - MARGIN and moved,
     )
 
 

@@ -25,6 +25,8 @@ ATTACKS = [
 ]
 DEFENSES = [
     "adversarial-training",
+    "certified-linear",
+    "certified-smoothing",
     "cnn",
     "decision-tree",
     "input-discretisation",

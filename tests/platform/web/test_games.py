@@ -14,7 +14,7 @@ from django.utils import timezone
 
 import arena.tasks
 from accounts.models import User
-from arena.rounds import GameName, RoundSpec, threat_model_for
+from arena.rounds import GameName, Norm, RoundSpec, threat_model_for
 from arena.threat_model import ThreatModel
 from arena.verdict import Kills, Outcome, Status
 from arena.verdict import Verdict as Finding
@@ -159,3 +159,76 @@ def test_an_extraction_round_is_made_by_the_form(world: World) -> None:
     assert form.is_valid(), form.errors
     spec = form.plan(task="digits", split="practice").spec
     assert spec.threat_model.probes.total == 650
+
+
+# ── certification ──────────────────────────────────────────────────────────────────────────
+
+
+def refuted() -> Finding:
+    """A certificate of radius 2 on everything, and one example moved inside it."""
+    task = arena.tasks.load("digits")
+    x, y = task.practice.x[:EXAMPLES], task.practice.y[:EXAMPLES]
+    broken = np.arange(EXAMPLES) == 0
+    columns = {
+        "example": np.arange(EXAMPLES),
+        "epsilon": np.full(EXAMPLES, 0.4),
+        "y": y,
+        "clean_prediction": y,
+        "clean_confidence": np.ones(EXAMPLES),
+        "clean_right": np.ones(EXAMPLES, bool),
+        "attacked_prediction": np.where(broken, (y + 1) % 10, y),
+        "attacked_confidence": np.ones(EXAMPLES),
+        "broken": broken,
+        "l2": np.where(broken, 0.375, 0.0),
+        "queries": np.zeros(EXAMPLES, np.int64),
+        "certified_radius": np.full(EXAMPLES, 2.0),
+    }
+    bits = Kills(
+        np.arange(EXAMPLES),
+        np.ones(EXAMPLES, bool),
+        broken[None],
+        (0.4,),
+        radii=np.zeros(EXAMPLES, np.float32),
+    )
+    figures = {"clean_accuracy": 1.0, "robust_accuracy": 1 - 1 / EXAMPLES}
+    return Finding(
+        status=Status.SCORED,
+        metrics={
+            **figures,
+            "attack_success_rate": 1 / EXAMPLES,
+            "certified_accuracy": 0.0,
+            "claims": EXAMPLES,
+            "claims_refuted": 1,
+            "claim_alpha": 0.0,
+            "certificate_broken": 1.0,
+        },
+        curve=({"epsilon": 0.4, **figures, "certified_accuracy": 0.0},),
+        kills=bits,
+        outcome=Outcome("certification", columns, {"clean": x, "attacked": x[None]}),
+        provenance={"refuted": [{"example": 0, "distance": 0.375, "radius": 2.0}]},
+    )
+
+
+def test_a_broken_certificate_is_shown_with_its_counterexample(world: World, as_: Browser) -> None:
+    spec = RoundSpec(
+        GameName.CERTIFICATION,
+        "digits",
+        ThreatModel.white(),
+        norm=Norm.L2,
+        epsilons=(0.4,),
+        examples=EXAMPLES,
+    )
+    plan = RoundPlan("Proofs", spec, ("pgd",), ("certified-linear", "cnn"))
+    round_ = opened(world, plan)
+    states = dict(round_.matches.values_list("defense__house", "state"))
+    assert states == {"certified-linear": "pending", "cnn": "not_applicable"}
+    match = round_.matches.get(defense__house="certified-linear")
+    record(match, refuted())
+    page, boards = pages(world, as_, match)
+    assert "PGD refuted 1 of 40 claims of Certified linear model" in page
+    assert "claimed radius 2: <strong>a counterexample</strong>" in page
+    assert page.count("a counterexample</strong>") == 1
+    assert "Claims refuted" in page
+    assert "Certified accuracy at the round" in boards
+    row = Standing.objects.get(round=round_, role="defense", entry__house="certified-linear")
+    assert row.headline == 0.0
