@@ -2,7 +2,7 @@
 
     schema_version = 1
     name = "Adversarially trained CNN"
-    role = "defense"                      # defense | attack | learner | poisoner
+    role = "defense"                      # defense | attack | learner | poisoner | thief
     framework = "torch"                   # numpy | torch | sklearn | onnx
     task = "mnist5k"                      # or tasks = ["mnist5k", "fashion5k"]; attacks may say "*"
     architecture = "architecture.py"      # torch: build() -> torch.nn.Module; sklearn: TOML; onnx
@@ -41,12 +41,13 @@ MAX_SHOWN: Final = 5
 
 
 class Role(StrEnum):
-    """What a player is. Learners enter a tournament as defenses, poisoners as attacks."""
+    """What a player is. Learners enter a tournament as defenses; poisoners, thieves as attacks."""
 
     DEFENSE = "defense"
     ATTACK = "attack"
     LEARNER = "learner"
     POISONER = "poisoner"
+    THIEF = "thief"
 
     @property
     def side(self) -> str:
@@ -92,7 +93,11 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A checked manifest. ``parse`` and ``from_mapping`` refuse what they do not know."""
+    """A checked manifest. ``parse`` and ``from_mapping`` refuse what they do not know.
+
+    ``certifies``: the norms in which ``certify`` claims radii. ``alpha``: the chance that a claim
+    is wrong, as declared; 0 where claims are certain.
+    """
 
     name: str
     role: Role
@@ -105,6 +110,8 @@ class Manifest:
     differentiable: bool = False
     stochastic: bool = False
     abstains: bool = False
+    certifies: tuple[str, ...] = ()
+    alpha: float = 0.0
     family: str = ""
     description: str = ""
     needs: Needs = field(default_factory=Needs)
@@ -136,13 +143,14 @@ class Manifest:
             raise PackageError(f"{FILE_NAME} is nested too deep; it has one table, [needs].")
         if data.get("schema_version") != SCHEMA_VERSION:
             raise PackageError(f"{FILE_NAME} must say schema_version = {SCHEMA_VERSION}.")
-        known = {*_TEXTS, *_FLAGS, *_CHOICES, "schema_version", "task", "tasks", "needs"}
+        known = {*_TEXTS, *_FLAGS, *_CHOICES, *_OTHERS}
         unknown = sorted(set(data) - known)
         if unknown:
             raise PackageError(f"{FILE_NAME} has unknown keys: {_listed(unknown)}.")
         values: dict[str, Any] = {key: _text(data, key) for key in _TEXTS if key in data}
         values |= {key: _flag(data, key) for key in _FLAGS if key in data}
         values |= {key: _choice(data, key, _CHOICES[key]) for key in _CHOICES if key in data}
+        values |= _claims(data)
         for required in ("name", "role"):
             if required not in values:
                 raise PackageError(f'{FILE_NAME} must say {required} = "...".')
@@ -156,6 +164,8 @@ class Manifest:
         data: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "tasks": list(self.tasks)}
         data |= {key: getattr(self, key) for key in (*_TEXTS, *_FLAGS)}
         data |= {key: getattr(self, key).value for key in _CHOICES}
+        if self.certifies:
+            data |= {"certifies": list(self.certifies), "alpha": self.alpha}
         data["needs"] = {
             key: list(value) if isinstance(value, tuple) else value
             for key in Needs.__dataclass_fields__
@@ -169,6 +179,7 @@ class Manifest:
 
 _TEXTS: Final = ("name", "entry", "architecture", "weights", "family", "description")
 _FLAGS: Final = ("differentiable", "stochastic", "abstains")
+_OTHERS: Final = ("schema_version", "task", "tasks", "needs", "certifies", "alpha")
 _CHOICES: Final[dict[str, type[StrEnum]]] = {
     "role": Role,
     "framework": Framework,
@@ -185,10 +196,12 @@ _NEED_FLAGS: Final = (
     "training_data",
     "true_label",
 )
+_NORMS: Final = ("linf", "l2", "l1", "l0")
+MAX_ALPHA: Final = 0.05
 _NEED_LISTS: Final = {
-    "norms": ("linf", "l2", "l1", "l0"),
+    "norms": _NORMS,
     "goals": ("untargeted", "targeted"),
-    "games": ("evasion", "minimum_norm", "transfer", "poisoning"),
+    "games": ("evasion", "minimum_norm", "transfer", "poisoning", "extraction", "certification"),
 }
 _OUTPUTS: Final = ("label", "top_k", "rounded", "probabilities", "logits")
 
@@ -253,6 +266,23 @@ def _choice(data: Mapping[str, Any], key: str, kind: type[StrEnum]) -> StrEnum:
         known = ", ".join(member.value for member in kind)
         message = f"{key} in {FILE_NAME} is {_shown(data[key])}; it must be one of {known}."
         raise PackageError(message) from error
+
+
+def _claims(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a defense that certifies says of its claims."""
+    values: dict[str, Any] = {}
+    if "certifies" in data:
+        values["certifies"] = _words(data["certifies"], "certifies", _NORMS)
+    if "alpha" in data:
+        alpha = data["alpha"]
+        number = isinstance(alpha, int | float) and not isinstance(alpha, bool)
+        if not number or not 0 <= alpha <= MAX_ALPHA:
+            raise PackageError(
+                f"alpha in {FILE_NAME} is {_shown(alpha)}; it must lie between 0 (certain claims) "
+                f"and {MAX_ALPHA}."
+            )
+        values["alpha"] = float(alpha)
+    return values
 
 
 def _tasks(data: Mapping[str, Any]) -> tuple[str, ...]:
@@ -331,6 +361,12 @@ def _rules(m: Manifest) -> list[tuple[bool, str]]:
             ),
         ),
         (not defends and m.abstains, "Only a defense can abstain."),
+        (not defends and bool(m.certifies), "Only a defense can certify."),
+        (
+            bool(m.certifies) and not m.entry,
+            'A defense that certifies needs entry = "player.py:ClassName", with certify().',
+        ),
+        (m.alpha > 0 and not m.certifies, "alpha goes with certifies: name the norms."),
     ]
 
 

@@ -380,6 +380,15 @@ class Oracle:
         return weights.astype(np.float32)
 
 
+def labels_shown(
+    answers: Answers, scores: Array, output: OracleOutput, *, classes: int
+) -> NDArray[np.int64]:
+    """(n,) the label that a reply tells: rounding may make another class lead."""
+    if output.kind is not OutputKind.ROUNDED:
+        return answers.labels
+    return labels_of(_filtered(answers, scores, output, classes=classes), classes=classes)
+
+
 def _filtered(answers: Answers, scores: Array, output: OracleOutput, *, classes: int) -> Array:
     """What S10 leaves of a reply."""
     if output.kind is OutputKind.LABEL:

@@ -79,13 +79,17 @@ class Op(IntEnum):
     CANDIDATES          attack               reply to EVADE, after any number of questions
     POISON              referee              to a poisoner: the challenge
     POISONED            poisoner             reply to POISON, after any number of questions
-    ASK                 attack, poisoner     question while it plays: the oracle, charged
+    STEAL               referee              to a thief: the challenge, once for each stop
+    STOLEN              thief                reply to STEAL: the zip of the copy
+    CERTIFY             referee              to a defense that certifies
+    CERTIFIED           defense              reply to CERTIFY: labels and radii
+    ASK                 attacker             question while it plays: the oracle, charged
     LOGITS              attack               question while it plays: white-box rounds
     GRADIENT            attack               question while it plays: white-box rounds, labels
     WEIGHTED_GRADIENT   attack               question while it plays: white-box rounds, weights
     CHECK               attack               question while it plays: feedback, charged
     SUBMIT              attack               question while it plays: candidates so far
-    PROBES              attack, poisoner     question while it plays: what is left
+    PROBES              attacker             question while it plays: what is left
     ANSWER              referee              reply to a question
     REFUSED             referee              reply to a question: an InGameError, raised there
     FAILED              any jail             instead of any reply: the player raised; then it exits
@@ -110,6 +114,10 @@ class Op(IntEnum):
     CANDIDATES = 21
     POISON = 22
     POISONED = 23
+    STEAL = 24
+    STOLEN = 25
+    CERTIFY = 26
+    CERTIFIED = 27
     ASK = 30
     LOGITS = 31
     GRADIENT = 32
@@ -145,10 +153,13 @@ class Failure(StrEnum):
     SHAPE = "shape"
     QUERIES = "queries"
     POISON = "poison"
+    SURROGATE = "surrogate"
 
 
 MAX_WEIGHT: Final = 1e6
 """Largest weight of a logit in a gradient question: larger ones would overflow the defense."""
+MAX_SURROGATE: Final = 16 * 2**20
+"""Largest zip of a stolen copy."""
 MAX_TRACEBACK: Final = 4000
 """Characters; JSON may take six bytes for one."""
 FAILED_META: Final = 6 * MAX_TRACEBACK + 1000

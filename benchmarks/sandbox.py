@@ -104,7 +104,8 @@ class Player(EvasionAttack):
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         model = module.build().eval().requires_grad_(False)
-        model.load_state_dict(safetensors.torch.load_file(challenge.package / "weights.safetensors"))
+        weights = challenge.package / "weights.safetensors"
+        model.load_state_dict(safetensors.torch.load_file(weights))
         x, y = torch.tensor(challenge.x), torch.tensor(challenge.y)
         moved = x.clone()
         for _ in range({steps}):

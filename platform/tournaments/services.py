@@ -119,7 +119,8 @@ def check(plan: TournamentPlan) -> None:
         raise Invalid(f"A tournament has at most {MOST_ROUNDS} rounds.")
     if plan.split not in list(SplitName):
         raise Invalid(f"split must be one of {', '.join(SplitName)}.")
-    for clock in (plan, *plan.rounds):
+    clocks: tuple[TournamentPlan | RoundPlan, ...] = (plan, *plan.rounds)
+    for clock in clocks:
         if clock.opens_at and clock.closes_at and clock.closes_at <= clock.opens_at:
             raise Invalid(f"{clock.title!r} closes before it opens.")
     for task in {plan.task, *(round_.spec.task for round_ in plan.rounds)}:

@@ -88,7 +88,8 @@ class Square(EvasionAttack):
             flat[flat] &= pull.left(rows[flat])
             if flat.any():
                 towards = pull.next(rows[flat]).reshape(-1, *search.x.shape[1:])
-                images[flat] = search.within(rows[flat], towards - search.x[rows[flat]])
+                delta = np.asarray(towards - search.x[rows[flat]], np.float64)
+                images[flat] = search.within(rows[flat], delta)
             search.propose(rows, images)
             step += 1
 
