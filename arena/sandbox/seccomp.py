@@ -364,13 +364,18 @@ class _Fprog(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p)]
 
 
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def prctl(option: int, *values: int) -> None:
     """prctl(2).
 
     Raises:
         OSError: it failed.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
+    libc = _libc()
     arguments = [ctypes.c_ulong(value) for value in (*values, 0, 0, 0, 0)[:4]]
     if libc.prctl(option, *arguments) != 0:
         number = ctypes.get_errno()
@@ -389,7 +394,7 @@ def install(program: bytes) -> None:
         OSError: the kernel refused, or a thread could not be reached.
     """
     set_no_new_privileges()
-    libc = ctypes.CDLL(None, use_errno=True)
+    libc = _libc()
     held = ctypes.create_string_buffer(program, len(program))
     count = len(program) // _INSTRUCTION_BYTES
     fprog = _Fprog(count, ctypes.addressof(held))
