@@ -45,7 +45,7 @@ class Organizing(View):
 
     def get_permissions(self) -> list[Any]:
         """Visitors who would write are asked who they are."""
-        if self.request is not None and self.request.method == "POST":
+        if getattr(self.request, "method", None) == "POST":
             return [LoggedIn(), Scoped()]
         return [Scoped()]
 
