@@ -23,7 +23,7 @@ from enum import StrEnum
 
 
 class Side(StrEnum):
-    """The two sides of a match. A learner is a defense, a poisoner is an attack."""
+    """The two sides of a match. A learner is a defense, a poisoner or a thief is an attack."""
 
     ATTACK = "attack"
     DEFENSE = "defense"
@@ -46,6 +46,7 @@ class FaultCode(StrEnum):
     ROWS_DEPEND = "rows_depend_on_each_other"
     NOT_DETERMINISTIC = "not_deterministic"
     POISON_BUDGET = "poison_budget"
+    BAD_SURROGATE = "bad_surrogate"
     NO_ANSWER = "no_answer"
 
 

@@ -7,12 +7,19 @@ versioned JSON and travels to the runner with every match.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Final, Self
 
 from arena.errors import ThreatModelError
-from arena.threat_model import FirstMover, Parameters, ThreatModel
+from arena.threat_model import (
+    DefenseStructure,
+    FirstMover,
+    Parameters,
+    Probes,
+    TaskKnowledge,
+    ThreatModel,
+)
 
 SCHEMA_VERSION: Final = 1
 
@@ -24,6 +31,8 @@ class GameName(StrEnum):
     MINIMUM_NORM = "minimum_norm"
     TRANSFER = "transfer"
     POISONING = "poisoning"
+    EXTRACTION = "extraction"
+    CERTIFICATION = "certification"
 
 
 class Norm(StrEnum):
@@ -146,6 +155,14 @@ class RoundSpec:
             raise ThreatModelError(f"Malformed round: {error}") from error
 
 
+def threat_model_for(game: GameName | str, model: ThreatModel) -> ThreatModel:
+    """A preset as this game reads it: a thief has no examples, so its probes count in total."""
+    probes = model.probes
+    if game != GameName.EXTRACTION or probes.per_example is None:
+        return model
+    return replace(model, probes=Probes(total=int(probes.limit(1))))
+
+
 _ENUMS: Final[dict[str, Any]] = {
     "game": GameName,
     "norm": Norm,
@@ -173,12 +190,12 @@ def _read(key: str, value: Any) -> Any:
 def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
     """(broken, the setting to mend, the sentence), in the order in which they are told."""
     poisoning = r.game is GameName.POISONING
-    ball = r.game in (GameName.EVASION, GameName.TRANSFER)
+    ball = r.game in (GameName.EVASION, GameName.TRANSFER, GameName.CERTIFICATION)
     return [
         (
             ball and not r.epsilons,
             "epsilons",
-            "An evasion or transfer round needs at least one epsilon.",
+            "An evasion, transfer or certification round needs at least one epsilon.",
         ),
         (
             r.game is GameName.MINIMUM_NORM and bool(r.epsilons),
@@ -207,6 +224,12 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
             "goal",
             "Availability poisoning is untargeted; choose goal = 'untargeted'.",
         ),
+        *_extraction_rules(r),
+        (
+            r.game is GameName.CERTIFICATION and r.goal is Goal.TARGETED,
+            "goal",
+            "A certificate says that no class but one is reached; choose goal = 'untargeted'.",
+        ),
         (
             r.threat_model.first_mover is not FirstMover.DEFENDER,
             "first_mover",
@@ -223,5 +246,36 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
             r.game is GameName.TRANSFER and r.threat_model.parameters is Parameters.FULL,
             "parameters",
             "A transfer round withholds the weights; use the evasion game for white-box rounds.",
+        ),
+    ]
+
+
+def _extraction_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
+    steals, model = r.game is GameName.EXTRACTION, r.threat_model
+    probes = model.probes
+    shown = model.parameters is Parameters.FULL or model.structure is DefenseStructure.SOURCE
+    return [
+        (
+            steals and (probes.total is None or probes.per_example is not None),
+            "probes",
+            (
+                "An extraction round counts its probes in total, since a thief has no examples: "
+                "set probes = {total = ...} alone."
+            ),
+        ),
+        (
+            steals and model.task_knowledge is TaskKnowledge.NONE,
+            "task_knowledge",
+            "An extraction round shows the input space at least: a thief must know what to ask.",
+        ),
+        (
+            steals and shown,
+            "parameters",
+            "An extraction round withholds weights and source: there would be nothing to steal.",
+        ),
+        (
+            steals and r.goal is Goal.TARGETED,
+            "goal",
+            "Extraction is untargeted; choose goal = 'untargeted'.",
         ),
     ]

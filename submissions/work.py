@@ -85,9 +85,10 @@ def qualify(submission: Submission) -> None:
 
 def _run(submission: Submission, scratch: Path, out: Path) -> processes.Ended:
     package = artifacts.local_copy(submission.sha256, scratch)
-    options = ("--task", submission.task, "--out", str(out))
-    return processes.supervise(
-        processes.command_of(settings.QUALIFIER, str(package), *options),
+    arguments = [str(package), "--task", submission.task, "--out", str(out)]
+    return processes.play(
+        {"program": "qualification", "arguments": arguments, "fresh": True},
+        instead=settings.QUALIFIER,
         directory=out,
         heartbeat=lambda: LEASES.renew(submission),
         on_line=lambda line: progress_line(submission.uid, line),

@@ -14,6 +14,7 @@ from arena.cli.exits import ExitCode, Stop
 if TYPE_CHECKING:
     from arena.referee import MatchSpec
     from arena.rounds import RoundSpec
+    from arena.sandbox.backend import SandboxBackend
     from arena.tasks import Task
 
 Several = Annotated[list[float] | None, typer.Option(help="May be given several times: a curve.")]
@@ -25,20 +26,27 @@ def play(
     attack: Annotated[str, typer.Argument(help=f"Who attacks. {PLAYER}")],
     *,
     threat_model: Annotated[
-        str, typer.Option(help="white, grey, black, transfer, or a JSON file of switches.")
-    ] = "white",
+        str | None,
+        typer.Option(
+            help="white, grey, black, transfer, or a JSON file of switches. [white; a thief: black]"
+        ),
+    ] = None,
     task: Annotated[
         str | None, typer.Option(help="A task's name, or the path of its TOML file. [mnist5k]")
     ] = None,
     norm: Annotated[str, typer.Option(help="linf, l2, l1 or l0.")] = "linf",
     epsilon: Several = None,
     queries: Annotated[
-        int | None, typer.Option(help="Probes per example in grey and black rounds.")
+        int | None,
+        typer.Option(help="Probes per example in grey and black rounds; a thief's in total."),
     ] = None,
     examples: Annotated[int, typer.Option(help="How many examples are judged.")] = 200,
     seed: Annotated[int, typer.Option(help="Same seed, same verdict.")] = 0,
     game: Annotated[
-        str | None, typer.Option(help="evasion, minimum_norm, transfer or poisoning.")
+        str | None,
+        typer.Option(
+            help="evasion, minimum_norm, transfer, poisoning, extraction or certification."
+        ),
     ] = None,
     goal: Annotated[str, typer.Option(help="untargeted or targeted.")] = "untargeted",
     target_rule: Annotated[str, typer.Option(help="random, least_likely or all.")] = "random",
@@ -64,18 +72,25 @@ def play(
         bool,
         typer.Option("--trust", help="These packages are mine: play even behind a weaker wall."),
     ] = False,
+    backend: Annotated[
+        str | None,
+        typer.Option(help="The wall to play behind, as `arena sandbox doctor` names it."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="The verdict as JSON on stdout.")] = False,
 ) -> None:
-    """Play DEFENSE against ATTACK. A learner plays against a poisoner.
+    """Play DEFENSE against ATTACK. A learner plays against a poisoner, a defense
+    against a thief in an extraction round.
 
     Exit status: 0 scored, 1 a forfeit, 2 the two cannot meet, 5 our fault.
     """
+    from arena.sandbox import choose
+
     sources = rules.source_of(defense), rules.source_of(attack)
     if round_file is not None:
         round_, found = _given(round_file)
     else:
         options = rules.Options(
-            threat_model=threat_model,
+            threat_model=threat_model or rules.usual_threat_model(game, attack=sources[1]),
             task=task,
             game=game,
             norm=norm,
@@ -87,7 +102,7 @@ def play(
             shares=tuple(sorted(share or ())),
             poison_mode=poison_mode,
         )
-        round_, found = _described(options, defense=sources[0])
+        round_, found = _described(options, defense=sources[0], attack=sources[1])
     match = rules.match_of(
         round_,
         defense=sources[0],
@@ -97,17 +112,19 @@ def play(
         split_secret=_bytes(split_secret, "--split-secret"),
     )
     trusted = trust or all(rules.is_house(source) for source in sources)
-    code = _play(match, found, trusted=trusted, out=out, logs=logs, json=json)
+    wall = choose(trusted=trusted, named=backend)
+    code = _play(match, found, wall, out=out, logs=logs, json=json)
     raise typer.Exit(code)
 
 
-def _described(options: rules.Options, *, defense: str) -> tuple[RoundSpec, Task]:
+def _described(options: rules.Options, *, defense: str, attack: str) -> tuple[RoundSpec, Task]:
     poisoning = options.game == rules.POISONING or (
         options.game is None and rules.plays_poisoning(defense)
     )
     usual = rules.DEFAULT_POISONING_TASK if poisoning else rules.DEFAULT_TASK
     task = rules.load_task(options.task or usual)
-    return rules.round_of(options, task, poisoning=poisoning), task
+    stealing = options.game is None and rules.steals(attack)
+    return rules.round_of(options, task, poisoning=poisoning, stealing=stealing), task
 
 
 def _given(path: Path) -> tuple[RoundSpec, Task]:
@@ -126,13 +143,17 @@ def _bytes(text: str | None, option: str) -> bytes | None:
 
 
 def _play(
-    match: MatchSpec, task: Task, *, trusted: bool, out: Path | None, logs: bool, json: bool
+    match: MatchSpec,
+    task: Task,
+    backend: SandboxBackend,
+    *,
+    out: Path | None,
+    logs: bool,
+    json: bool,
 ) -> ExitCode:
     from arena.referee import play_match
-    from arena.sandbox import choose
 
     names = f"{match.attack.manifest.name} against {match.defense.manifest.name}"
-    backend = choose(trusted=trusted)
     with progress(names) as tell:
         verdict = play_match(match, backend=backend, task=task, progress=tell)
     if out is not None:

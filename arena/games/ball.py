@@ -167,7 +167,9 @@ def _attack(table: Table, cases: Cases, budgets: Sequence[Budget]) -> Play:
             _play_levels(table, dealt, budgets, opened, played)
     finally:
         for seat, side in zip(opened, ("attack", "defense"), strict=False):
-            if not isinstance(seat, PlayerError):
+            if isinstance(seat, PlayerError):
+                played.logs[side] += seat.log
+            else:
                 played.seconds[side] += seat.seconds
                 played.logs[side] += seat.close()
     back = np.argsort(order)

@@ -37,6 +37,8 @@ class Ending(StrEnum):
     CPU_TIME = "cpu_time"
     OUT_OF_MEMORY = "out_of_memory"
     NEVER_STARTED = "never_started"
+    LOST = "lost"
+    """Ended by something outside that is not the referee: nobody's player is to blame."""
 
 
 @dataclass(frozen=True, slots=True)

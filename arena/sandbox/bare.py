@@ -63,7 +63,7 @@ class BareBackend:
                 process_group=0,
                 pass_fds=[theirs.fileno()],
             )
-            return RunningJail(ours, process, limits, drain, on_end=undo.pop_all().close)
+            return RunningJail(ours, limits, drain, process=process, on_end=undo.pop_all().close)
 
     def _interpreter(self, home: Path) -> list[str]:
         lib = home / "arena-lib.zip"
@@ -85,7 +85,11 @@ class BareBackend:
         if self.strength < Strength.LANDLOCK:
             on_linux = sys.platform == "linux"
             return replace(
-                wanted, seccomp=False, memory_mib=wanted.memory_mib if on_linux else None
+                wanted,
+                seccomp=False,
+                memory_mib=wanted.memory_mib if on_linux else None,
+                readable=(),
+                writable=(),
             )
         shown = [str(bind.source) for bind in view.host_view().binds]
         return replace(

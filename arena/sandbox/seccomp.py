@@ -178,7 +178,12 @@ _START: Final[dict[str, _Numbers]] = {
     "madvise": (28, 233),
     "tgkill": (234, 131),
     "getsockopt": (55, 209),
+    "landlock_create_ruleset": (444, 444),
+    "landlock_add_rule": (445, 445),
+    "landlock_restrict_self": (446, 446),
 }
+
+_RECVMSG: Final[_Numbers] = (47, 212)
 
 # Conditions on arguments. Commands and options are 32-bit for the kernel: it ignores the rest.
 _CLONE_THREAD_FLAGS: Final = 0x00010F00  # THREAD | SIGHAND | FILES | FS | VM
@@ -332,16 +337,22 @@ def start_filter(target: Machine | None = None) -> bytes:
     return _program(_plain(calls, target) + _by_argument(_common(), target), target)
 
 
-def player_filter(*, pid: int, target: Machine | None = None) -> bytes:
-    """The filter for a player in the process ``pid``, which may signal none but itself."""
+def player_filter(
+    *, pid: int, receives_descriptors: bool = False, target: Machine | None = None
+) -> bytes:
+    """The filter for a player in the process ``pid``, which may signal none but itself.
+
+    ``receives_descriptors``: for the referee, whom players' streams are handed to.
+    """
     target = target or _here()
+    calls = [*_PLAYER.values(), *([_RECVMSG] if receives_descriptors else [])]
     rules = _common() | {
         "prctl": _one_of(0, _PRCTL),
         "madvise": _one_of(2, _MADVISE),
         "prlimit64": _ask_own_limits(),
         "tgkill": _one_of(0, (pid,)),
     }
-    return _program(_plain(_PLAYER.values(), target) + _by_argument(rules, target), target)
+    return _program(_plain(calls, target) + _by_argument(rules, target), target)
 
 
 # --- installing ---------------------------------------------------------------------------------

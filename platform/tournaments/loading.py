@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from arena.errors import ThreatModelError
-from arena.rounds import Limits, RoundSpec
+from arena.rounds import Limits, RoundSpec, threat_model_for
 from arena.threat_model import PRESET_NAMES, ThreatModel
 from events.errors import Invalid
 from tournaments.models import Visibility
@@ -147,7 +147,7 @@ def _threat_model(data: Mapping[str, Any]) -> ThreatModel:
     queries = data.get("queries") if preset in ("grey", "black") else None
     if queries is not None and type(queries) is not int:
         raise ThreatModelError(f"queries must be a whole number, not {queries!r}.")
-    model = ThreatModel.preset(preset, queries=queries)
+    model = threat_model_for(data["game"], ThreatModel.preset(preset, queries=queries))
     switches = data.get("switches", {})
     if not isinstance(switches, Mapping):
         raise ThreatModelError("switches must be a table.")

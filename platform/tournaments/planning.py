@@ -8,7 +8,13 @@ from collections.abc import Collection, Iterable
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from arena.applicability import INELIGIBLE, applicability, asks_for_eligibility
+from arena.applicability import (
+    INELIGIBLE,
+    ROLES,
+    USUAL_ROLES,
+    applicability,
+    asks_for_eligibility,
+)
 from arena.errors import Side
 from arena.manifest import Manifest, Role
 from arena.pairing import Entrant, OpenRound, PlannedCell, missing_cells
@@ -16,12 +22,12 @@ from arena.rounds import GameName, RoundSpec
 from tournaments.models import Entry, Match, Round, Tournament
 from tournaments.states import MATCHES, PLAYABLE, EntryState, MatchState
 
-ROLES_OF = {GameName.POISONING: frozenset((Role.POISONER, Role.LEARNER))}
-GUEST_ROLES = frozenset((Role.ATTACK, Role.DEFENSE))
+ROLES_OF = {game: frozenset(roles) for game, roles in ROLES.items()}
+GUEST_ROLES = frozenset(USUAL_ROLES)
 
 
 def roles_of(round_: Round) -> frozenset[Role]:
-    """What plays in a round: learners and poisoners, or defenses and attacks."""
+    """What plays in a round: learners and poisoners, say, or defenses and thieves."""
     return ROLES_OF.get(GameName(round_.game), GUEST_ROLES)
 
 

@@ -112,7 +112,25 @@ TERMS: Final = (
         "Target rule",
         "How targets are set: at random, the least likely class, or every other class in turn.",
     ),
-    Term("game", "Game", "A kind of round: evasion, minimum-norm, transfer or poisoning."),
+    Term("thief", "Thief", "A player that copies a defense from its answers (model extraction)."),
+    Term(
+        "certified",
+        "Certified accuracy",
+        "The share of examples that are right and whose certified radius is at least so large.",
+        "A certificate is a claim about every input within the radius; one counterexample refutes "
+        "it.",
+    ),
+    Term(
+        "fidelity",
+        "Fidelity",
+        "The share of examples on which a stolen copy and its original agree.",
+        "A faithful copy repeats the original's mistakes: fidelity is not accuracy.",
+    ),
+    Term(
+        "game",
+        "Game",
+        "A kind of round: evasion, minimum-norm, transfer, poisoning, extraction or certification.",
+    ),
     Term("round", "Round", "One game under one threat model and budget, with its own clock."),
     Term("tier", "Tier", "The rows that may be compared: same task, game, goal and threat model."),
     Term("match", "Match", "One attack entry against one defense entry in one round."),

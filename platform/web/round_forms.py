@@ -29,6 +29,7 @@ from arena.rounds import (
     RoundSpec,
     SplitName,
     TargetRule,
+    threat_model_for,
 )
 from arena.threat_model import PRESET_NAMES, OracleOutput, Probes, ThreatModel, TrainingData
 from tournaments import planning
@@ -38,7 +39,7 @@ from web.glossary import BY_SLUG
 
 PREFIX: Final = "rounds"
 COUNTED: Final = "counted"
-BALLS: Final = ("evasion", "transfer", "minimum_norm")
+BALLS: Final = ("evasion", "transfer", "minimum_norm", "certification")
 
 GROUPS: Final = (
     ("first_mover", "moves"),
@@ -224,7 +225,7 @@ class RoundForm(Styled):
         required=False,
         label="ε, ascending",
         help_text="Several make a curve: 0.1, 0.2. Minimum-norm rounds take none.",
-        widget=_for(forms.TextInput, "evasion", "transfer"),
+        widget=_for(forms.TextInput, "evasion", "transfer", "certification"),
     )
     shares = Numbers(
         required=False,
@@ -285,7 +286,7 @@ class RoundForm(Styled):
     structure = _switch("defense-structure", _choices(switches.DefenseStructure))
     randomness = _switch("randomness", _choices(switches.Randomness, seed="the seeds"))
     probes = _switch("probe", [("none", "none"), (COUNTED, "counted"), ("unlimited", "unlimited")])
-    queries = _number("Probes per example", COUNTED)
+    queries = _number("Probes per example", COUNTED, help_text="In extraction rounds: in total.")
     total = _number("Probes in total", COUNTED)
     output = _switch("oracle-output", _choices(switches.OutputKind, top_k="top-k labels"))
     top_k = _number("k", "top_k", help_text="Top-k only.")
@@ -301,8 +302,8 @@ class RoundForm(Styled):
 
     attacks = forms.MultipleChoiceField(
         required=False,
-        label="House attacks and poisoners",
-        choices=lambda: _house(Role.ATTACK, Role.POISONER),
+        label="House attacks, poisoners and thieves",
+        choices=lambda: _house(Role.ATTACK, Role.POISONER, Role.THIEF),
         widget=HousePlayers,
     )
     defenses = forms.MultipleChoiceField(
@@ -381,7 +382,7 @@ class RoundForm(Styled):
     def _understand(self, data: dict[str, Any]) -> None:
         """Keeps the rules in ``data["spec"]``, without task and split; or says where they clash."""
         try:
-            model = _threat_model(data)
+            model = threat_model_for(data["game"], _threat_model(data))
         except ThreatModelError as error:
             self._blame(_FIELDS_OF.get(error.switch, error.switch), str(error))
             return

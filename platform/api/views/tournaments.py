@@ -45,7 +45,8 @@ class Organizing(View):
 
     def get_permissions(self) -> list[Any]:
         """Visitors who would write are asked who they are."""
-        if getattr(self.request, "method", None) == "POST":
+        request = getattr(self, "request", None)  # none while the API is described
+        if request is not None and request.method == "POST":
             return [LoggedIn(), Scoped()]
         return [Scoped()]
 
