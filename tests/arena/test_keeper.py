@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -42,11 +41,11 @@ class Player(EvasionAttack):
 
 
 @pytest.fixture(scope="module")
-def keeper() -> Iterator[Keeper]:
+def keeper() -> Keeper:
     backend = choose(trusted=False)
     if not isinstance(backend, ZygoteBackend):
         pytest.skip("needs namespaces inside of bubblewrap's")
-    yield Keeper.of(backend)
+    return Keeper.of(backend)
 
 
 def order(directory: Path, **changes: Any) -> dict[str, Any]:
