@@ -119,10 +119,7 @@ def check(plan: TournamentPlan) -> None:
         raise Invalid(f"A tournament has at most {MOST_ROUNDS} rounds.")
     if plan.split not in list(SplitName):
         raise Invalid(f"split must be one of {', '.join(SplitName)}.")
-    clocks: tuple[TournamentPlan | RoundPlan, ...] = (plan, *plan.rounds)
-    for clock in clocks:
-        if clock.opens_at and clock.closes_at and clock.closes_at <= clock.opens_at:
-            raise Invalid(f"{clock.title!r} closes before it opens.")
+    _check_clock(plan.title, plan.opens_at, plan.closes_at)
     for task in {plan.task, *(round_.spec.task for round_ in plan.rounds)}:
         if task not in arena.tasks.names():
             raise Invalid(f"There is no task {task!r}; known are {', '.join(arena.tasks.names())}.")
@@ -146,8 +143,14 @@ def _check_texts(plan: TournamentPlan) -> None:
         )
 
 
+def _check_clock(title: str, opens_at: datetime | None, closes_at: datetime | None) -> None:
+    if opens_at and closes_at and closes_at <= opens_at:
+        raise Invalid(f"{title!r} closes before it opens.")
+
+
 def check_round(round_: RoundPlan) -> None:
     """The same for one of its rounds."""
+    _check_clock(round_.title, round_.opens_at, round_.closes_at)
     if not 0 <= round_.weight < float("inf"):
         raise Invalid(f"The weight of round {round_.title!r} must be a number from 0 up.")
     _check_house(round_)

@@ -18,10 +18,15 @@ from tournaments.models import Tournament, Visibility
 from tournaments.services import RoundPlan, TournamentPlan
 
 _FIELDS: dict[type[forms.Widget], str] = {
-    forms.Select: "form-select",
     forms.CheckboxInput: "form-check-input",
     forms.CheckboxSelectMultiple: "form-check-input",
+    forms.Select: "form-select",
 }
+
+
+def _class_of(widget: forms.Widget) -> str:
+    known = (name for kind, name in _FIELDS.items() if isinstance(widget, kind))
+    return next(known, "form-control")
 
 
 class Styled(forms.Form):
@@ -30,7 +35,7 @@ class Styled(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
-            field.widget.attrs.setdefault("class", _FIELDS.get(type(field.widget), "form-control"))
+            field.widget.attrs.setdefault("class", _class_of(field.widget))
 
 
 # --- people -------------------------------------------------------------------------------------
@@ -165,9 +170,10 @@ class TournamentForm(Styled):
     task = forms.ChoiceField()
     split = forms.ChoiceField(
         choices=[
-            (SplitName.PRACTICE, "Practice: published, for development"),
-            (SplitName.FINAL, "Final: kept by the referee"),
-        ]
+            (SplitName.PRACTICE, "Practice: published"),
+            (SplitName.FINAL, "Final: kept back"),
+        ],
+        help_text="Anyone may look up labels of the practice split.",
     )
     visibility = forms.ChoiceField(choices=Visibility.choices)
     opens_at = Moment(label="Opens (UTC)", help_text="Empty: when you open it.")

@@ -32,6 +32,7 @@ from arena.rounds import (
     threat_model_for,
 )
 from arena.threat_model import PRESET_NAMES, OracleOutput, Probes, ThreatModel, TrainingData
+from tournaments import planning
 from tournaments.services import MOST_ROUNDS, RoundPlan
 from web.forms import Moment, Numbers, Styled, utc
 from web.glossary import BY_SLUG
@@ -145,6 +146,17 @@ def _house(*roles: Role) -> list[tuple[str, str]]:
     return [(name, name) for role in roles for name in arena.house.names(role)]
 
 
+class HousePlayers(forms.CheckboxSelectMultiple):
+    """Each box names the games of its player: the page hides the others, with its script."""
+
+    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        option: dict[str, Any] = super().create_option(name, value, *args, **kwargs)
+        role = arena.house.manifest(str(value)).role
+        games = [g for g in GameName if role in planning.ROLES_OF.get(g, planning.GUEST_ROLES)]
+        option["attrs"]["data-house"] = " ".join(games)
+        return option
+
+
 def _choices(kind: Any, **words: str) -> list[tuple[str, str]]:
     return [(m.value, words.get(m.value, m.value.replace("_", " "))) for m in kind]
 
@@ -251,7 +263,14 @@ class RoundForm(Styled):
         help_text="Fills the switches; those that you change stay as you set them.",
     )
     filled = forms.CharField(required=False, initial="white", widget=forms.HiddenInput)
-    first_mover = _switch("first-mover", _choices(switches.FirstMover))
+    first_mover = _switch(
+        "first-mover",
+        _choices(
+            switches.FirstMover,
+            attacker="attacker (in no game yet)",
+            repeated="in turn (in no game yet)",
+        ),
+    )
     moves = _number("Turns", "repeated", help_text="Where the sides move in turn.")
     task_knowledge = _switch(
         "task-knowledge", _choices(switches.TaskKnowledge, cost="classes and the defender's costs")
@@ -285,13 +304,13 @@ class RoundForm(Styled):
         required=False,
         label="House attacks, poisoners and thieves",
         choices=lambda: _house(Role.ATTACK, Role.POISONER, Role.THIEF),
-        widget=forms.CheckboxSelectMultiple,
+        widget=HousePlayers,
     )
     defenses = forms.MultipleChoiceField(
         required=False,
         label="House defenses and learners",
         choices=lambda: _house(Role.DEFENSE, Role.LEARNER),
-        widget=forms.CheckboxSelectMultiple,
+        widget=HousePlayers,
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

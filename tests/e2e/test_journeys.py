@@ -146,7 +146,7 @@ def test_a_new_verdict_shows_without_a_reload(
     """A visitor looks at the board while a late defense enters and plays."""
     page = browser_page.page
     browser_page.goto("/tournaments/spring/?round=3")
-    expect(page.locator("[data-stream-state=live]")).to_be_visible()
+    expect(page.locator("[data-stream-state=live]")).to_be_visible(timeout=60_000)
     page.evaluate("window.stillTheSamePage = true")
     made = site.shell(ANOTHER_ENTRY).split("ENTRY")[1].strip()
     column = page.locator(".matrix thead th", has_text=made)
@@ -155,6 +155,9 @@ def test_a_new_verdict_shows_without_a_reload(
     expect(row).to_be_visible(timeout=60_000)
     titles = f".matrix td a[title*='against {made}: success']"
     expect(page.locator(titles)).to_have_count(3, timeout=60_000)
+    expect(page.locator("[data-stream-state=live]")).to_be_visible(
+        timeout=60_000
+    )  # also after swaps
     assert page.evaluate("window.stillTheSamePage") is True
     assert browser_page.complaints == []
 

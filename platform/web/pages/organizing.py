@@ -96,7 +96,7 @@ def _form(
     status: int = 200,
 ) -> HttpResponse:
     context = {"form": form, "rounds": rounds, "previews": previews, "presets": PRESETS,
-               "section": "tournaments"}  # fmt: skip
+               "section": "tournaments", "failed": status != 200}  # fmt: skip
     return render(request, "web/tournament_new.html", context, status=status)
 
 

@@ -38,6 +38,11 @@
       input.closest(".field").hidden = !shown;
       input.disabled = !shown;
     });
+    round.querySelectorAll("[data-house]").forEach(function (box) {
+      const plays = box.dataset.house.split(" ").includes(game);
+      if (!plays) { box.checked = false; }
+      box.closest(".choice").hidden = !plays;
+    });
     round.querySelectorAll("[data-when]").forEach(function (input) {
       const chosen = input.closest(".switch-group").querySelector("select").value;
       const shown = input.dataset.when.split(" ").includes(chosen);
