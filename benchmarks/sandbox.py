@@ -161,7 +161,9 @@ class Bench:
         examples: int = 100,
     ) -> dict[str, Any]:
         """Play it; its verdict as JSON, with ``wall``, the seconds from order to finding."""
-        round_ = RoundSpec(GameName.EVASION, task, model, epsilons=(EPSILON,), examples=examples)
+        round_ = RoundSpec(
+            GameName.EVASION, task, model, epsilons=(EPSILON,), examples=examples
+        )
         self.played += 1
         out = self.directory / str(self.played)
         order = {
@@ -224,7 +226,9 @@ def questions(bench: Bench, *, runs: int) -> Iterator[tuple[int, list[float]]]:
     """Attack to referee to defense and back, as the attack's own clock sees it: rows, seconds."""
     attack = guest("attack", CURIOUS.format(rows=ROWS, times=runs))
     defense = guest("defense", FORGETFUL)
-    verdict = bench.match(attack, defense, ThreatModel.preset("black", queries=10**6), examples=256)
+    verdict = bench.match(
+        attack, defense, ThreatModel.preset("black", queries=10**6), examples=256
+    )
     for line in verdict["logs"]["attack"].splitlines():
         rows, *seconds = line.split()
         yield int(rows), [float(second) for second in seconds]

@@ -63,7 +63,9 @@ class BareBackend:
                 process_group=0,
                 pass_fds=[theirs.fileno()],
             )
-            return RunningJail(ours, limits, drain, process=process, on_end=undo.pop_all().close)
+            return RunningJail(
+                ours, limits, drain, process=process, on_end=undo.pop_all().close
+            )
 
     def _interpreter(self, home: Path) -> list[str]:
         lib = home / "arena-lib.zip"

@@ -334,6 +334,7 @@ class _Launch:
             **dropped,
         )
 
+
     def _interpreter(self) -> list[str]:
         lib = view.ENGINE if self.kind is Kind.REFEREE else view.ARENA_LIB
         return view.interpreter_arguments(lib)

@@ -250,7 +250,9 @@ class Outer:
         return LostOuter(f"The zygote does not serve ({detail}). {said}")
 
 
-def _order(number: int, module: str, arguments: tuple[str, ...], limits: Limits) -> dict[str, Any]:
+def _order(
+    number: int, module: str, arguments: tuple[str, ...], limits: Limits
+) -> dict[str, Any]:
     return {
         "start": number,
         "module": module,
@@ -317,7 +319,9 @@ class ZygoteJail(KillableJail):
         """The kernel's own count: it ends the player with SIGKILL a second after the limit."""
         assert self._end_told is not None
         used = float(self._end_told.get("cpu_seconds", 0.0))
-        return code == _BY_SIGNAL + signal.SIGKILL and used >= _CPU_SHARE * self.limits.cpu_seconds
+        return (
+            code == _BY_SIGNAL + signal.SIGKILL and used >= _CPU_SHARE * self.limits.cpu_seconds
+        )
 
     def _was_lost(self, code: int) -> bool:
         """A process 1 cannot send itself SIGKILL: it came from outside of its namespace."""
