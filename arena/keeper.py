@@ -57,6 +57,7 @@ from arena.sandbox.bubblewrap import BubblewrapBackend, Kind
 from arena.sandbox.limits import forked_lockdown
 from arena.sandbox.remote import MESSAGE_BYTES
 from arena.sandbox.zygote import LostOuter, Outer, ZygoteBackend, ZygoteJail
+from arena.tasks import Device
 
 REFEREE: Final = "arena.jailed"
 FINDING_FILES: Final = (
@@ -209,6 +210,7 @@ class _Refereeing:
             side=Side(call["side"]),
             framework=Framework(call["framework"]),
             limits=Limits(**call["limits"]),
+            device=Device(call["device"]),
         )
         jail = self.backend.start(spec)
         self._started += 1
