@@ -13,10 +13,15 @@ from arena.manifest import Manifest, Needs, Role
 from arena.rounds import GameName, RoundSpec
 from arena.threat_model import Architecture, OutputKind, Parameters, ThreatModel, TrainingDataKind
 
-_ROLES: Final = {
+ROLES: Final = {
     GameName.POISONING: (Role.POISONER, Role.LEARNER),
+    GameName.EXTRACTION: (Role.THIEF, Role.DEFENSE),
 }
-_GUESTS: Final = (Role.ATTACK, Role.DEFENSE)
+USUAL_ROLES: Final = (Role.ATTACK, Role.DEFENSE)
+"""(who attacks, who defends): by game, and in games that are not named."""
+_PLAYED_AS: Final = {GameName.CERTIFICATION: GameName.EVASION}
+"""An attack on a certificate is one like any other: what plays the one plays the other."""
+_WITHOUT_NORM: Final = frozenset((GameName.POISONING, GameName.EXTRACTION))
 
 
 def applicability(attack: Manifest, defense: Manifest, round_: RoundSpec) -> str | None:
@@ -29,13 +34,15 @@ def _reasons(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator
     for manifest in (attack, defense):
         if not manifest.plays_task(round_.task):
             yield f"The {manifest.role.value} does not play the task {round_.task}."
+    if round_.game is GameName.CERTIFICATION and round_.norm.value not in defense.certifies:
+        yield f"The defense certifies nothing in the norm {round_.norm.value}."
     yield from _declared(attack.needs, round_)
     yield from _knowledge(attack.needs, defense, round_.threat_model)
     yield from _eligibility(defense, round_)
 
 
 def _roles(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator[str]:
-    attacker, defender = _ROLES.get(round_.game, _GUESTS)
+    attacker, defender = ROLES.get(round_.game, USUAL_ROLES)
     game = round_.game.value.replace("_", "-")
     if attack.role is not attacker:
         yield f"The {game} game is attacked by a player of role {attacker.value}."
@@ -44,9 +51,10 @@ def _roles(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator[s
 
 
 def _declared(needs: Needs, round_: RoundSpec) -> Iterator[str]:
-    if needs.games and round_.game.value not in needs.games:
+    games = (round_.game.value, _PLAYED_AS.get(round_.game, round_.game).value)
+    if needs.games and not set(games) & set(needs.games):
         yield f"The attack does not play the game {round_.game.value}."
-    if round_.game is GameName.POISONING:
+    if round_.game in _WITHOUT_NORM:
         return
     if needs.norms and round_.norm.value not in needs.norms:
         yield f"The attack does not play the norm {round_.norm.value}."
@@ -74,8 +82,23 @@ def _knowledge(needs: Needs, defense: Manifest, model: ThreatModel) -> Iterator[
 
 
 def _eligibility(defense: Manifest, round_: RoundSpec) -> Iterator[str]:
-    """Grey rounds reveal the architecture alone, so it must lie in a file of its own."""
+    if asks_for_eligibility(defense, round_) and not defense.architecture:
+        yield "The round reveals the architecture, and the defense keeps none apart from its code."
+
+
+def asks_for_eligibility(defense: Manifest, round_: RoundSpec) -> bool:
+    """Whether the round reveals this defense's architecture alone.
+
+    Then it must lie in a file of its own, and stand apart from the weights: that needs a jail, and
+    is found at qualification (``grey_eligible``).
+    """
     model = round_.threat_model
     grey = model.architecture is Architecture.GIVEN and model.parameters is not Parameters.FULL
-    if grey and defense.role is Role.DEFENSE and not defense.architecture:
-        yield "The round reveals the architecture, and the defense keeps none apart from its code."
+    return grey and defense.role is Role.DEFENSE
+
+
+INELIGIBLE: Final = (
+    "The round reveals the architecture without the weights, and qualification found that the "
+    "defense's do not stand apart."
+)
+"""Why a defense that failed the check does not play; what it failed by is for its team alone."""

@@ -24,11 +24,20 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from arena import house, tasks
+from arena.house.recipes import Recipe
 from arena.packages import Package
 from arena.referee import MatchSpec, play_match
 from arena.rounds import GameName, Goal, Limits, Norm, RoundSpec
 from arena.sandbox import choose
-from arena.threat_model import OracleOutput, OutputKind, Probes, ThreatModel
+from arena.threat_model import (
+    OracleOutput,
+    OutputKind,
+    Parameters,
+    Probes,
+    ThreatModel,
+    TrainingData,
+    TrainingDataKind,
+)
 from arena.verdict import Status, Verdict
 
 TASK: Final = "mnist5k"
@@ -72,7 +81,12 @@ class Laboratory:
     say: Callable[[str], None] = print
 
     def play(
-        self, attack: str, defense: str | Package, *, task: str = TASK, **round_fields: Any
+        self,
+        attack: str | Package,
+        defense: str | Package,
+        *,
+        task: str = TASK,
+        **round_fields: Any,
     ) -> Verdict:
         """The verdict; several epsilons make a curve."""
         fields: dict[str, Any] = {"game": GameName.EVASION, "threat_model": ThreatModel.white()}
@@ -84,10 +98,13 @@ class Laboratory:
             defense_limits=LONG,
             **fields,
         )
-        package = house.package(defense, task) if isinstance(defense, str) else defense
-        key = json.dumps([attack, package.sha256, spec.to_json()], sort_keys=True)
+        one, other = (
+            house.package(player, task) if isinstance(player, str) else player
+            for player in (attack, defense)
+        )
+        key = json.dumps([one.sha256, other.sha256, spec.to_json()], sort_keys=True)
         if key not in self.played:
-            self.played[key] = self._play(house.package(attack, task), package, spec)
+            self.played[key] = self._play(one, other, spec)
         return self.played[key]
 
     def _play(self, attack: Package, defense: Package, spec: RoundSpec) -> Verdict:
@@ -302,33 +319,122 @@ def _substitute(
     )
 
 
+TRANSFER_RADIUS: Final = 0.3
+TRANSFER_NETS: Final = 3
+
+
 def transfer(lab: Laboratory) -> list[Line]:
-    """The order in which families fall to examples made on others."""
-    radius = 0.3
-    opponents: dict[str, str | Package] = {
-        "DNN": "cnn",
+    """The order in which families fall to examples made on one linear model, for three nets.
+
+    The order hangs on how well the net is trained. Ten epochs of Adam at 0.0005 (clean .95) make
+    one that falls nearly always, whatever its seed; the house's own is trained three times as
+    long at several times the rate (clean .98), and falls less than the support vector machine:
+    the line after it says how much. The machine has a radial kernel: a linear one shares its
+    boundary with the source, and falls always.
+    """
+    nets = {f"DNN {seed}": trained_net(seed) for seed in range(TRANSFER_NETS)}
+    others: dict[str, str | Package] = {
         "SVM": support_vector_machine(),
         "tree": "decision-tree",
         "kNN": "nearest-neighbour",
     }
-    verdicts = {
-        name: lab.play("ensemble-transfer", opponent, epsilons=(radius,), **TRANSFER)
-        for name, opponent in opponents.items()
-    }
-    rates = {name: figure(v.metrics, "attack_success_rate") for name, v in verdicts.items()}
-    bounds = [interval(v.metrics, "attack_success_rate") for v in verdicts.values()]
-    shown = ", ".join(f"{name} {100 * rate:.0f}" for name, rate in rates.items())
-    line = Line(
-        "A6",
-        f"Transfer from the ensemble, ε {radius:g}",
-        "DNN 99, SVM 97, tree 92, kNN 36 %",
-        "this order, kNN surely least",
-        f"{shown} %",
-        bounds[-1],
-        in_order(bounds) and bounds[-1][1] < min(low for low, _ in bounds[:-1]),
-        lab.setting("cnn", more="related models and 4 families trained on the spot"),
+    found = {name: _transferred(lab, other) for name, other in (nets | others).items()}
+    rest = [interval(found[name], "attack_success_rate") for name in others]
+    ordered = all(in_order([interval(found[net], "attack_success_rate"), *rest]) for net in nets)
+    least = all(
+        rest[-1][1] < figure(v, "attack_success_rate_low") for v in list(found.values())[:-1]
     )
-    return [line]
+    shown = {name: f"{100 * figure(v, 'attack_success_rate'):.0f}" for name, v in found.items()}
+    fallen = "/".join(shown[net] for net in nets)
+    shipped = _transferred(lab, "cnn")
+    return [
+        Line(
+            "A6",
+            f"Transfer from softmax regression, ε {TRANSFER_RADIUS:g}",
+            "DNN 99, SVM 97, tree 92, kNN 36 %",
+            "this order, kNN surely least",
+            f"DNN {fallen}, SVM {shown['SVM']}, tree {shown['tree']}, kNN {shown['kNN']} %",
+            rest[-1],
+            ordered and least,
+            f"nets of {TRANSFER_NETS} seeds, conv 4x4 stride 2 x16 and x32, dense 100, 10 epochs; "
+            f"SVM with radial kernel; tree, kNN: {lab.setting('nearest-neighbour')}; source: "
+            "softmax regression, 6 epochs on 2,000 training examples; true labels",
+        ),
+        Line(
+            "A6",
+            "The same against the house's net",
+            "",
+            "kNN surely less",
+            f"DNN {percent(figure(shipped, 'attack_success_rate'))}",
+            interval(shipped, "attack_success_rate"),
+            rest[-1][1] < figure(shipped, "attack_success_rate_low"),
+            lab.setting(
+                "cnn", more="30 epochs; a net trained longer falls less to a linear source"
+            ),
+        ),
+    ]
+
+
+def _transferred(lab: Laboratory, opponent: str | Package) -> Mapping[str, Any]:
+    model = replace(
+        ThreatModel.transfer(),
+        parameters=Parameters.HIDDEN,
+        training_data=TrainingData(TrainingDataKind.FULL_SET),
+    )
+    verdict = lab.play(
+        linear_source(),
+        opponent,
+        game=GameName.TRANSFER,
+        threat_model=model,
+        epsilons=(TRANSFER_RADIUS,),
+    )
+    return verdict.metrics
+
+
+def linear_source() -> Package:
+    """The ensemble with softmax regression as its only member."""
+    return variant("ensemble-transfer", "EnsembleTransfer", families=("linear",))
+
+
+def variant(player: str, class_name: str, **options: Any) -> Package:
+    """A house attack with other figures, as a guest would set them: by a subclass."""
+    files = dict(house.package(player, TASK).files)
+    lines = [f"    {name} = {value!r}" for name, value in options.items()]
+    body = "\n".join(lines)
+    files["variant.py"] = (
+        f"from player import {class_name}\n\n\nclass Variant({class_name}):\n{body}\n"
+    ).encode()
+    text = files["manifest.toml"].decode()
+    files["manifest.toml"] = text.replace(f"player.py:{class_name}", "variant.py:Variant").encode()
+    return Package.of(files)
+
+
+def trained_net(seed: int) -> Package:
+    """The architecture of the house's net, trained for a short while from that seed."""
+    from arena.house import train
+
+    recipe = Recipe(
+        player="net",
+        task=TASK,
+        architecture="cnn.py",
+        seed=seed,
+        epochs=10,
+        learning_rate=5e-4,
+    )
+    arrays, _ = train.train(recipe)
+    manifest = (
+        f'schema_version = 1\nname = "Net {seed}"\nrole = "defense"\nframework = "torch"\n'
+        'architecture = "architecture.py"\nweights = "weights.safetensors"\n'
+        'differentiable = true\nfamily = "convolutional network"\n'
+    )
+    architecture = house.package("cnn", TASK).files["architecture.py"]
+    return Package.of(
+        {
+            "manifest.toml": manifest.encode(),
+            "architecture.py": architecture,
+            "weights.safetensors": safetensors.numpy.save(arrays),
+        }
+    )
 
 
 def in_order(bounds: Sequence[tuple[float, float]]) -> bool:
@@ -337,16 +443,17 @@ def in_order(bounds: Sequence[tuple[float, float]]) -> bool:
 
 
 def support_vector_machine() -> Package:
-    """A linear support vector machine on the examples that the house's tree is fitted on."""
+    """A support vector machine with a radial kernel, on what the house's tree is fitted on."""
     source = house.package("decision-tree", TASK)
     manifest = (
-        'schema_version = 1\nname = "Linear SVM"\nrole = "defense"\nframework = "sklearn"\n'
-        'architecture = "architecture.toml"\nweights = "weights.npz"\nfamily = "linear SVM"\n'
+        'schema_version = 1\nname = "SVM"\nrole = "defense"\nframework = "sklearn"\n'
+        'architecture = "architecture.toml"\nweights = "weights.npz"\n'
+        'family = "support vector machine"\n'
     )
     return Package.of(
         {
             "manifest.toml": manifest.encode(),
-            "architecture.toml": b'class = "sklearn.svm.LinearSVC"\n[params]\nC = 0.01\n',
+            "architecture.toml": b'class = "sklearn.svm.SVC"\n',
             "weights.npz": source.files["weights.npz"],
         }
     )

@@ -23,7 +23,7 @@ from enum import StrEnum
 
 
 class Side(StrEnum):
-    """The two sides of a match. A learner is a defense, a poisoner is an attack."""
+    """The two sides of a match. A learner is a defense, a poisoner or a thief is an attack."""
 
     ATTACK = "attack"
     DEFENSE = "defense"
@@ -46,6 +46,7 @@ class FaultCode(StrEnum):
     ROWS_DEPEND = "rows_depend_on_each_other"
     NOT_DETERMINISTIC = "not_deterministic"
     POISON_BUDGET = "poison_budget"
+    BAD_SURROGATE = "bad_surrogate"
     NO_ANSWER = "no_answer"
 
 
@@ -84,7 +85,14 @@ class PackageError(ArenaError, ValueError):
 
 
 class ThreatModelError(ArenaError, ValueError):
-    """Switches or budgets that contradict one another."""
+    """Switches or budgets that contradict one another.
+
+    ``switch``: the one to mend, by its name in the JSON, so that a form can say it there.
+    """
+
+    def __init__(self, message: str, *, switch: str = "") -> None:
+        super().__init__(message)
+        self.switch = switch
 
 
 class TaskError(ArenaError, ValueError):

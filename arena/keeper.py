@@ -11,9 +11,10 @@ It is kept, because its zygotes are: each line on stdin is an order ::
     {"program": "qualification", "arguments": ["/path/package.zip", "--task", "digits",
      "--out", "/path"], "fresh": true}
 
-``trusted``: the arena's own players alone take part. Each order is answered on stdout by lines of progress as :mod:`arena.runner` prints them, and a last one
-``{"ended": STATUS, "sentence": "..."}``. ``fresh``: players start in bubblewrap jails of their own
-instead of as forks, for what nobody has seen before. It ends with its stdin.
+``trusted``: the arena's own players alone take part. ``fresh``: players start in bubblewrap jails
+of their own instead of as forks (or behind gVisor, where that was chosen), for what nobody has seen
+before. Each order is answered on stdout by lines of progress as :mod:`arena.runner` prints them,
+and a last one ``{"ended": STATUS, "sentence": "..."}``. It ends with its stdin.
 
 Where no namespaces can be had (the arena's own players alone then play), programs run in this
 process.

@@ -2,7 +2,7 @@
 
     schema_version = 1
     name = "Adversarially trained CNN"
-    role = "defense"                      # defense | attack | learner | poisoner
+    role = "defense"                      # defense | attack | learner | poisoner | thief
     framework = "torch"                   # numpy | torch | sklearn | onnx
     task = "mnist5k"                      # or tasks = ["mnist5k", "fashion5k"]; attacks may say "*"
     architecture = "architecture.py"      # torch: build() -> torch.nn.Module; sklearn: TOML; onnx
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -35,15 +36,18 @@ MAX_BYTES: Final = 16 * 1024
 MAX_NAME: Final = 80
 MAX_TEXT: Final = 2000
 MAX_NESTING: Final = 4
+MAX_SHOWN: Final = 5
+"""Keys that a message names."""
 
 
 class Role(StrEnum):
-    """What a player is. Learners enter a tournament as defenses, poisoners as attacks."""
+    """What a player is. Learners enter a tournament as defenses; poisoners, thieves as attacks."""
 
     DEFENSE = "defense"
     ATTACK = "attack"
     LEARNER = "learner"
     POISONER = "poisoner"
+    THIEF = "thief"
 
     @property
     def side(self) -> str:
@@ -89,7 +93,11 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A checked manifest. ``parse`` and ``from_mapping`` refuse what they do not know."""
+    """A checked manifest. ``parse`` and ``from_mapping`` refuse what they do not know.
+
+    ``certifies``: the norms in which ``certify`` claims radii. ``alpha``: the chance that a claim
+    is wrong, as declared; 0 where claims are certain.
+    """
 
     name: str
     role: Role
@@ -102,6 +110,8 @@ class Manifest:
     differentiable: bool = False
     stochastic: bool = False
     abstains: bool = False
+    certifies: tuple[str, ...] = ()
+    alpha: float = 0.0
     family: str = ""
     description: str = ""
     needs: Needs = field(default_factory=Needs)
@@ -120,8 +130,11 @@ class Manifest:
             data = tomllib.loads(text.decode("utf-8"))
         except UnicodeDecodeError as error:
             raise PackageError(f"{FILE_NAME} is not UTF-8; save it as UTF-8.") from error
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise PackageError(f"{FILE_NAME} is not valid TOML: {error}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise PackageError(f"{FILE_NAME} is not valid TOML: {error}.") from error
+        except (RecursionError, ValueError) as error:  # ValueError: a number of 5,000 digits
+            message = f"{FILE_NAME} is nested too deep or holds a number that is too long."
+            raise PackageError(message) from error
         return cls.from_mapping(data)
 
     @classmethod
@@ -130,15 +143,14 @@ class Manifest:
             raise PackageError(f"{FILE_NAME} is nested too deep; it has one table, [needs].")
         if data.get("schema_version") != SCHEMA_VERSION:
             raise PackageError(f"{FILE_NAME} must say schema_version = {SCHEMA_VERSION}.")
-        known = {*_TEXTS, *_FLAGS, *_CHOICES, "schema_version", "task", "tasks", "needs"}
+        known = {*_TEXTS, *_FLAGS, *_CHOICES, *_OTHERS}
         unknown = sorted(set(data) - known)
         if unknown:
-            raise PackageError(
-                f"{FILE_NAME} has unknown keys: {', '.join(_shown(k) for k in unknown)}."
-            )
+            raise PackageError(f"{FILE_NAME} has unknown keys: {_listed(unknown)}.")
         values: dict[str, Any] = {key: _text(data, key) for key in _TEXTS if key in data}
         values |= {key: _flag(data, key) for key in _FLAGS if key in data}
         values |= {key: _choice(data, key, _CHOICES[key]) for key in _CHOICES if key in data}
+        values |= _claims(data)
         for required in ("name", "role"):
             if required not in values:
                 raise PackageError(f'{FILE_NAME} must say {required} = "...".')
@@ -152,6 +164,8 @@ class Manifest:
         data: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "tasks": list(self.tasks)}
         data |= {key: getattr(self, key) for key in (*_TEXTS, *_FLAGS)}
         data |= {key: getattr(self, key).value for key in _CHOICES}
+        if self.certifies:
+            data |= {"certifies": list(self.certifies), "alpha": self.alpha}
         data["needs"] = {
             key: list(value) if isinstance(value, tuple) else value
             for key in Needs.__dataclass_fields__
@@ -165,11 +179,14 @@ class Manifest:
 
 _TEXTS: Final = ("name", "entry", "architecture", "weights", "family", "description")
 _FLAGS: Final = ("differentiable", "stochastic", "abstains")
+_OTHERS: Final = ("schema_version", "task", "tasks", "needs", "certifies", "alpha")
 _CHOICES: Final[dict[str, type[StrEnum]]] = {
     "role": Role,
     "framework": Framework,
     "output": Output,
 }
+_HARMLESS: Final = ("\n", "\t", "\u200c", "\u200d")
+_WORD: Final = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 _ENTRY: Final = re.compile(r"[A-Za-z_][\w/]*\.py:[A-Za-z_]\w*")
 _NEED_FLAGS: Final = (
     "gradients",
@@ -179,16 +196,23 @@ _NEED_FLAGS: Final = (
     "training_data",
     "true_label",
 )
+_NORMS: Final = ("linf", "l2", "l1", "l0")
+MAX_ALPHA: Final = 0.05
 _NEED_LISTS: Final = {
-    "norms": ("linf", "l2", "l1", "l0"),
+    "norms": _NORMS,
     "goals": ("untargeted", "targeted"),
-    "games": ("evasion", "minimum_norm", "transfer", "poisoning"),
+    "games": ("evasion", "minimum_norm", "transfer", "poisoning", "extraction", "certification"),
 }
 _OUTPUTS: Final = ("label", "top_k", "rounded", "probabilities", "logits")
 
 
 def _shown(value: object) -> str:
     return repr(value)[:60]
+
+
+def _listed(keys: list[str]) -> str:
+    more = [f"and {len(keys) - MAX_SHOWN} more"] if len(keys) > MAX_SHOWN else []
+    return ", ".join([*map(_shown, keys[:MAX_SHOWN]), *more])
 
 
 def _depth(value: object) -> int:
@@ -215,9 +239,18 @@ def _text(data: Mapping[str, Any], key: str) -> str:
     value = value.strip()
     if len(value) > limit:
         raise PackageError(f"{key} in {FILE_NAME} is longer than {limit} characters.")
-    if any((ord(c) < 32 and c not in "\n\t") or 127 <= ord(c) < 160 for c in value):
-        raise PackageError(f"{key} in {FILE_NAME} holds control characters; remove them.")
+    if any(_is_invisible(c) for c in value):
+        raise PackageError(
+            f"{key} in {FILE_NAME} holds control characters, or invisible ones; remove them."
+        )
     return value
+
+
+def _is_invisible(character: str) -> bool:
+    """What could steer a terminal, turn a line around or break it; joiners belong to scripts."""
+    if character in _HARMLESS:
+        return False
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def _flag(data: Mapping[str, Any], key: str) -> bool:
@@ -235,6 +268,23 @@ def _choice(data: Mapping[str, Any], key: str, kind: type[StrEnum]) -> StrEnum:
         raise PackageError(message) from error
 
 
+def _claims(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a defense that certifies says of its claims."""
+    values: dict[str, Any] = {}
+    if "certifies" in data:
+        values["certifies"] = _words(data["certifies"], "certifies", _NORMS)
+    if "alpha" in data:
+        alpha = data["alpha"]
+        number = isinstance(alpha, int | float) and not isinstance(alpha, bool)
+        if not number or not 0 <= alpha <= MAX_ALPHA:
+            raise PackageError(
+                f"alpha in {FILE_NAME} is {_shown(alpha)}; it must lie between 0 (certain claims) "
+                f"and {MAX_ALPHA}."
+            )
+        values["alpha"] = float(alpha)
+    return values
+
+
 def _tasks(data: Mapping[str, Any]) -> tuple[str, ...]:
     if "task" in data and "tasks" in data:
         raise PackageError(f"{FILE_NAME} says both task and tasks; keep one.")
@@ -243,8 +293,11 @@ def _tasks(data: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _words(value: Any, key: str, known: tuple[str, ...] | None) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(v, str) and len(v) <= 60 for v in value):
-        raise PackageError(f"{key} in {FILE_NAME} must be a list of short texts.")
+    words = isinstance(value, list) and all(isinstance(v, str) for v in value)
+    if not words or not all(_WORD.fullmatch(v) for v in value):
+        raise PackageError(
+            f"{key} in {FILE_NAME} must be a list of short words: letters, digits, '_', '-', '.'."
+        )
     for word in value:
         if known is not None and word not in known:
             raise PackageError(
@@ -260,7 +313,7 @@ def _needs(data: Any) -> Needs:
         raise PackageError(f"needs in {FILE_NAME} must be a table: write [needs].")
     unknown = sorted(set(data) - set(Needs.__dataclass_fields__))
     if unknown:
-        raise PackageError(f"[needs] has unknown keys: {', '.join(_shown(k) for k in unknown)}.")
+        raise PackageError(f"[needs] has unknown keys: {_listed(unknown)}.")
     values: dict[str, Any] = {key: _flag(data, key) for key in _NEED_FLAGS if key in data}
     for key, known in _NEED_LISTS.items():
         if key in data:
@@ -308,6 +361,12 @@ def _rules(m: Manifest) -> list[tuple[bool, str]]:
             ),
         ),
         (not defends and m.abstains, "Only a defense can abstain."),
+        (not defends and bool(m.certifies), "Only a defense can certify."),
+        (
+            bool(m.certifies) and not m.entry,
+            'A defense that certifies needs entry = "player.py:ClassName", with certify().',
+        ),
+        (m.alpha > 0 and not m.certifies, "alpha goes with certifies: name the norms."),
     ]
 
 

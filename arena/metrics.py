@@ -113,6 +113,55 @@ def median_distance(distances: Floats) -> float | None:
     return value if math.isfinite(value) else None
 
 
+# ── certificates ───────────────────────────────────────────────────────────────────────────
+
+
+def certified_at(radii: Floats, epsilon: float) -> Bits:
+    """(n,) R(x) >= epsilon, for radii of right and standing claims (0 for none)."""
+    return np.asarray(radii >= epsilon - 1e-9)
+
+
+def binomial_quantile(trials: int, p: float, q: float) -> int:
+    """The least k with P(at most k successes in ``trials``) >= q."""
+    if p <= 0 or trials == 0:
+        return 0
+    term, total = trials * math.log1p(-p), 0.0
+    for k in range(trials + 1):
+        total += math.exp(term)
+        if total >= q:
+            return k
+        term += math.log((trials - k) / (k + 1)) + math.log(p) - math.log1p(-p)
+    return trials
+
+
+# ── copies ─────────────────────────────────────────────────────────────────────────────────
+
+
+def best_constant(labels: NDArray[np.int64]) -> float | None:
+    """How well the best copy that always says the same agrees with ``labels``."""
+    return (
+        float(np.unique(labels, return_counts=True)[1].max() / len(labels)) if len(labels) else None
+    )
+
+
+def cohens_kappa(one: NDArray[np.int64], other: NDArray[np.int64]) -> float | None:
+    """Agreement beyond chance, (p_o - p_e) / (1 - p_e); None where chance agrees always.
+
+    Cohen 1960. p_e is what two raters with these shares of labels agree on by chance.
+    """
+    if len(one) == 0:
+        return None
+    by_chance = sum(float((one == k).mean() * (other == k).mean()) for k in np.unique(one))
+    if by_chance >= 1 - 1e-12:
+        return None
+    return (float((one == other).mean()) - by_chance) / (1 - by_chance)
+
+
+def log_area(queries: Sequence[int], values: Sequence[float | None]) -> float | None:
+    """Mean height of a curve over log2 of the queries, by trapezoids."""
+    return curve_area([math.log2(q) for q in queries], values)
+
+
 # ── confidence ─────────────────────────────────────────────────────────────────────────────
 
 
@@ -143,6 +192,24 @@ def auroc(positives: Floats, negatives: Floats) -> float | None:
 
 
 # ── hardness of finding a mistake ──────────────────────────────────────────────────────────
+
+
+def second_half(iterations: Floats, to_success: Floats) -> Metrics:
+    """What the second half of an attack's iterations added to the first (n,) cases.
+
+    The whole are the iterations that a case without a success took (their median). ``to_success``
+    is -1 where there was none. None where every case fell, or nothing was iterated: then there
+    is no half to speak of.
+    """
+    never = to_success <= 0
+    whole = float(np.median(iterations[never])) if never.any() else 0.0
+    if whole < 2:
+        return {"standing_halfway": None, "late_successes": None}
+    late = ~never & (to_success > whole / 2)
+    return {
+        "standing_halfway": int(np.count_nonzero(never | late)),
+        "late_successes": int(np.count_nonzero(late)),
+    }
 
 
 def kaplan_meier_median(times: Floats, found: Bits) -> float | None:

@@ -37,7 +37,7 @@ from arena.sandbox.backend import SandboxBackend
 from arena.sandbox.seats import JailSeats
 from arena.seats import DefenseSeat
 from arena.tasks import Task
-from arena.threat_model import OracleOutput, OutputKind, ThreatModel
+from arena.threat_model import OracleOutput, OutputKind, Probes, ThreatModel
 from arena.verdict import Status, Verdict
 
 OK: Final = 0
@@ -46,9 +46,11 @@ OUR_FAULT: Final = 5
 
 CLEAN_EXAMPLES: Final = 500
 PROBE_ROWS: Final = 32
+CLAIMS: Final = 10
 FRIENDLY_EXAMPLES: Final = 20
 PLANTED_EXAMPLES: Final = 20
 PLANTED_PROBES: Final = 2000
+FRIENDLY_PROBES: Final = 500
 RELIABLE: Final = 0.5
 """Share of planted examples that an attack must break to be called reliable."""
 TOLERANCE: Final = 1e-4
@@ -176,6 +178,7 @@ def _defense(check: _Check) -> str:
         _rows_apart(seat, x, seeds, scores)
         check.report("Asking it for gradients.")
         backward = _gradients(check, seat, x[:PROBE_ROWS], y[:PROBE_ROWS], seeds[:PROBE_ROWS])
+        _claims(check, seat, x[:CLAIMS], seeds[:CLAIMS])
     finally:
         check.log.append(seat.close())
     check.report("Comparing its cost with the reference model's.")
@@ -225,6 +228,19 @@ def _gradients(check: _Check, seat: DefenseSeat, x: Array, y: Array, seeds: Arra
     _, slope = seat.gradient(x, y, seeds)
     check.figures["zero_gradients"] = float((np.abs(slope).reshape(len(x), -1).max(1) == 0).mean())
     return float(seat.seconds - started) * 256 / len(x)
+
+
+def _claims(check: _Check, seat: DefenseSeat, x: Array, seeds: Array) -> None:
+    """A defense that certifies does so in every norm that it names, in the time of a request."""
+    for norm in check.manifest.certifies:
+        check.report(f"Asking it for certified radii in {norm}.")
+        started = seat.seconds
+        labels, radii = seat.certify(x, seeds, norm=norm, effort=1)
+        check.figures[f"claims_{norm}"] = {
+            "claimed_share": float(((labels >= 0) & (radii > 0)).mean()),
+            "median_radius": float(np.median(radii)),
+            "seconds_a_claim": float(seat.seconds - started) / len(x),
+        }
 
 
 def _cost(check: _Check, forward: float, backward: float) -> None:
@@ -406,7 +422,7 @@ def _rounds(check: _Check) -> list[RoundSpec]:
 
 
 def _rounds_of(game: GameName, task: Task, norm: Norm, goal: Goal) -> list[RoundSpec]:
-    if game is GameName.POISONING:
+    if game in (GameName.POISONING, GameName.EXTRACTION):
         return []
     models = [ThreatModel.transfer()]
     if game is not GameName.TRANSFER:
@@ -568,11 +584,39 @@ def _poisoner(check: _Check) -> str:
     return f"Qualified; it adds {100 * delta:.1f} points of error to a house learner at 10 %."
 
 
+def _thief(check: _Check) -> str:
+    check.report("Stealing a house model.", 1)
+    model = replace(
+        ThreatModel.black(),
+        probes=Probes(total=FRIENDLY_PROBES),
+        output=OracleOutput(OutputKind.LOGITS if check.manifest.needs.output == "logits"
+                            else OutputKind.PROBABILITIES),
+    )  # fmt: skip
+    round_ = RoundSpec(
+        GameName.EXTRACTION,
+        check.task.name,
+        model,
+        examples=min(200, len(check.task.practice)),
+    )
+    defense = house.package(HOUSE_DEFENSE, check.task.name)
+    verdict = _judged(check, _play(check, round_, defense, check.task))
+    if verdict.status is Status.NOT_APPLICABLE:
+        raise Rejected(
+            "A thief is tried in a black-box round, and [needs] in the manifest asks for more: "
+            f"{verdict.fault.sentence if verdict.fault else ''}"
+        )
+    check.figures["friendly"] = dict(verdict.metrics)
+    fidelity = verdict.metrics.get("fidelity") or 0.0
+    asked = f"{FRIENDLY_PROBES:,} probes"
+    return f"Qualified; its copy of a house model agrees on {fidelity:.0%} after {asked}."
+
+
 _CHECKS: Final[dict[Role, Callable[[_Check], str]]] = {
     Role.DEFENSE: _defense,
     Role.ATTACK: _attack,
     Role.LEARNER: _learner,
     Role.POISONER: _poisoner,
+    Role.THIEF: _thief,
 }
 
 

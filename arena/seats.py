@@ -42,6 +42,9 @@ class DefenseSeat(Protocol):
     def gradient(self, x: Array, weights: Array, seeds: Array) -> tuple[Array, Array]:
         """(logits, gradient): see DefenseView.logits_and_gradient. May raise NotDifferentiable."""
 
+    def certify(self, x: Array, seeds: Array, *, norm: str, effort: int) -> tuple[Array, Array]:
+        """Defenses that certify: labels (n,) and radii (n,); see Defense.certify."""
+
     def fit(self, x: Array, y: Array, seed: int) -> None:
         """Learners only: train from scratch."""
 
@@ -87,7 +90,7 @@ class Revealed:
 
 
 class AttackSeat(Protocol):
-    """An attack or poisoner in a jail of its own."""
+    """An attack, poisoner or thief in a jail of its own."""
 
     @property
     def manifest(self) -> Manifest: ...
@@ -113,6 +116,15 @@ class AttackSeat(Protocol):
         self, brief: Mapping[str, Any], arrays: Mapping[str, Array], service: OracleService
     ) -> tuple[Array, Array, Array | None]:
         """(x, y, replaces or None) as handed in."""
+
+    def steal(
+        self, brief: Mapping[str, Any], arrays: Mapping[str, Array], service: OracleService
+    ) -> bytes:
+        """The zip of the stolen copy as handed in.
+
+        ``brief``: JSON-able fields of ExtractionChallenge. ``arrays``: training_x and training_y
+        where they are granted.
+        """
 
     def close(self) -> str: ...
 

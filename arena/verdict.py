@@ -101,7 +101,8 @@ class Kills:
     """What ranking folds, bit per example.
 
     ``examples`` (n,) int64 indices into the split; ``clean_right`` (n,); ``broken``
-    (epsilons, n); ``distances`` (n,) smallest perturbation found, minimum-norm rounds only.
+    (epsilons, n); ``distances`` (n,) smallest perturbation found, minimum-norm rounds only;
+    ``radii`` (n,) certified, 0 where the claim is wrong or refuted, certification rounds only.
     """
 
     examples: NDArray[np.int64]
@@ -109,13 +110,16 @@ class Kills:
     broken: NDArray[np.bool_]
     epsilons: tuple[float, ...] = ()
     distances: NDArray[np.float32] | None = None
+    radii: NDArray[np.float32] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Compact: bits packed and hexadecimal, so that a row of the database holds it."""
         distances = None
         if self.distances is not None:
             distances = [float(d) if np.isfinite(d) else None for d in self.distances]
+        radii = {} if self.radii is None else {"radii": [float(r) for r in self.radii]}
         return {
+            **radii,
             "examples": self.examples.tolist(),
             "clean_right": np.packbits(self.clean_right).tobytes().hex(),
             "broken": [np.packbits(row).tobytes().hex() for row in self.broken],
@@ -137,6 +141,7 @@ class Kills:
             distances=None
             if distances is None
             else np.array([np.inf if d is None else d for d in distances], np.float32),
+            radii=np.array(data["radii"], np.float32) if "radii" in data else None,
         )
 
 

@@ -38,6 +38,8 @@ Array = NDArray[Any]
 
 VERSION: Final = 2
 MAGIC: Final = b"ADV1"
+READ_AHEAD: Final = 16 * 1024
+"""Bytes: more than a question about one small image takes."""
 MAX_ARRAYS: Final = 6
 MAX_DIMENSIONS: Final = 5
 MAX_META_DEPTH: Final = 6
@@ -77,13 +79,17 @@ class Op(IntEnum):
     CANDIDATES          attack               reply to EVADE, after any number of questions
     POISON              referee              to a poisoner: the challenge
     POISONED            poisoner             reply to POISON, after any number of questions
-    ASK                 attack, poisoner     question while it plays: the oracle, charged
+    STEAL               referee              to a thief: the challenge, once for each stop
+    STOLEN              thief                reply to STEAL: the zip of the copy
+    CERTIFY             referee              to a defense that certifies
+    CERTIFIED           defense              reply to CERTIFY: labels and radii
+    ASK                 attacker             question while it plays: the oracle, charged
     LOGITS              attack               question while it plays: white-box rounds
     GRADIENT            attack               question while it plays: white-box rounds, labels
     WEIGHTED_GRADIENT   attack               question while it plays: white-box rounds, weights
     CHECK               attack               question while it plays: feedback, charged
     SUBMIT              attack               question while it plays: candidates so far
-    PROBES              attack, poisoner     question while it plays: what is left
+    PROBES              attacker             question while it plays: what is left
     ANSWER              referee              reply to a question
     REFUSED             referee              reply to a question: an InGameError, raised there
     FAILED              any jail             instead of any reply: the player raised; then it exits
@@ -108,6 +114,10 @@ class Op(IntEnum):
     CANDIDATES = 21
     POISON = 22
     POISONED = 23
+    STEAL = 24
+    STOLEN = 25
+    CERTIFY = 26
+    CERTIFIED = 27
     ASK = 30
     LOGITS = 31
     GRADIENT = 32
@@ -143,10 +153,13 @@ class Failure(StrEnum):
     SHAPE = "shape"
     QUERIES = "queries"
     POISON = "poison"
+    SURROGATE = "surrogate"
 
 
 MAX_WEIGHT: Final = 1e6
 """Largest weight of a logit in a gradient question: larger ones would overflow the defense."""
+MAX_SURROGATE: Final = 16 * 2**20
+"""Largest zip of a stolen copy."""
 MAX_TRACEBACK: Final = 4000
 """Characters; JSON may take six bytes for one."""
 FAILED_META: Final = 6 * MAX_TRACEBACK + 1000
@@ -241,7 +254,9 @@ class Wire:
     referee's end takes deadlines, moments of :func:`time.monotonic`.
 
     Headers repeat from frame to frame but for their number: what was packed or found right once
-    is remembered, and the hot path of a query packs and checks nothing but that number.
+    is remembered, and the hot path of a query packs and checks nothing but that number. What has
+    come is taken in one system call where it fits :data:`READ_AHEAD`; the rest of a long array is
+    read in place.
     """
 
     def __init__(self, stream: socket.socket, *, blocking: bool) -> None:
@@ -249,6 +264,9 @@ class Wire:
         self._stream = stream
         self._blocking = blocking
         self._header = bytearray(HEADER_BYTES)
+        self._ahead = bytearray(READ_AHEAD)
+        self._ahead_view = memoryview(self._ahead)
+        self._from = self._upto = 0
         self._readable = select.poll()
         self._readable.register(stream, select.POLLIN)
         self._writable = select.poll()
@@ -296,7 +314,7 @@ class Wire:
             DeadlineExceeded: the frame was not complete at ``deadline``.
         """
         header = self._header
-        if not self._blocking:
+        if not self._blocking and self._from == self._upto:
             self._wait(self._readable, deadline)
         self._fill(header, HEADER_BYTES, deadline)
         (number,) = _NUMBER.unpack_from(header, _NUMBER_AT)
@@ -324,7 +342,7 @@ class Wire:
 
     def quiet(self) -> bool:
         """Whether nothing waits to be read: before a question is asked, nothing may."""
-        return not self._readable.poll(0)
+        return self._from == self._upto and not self._readable.poll(0)
 
     def _array(self, dtype: np.dtype[Any], shape: tuple[int, ...], deadline: float) -> Array:
         array = np.empty(shape, dtype)
@@ -341,14 +359,25 @@ class Wire:
 
     def _fill(self, buffer: Any, size: int, deadline: float) -> None:
         """Fill ``buffer``, of ``size`` > 0 bytes."""
-        filled = self._receive_into(buffer, deadline)
-        if filled == size:
-            return
         view = memoryview(buffer).cast("B")
+        filled = self._take_ahead(view, 0, size)
         while filled < size:
-            if time.monotonic() > deadline:
+            if filled and time.monotonic() > deadline:
                 raise DeadlineExceeded("The message was not complete in time.")
-            filled += self._receive_into(view[filled:], deadline)
+            if size - filled >= READ_AHEAD:
+                filled += self._receive_into(view[filled:], deadline)
+            else:
+                self._from, self._upto = 0, self._receive_into(self._ahead, deadline)
+                filled = self._take_ahead(view, filled, size)
+
+    def _take_ahead(self, view: memoryview, filled: int, size: int) -> int:
+        """Move what was read ahead; how much is filled now."""
+        count = min(size - filled, self._upto - self._from)
+        if count:
+            end = self._from + count
+            view[filled : filled + count] = self._ahead_view[self._from : end]
+            self._from = end
+        return filled + count
 
     def _receive_into(self, buffer: Any, deadline: float) -> int:
         while True:

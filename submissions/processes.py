@@ -121,7 +121,7 @@ def play(
     on_line: Callable[[str], None],
     seconds: float,
 ) -> Ended:
-    """Let the keeper of this process carry out ``order``, or ``instead``, a command of the settings.
+    """Let the keeper of this process carry out ``order``, or a command of the settings instead.
 
     The rest is as for :func:`supervise`.
     """

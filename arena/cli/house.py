@@ -19,7 +19,9 @@ def _house() -> None:
 @app.command("list")
 def list_(
     *,
-    role: Annotated[str | None, typer.Option(help="defense, attack, learner or poisoner.")] = None,
+    role: Annotated[
+        str | None, typer.Option(help="defense, attack, learner, poisoner or thief.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
 ) -> None:
     """List the house players: names that `arena play` takes."""

@@ -21,7 +21,7 @@ CONVERT_SECONDS = 300
 
 
 def init(
-    role: Annotated[str, typer.Argument(help="defense, attack, learner or poisoner.")],
+    role: Annotated[str, typer.Argument(help="defense, attack, learner, poisoner or thief.")],
     directory: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     *,
     template: Annotated[
@@ -130,7 +130,9 @@ def _trial(directory: Path, task: str) -> str:
         Role.ATTACK: f"cnn {directory}",
         Role.LEARNER: f"{directory} label-flip",
         Role.POISONER: f"logistic-learner {directory}",
+        Role.THIEF: f"logistic-regression {directory}",
     }
-    probing = manifest.role is Role.ATTACK and not manifest.needs.gradients
+    attacks = manifest.role in (Role.ATTACK, Role.THIEF)
+    probing = attacks and not manifest.needs.gradients
     threat = " --threat-model black" if probing else ""
     return f"arena play {pairs[manifest.role]}{threat} --task {task}"

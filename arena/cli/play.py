@@ -26,20 +26,27 @@ def play(
     attack: Annotated[str, typer.Argument(help=f"Who attacks. {PLAYER}")],
     *,
     threat_model: Annotated[
-        str, typer.Option(help="white, grey, black, transfer, or a JSON file of switches.")
-    ] = "white",
+        str | None,
+        typer.Option(
+            help="white, grey, black, transfer, or a JSON file of switches. [white; a thief: black]"
+        ),
+    ] = None,
     task: Annotated[
         str | None, typer.Option(help="A task's name, or the path of its TOML file. [mnist5k]")
     ] = None,
     norm: Annotated[str, typer.Option(help="linf, l2, l1 or l0.")] = "linf",
     epsilon: Several = None,
     queries: Annotated[
-        int | None, typer.Option(help="Probes per example in grey and black rounds.")
+        int | None,
+        typer.Option(help="Probes per example in grey and black rounds; a thief's in total."),
     ] = None,
     examples: Annotated[int, typer.Option(help="How many examples are judged.")] = 200,
     seed: Annotated[int, typer.Option(help="Same seed, same verdict.")] = 0,
     game: Annotated[
-        str | None, typer.Option(help="evasion, minimum_norm, transfer or poisoning.")
+        str | None,
+        typer.Option(
+            help="evasion, minimum_norm, transfer, poisoning, extraction or certification."
+        ),
     ] = None,
     goal: Annotated[str, typer.Option(help="untargeted or targeted.")] = "untargeted",
     target_rule: Annotated[str, typer.Option(help="random, least_likely or all.")] = "random",
@@ -71,7 +78,8 @@ def play(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="The verdict as JSON on stdout.")] = False,
 ) -> None:
-    """Play DEFENSE against ATTACK. A learner plays against a poisoner.
+    """Play DEFENSE against ATTACK. A learner plays against a poisoner, a defense
+    against a thief in an extraction round.
 
     Exit status: 0 scored, 1 a forfeit, 2 the two cannot meet, 5 our fault.
     """
@@ -82,7 +90,7 @@ def play(
         round_, found = _given(round_file)
     else:
         options = rules.Options(
-            threat_model=threat_model,
+            threat_model=threat_model or rules.usual_threat_model(game, attack=sources[1]),
             task=task,
             game=game,
             norm=norm,
@@ -94,7 +102,7 @@ def play(
             shares=tuple(sorted(share or ())),
             poison_mode=poison_mode,
         )
-        round_, found = _described(options, defense=sources[0])
+        round_, found = _described(options, defense=sources[0], attack=sources[1])
     match = rules.match_of(
         round_,
         defense=sources[0],
@@ -109,13 +117,14 @@ def play(
     raise typer.Exit(code)
 
 
-def _described(options: rules.Options, *, defense: str) -> tuple[RoundSpec, Task]:
+def _described(options: rules.Options, *, defense: str, attack: str) -> tuple[RoundSpec, Task]:
     poisoning = options.game == rules.POISONING or (
         options.game is None and rules.plays_poisoning(defense)
     )
     usual = rules.DEFAULT_POISONING_TASK if poisoning else rules.DEFAULT_TASK
     task = rules.load_task(options.task or usual)
-    return rules.round_of(options, task, poisoning=poisoning), task
+    stealing = options.game is None and rules.steals(attack)
+    return rules.round_of(options, task, poisoning=poisoning, stealing=stealing), task
 
 
 def _given(path: Path) -> tuple[RoundSpec, Task]:

@@ -13,6 +13,7 @@ from arena.cli.exits import ExitCode, Stop
 from arena.errors import PackageError
 
 if TYPE_CHECKING:
+    from arena.manifest import Role
     from arena.packages import Package
     from arena.referee import MatchSpec
     from arena.rounds import RoundSpec
@@ -23,6 +24,9 @@ DEFAULT_TASK: Final = "mnist5k"
 DEFAULT_POISONING_TASK: Final = "mnist-1-7"
 DEFAULT_SHARES: Final = (0.03,)
 POISONING: Final = "poisoning"
+EXTRACTION: Final = "extraction"
+DEFAULT_THEFT: Final = 1000
+"""Probes of a thief where none were said."""
 TRANSFER: Final = "transfer"
 
 
@@ -72,15 +76,31 @@ def is_house(source: str) -> bool:
 
 def plays_poisoning(source: str) -> bool:
     """Whether this player is a learner or a poisoner."""
-    from arena import house
     from arena.manifest import Role
+
+    return _role(source) in (Role.LEARNER, Role.POISONER)
+
+
+def _role(source: str) -> Role:
+    from arena import house
     from arena.packages import Package
 
     if is_house(source):
-        role = house.manifest(source.removeprefix(HOUSE)).role
-    else:
-        role = Package.read(Path(source)).manifest.role
-    return role in (Role.LEARNER, Role.POISONER)
+        return house.manifest(source.removeprefix(HOUSE)).role
+    return Package.read(Path(source)).manifest.role
+
+
+def steals(source: str) -> bool:
+    """Whether this player is a thief."""
+    from arena.manifest import Role
+
+    return _role(source) is Role.THIEF
+
+
+def usual_threat_model(game: str | None, *, attack: str) -> str:
+    """What is played where nothing was said: a thief has nothing to steal in a white box."""
+    theft = game == EXTRACTION or (game is None and steals(attack))
+    return "black" if theft else "white"
 
 
 def load_task(name: str) -> Task:
@@ -89,15 +109,16 @@ def load_task(name: str) -> Task:
     return tasks.load(name)
 
 
-def round_of(options: Options, task: Task, *, poisoning: bool) -> RoundSpec:
+def round_of(options: Options, task: Task, *, poisoning: bool, stealing: bool = False) -> RoundSpec:
     """The round that the options describe; the task's own ε where none was said."""
     from arena.rounds import RoundSpec
 
-    game = options.game or _game(options.threat_model, poisoning=poisoning)
+    usual = EXTRACTION if stealing else _game(options.threat_model, poisoning=poisoning)
+    game = options.game or usual
     data: dict[str, Any] = {
         "game": game,
         "task": task.name,
-        "threat_model": _threat_model(options),
+        "threat_model": _threat_model(options, game),
         "norm": options.norm,
         "goal": options.goal,
         "target_rule": options.target_rule,
@@ -107,7 +128,7 @@ def round_of(options: Options, task: Task, *, poisoning: bool) -> RoundSpec:
     }
     if game == POISONING:
         data["shares"] = options.shares or DEFAULT_SHARES
-    elif game != "minimum_norm":
+    elif game not in ("minimum_norm", EXTRACTION):
         data["epsilons"] = options.epsilons or _usual(task, options.norm)
     elif options.epsilons:
         data["epsilons"] = options.epsilons  # refused by the round, with its own sentence
@@ -120,12 +141,17 @@ def _game(threat_model: str, *, poisoning: bool) -> str:
     return TRANSFER if threat_model == TRANSFER else "evasion"
 
 
-def _threat_model(options: Options) -> Mapping[str, Any]:
+def _threat_model(options: Options, game: str) -> Mapping[str, Any]:
     """A preset by name, or a JSON file with all the switches."""
+    from arena.rounds import threat_model_for
     from arena.threat_model import PRESET_NAMES, ThreatModel
 
     if options.threat_model in PRESET_NAMES:
-        return ThreatModel.preset(options.threat_model, queries=options.queries).to_json()
+        metered = options.threat_model in ("grey", "black")
+        usual = DEFAULT_THEFT if game == EXTRACTION and metered else None
+        queries = options.queries if options.queries is not None else usual
+        model = ThreatModel.preset(options.threat_model, queries=queries)
+        return threat_model_for(game, model).to_json()
     data = read_json(Path(options.threat_model), what="threat model")
     return ThreatModel.from_json(data).to_json()
 

@@ -22,11 +22,23 @@ SHARES: Final = {
     "poisoned_error": "Error, poisoned training",
     "delta_error": "Error added by the poison",
     "poisoned_error_worst_seed": "Error, worst seed",
+    "certified_accuracy": "Certified accuracy",
+    "fidelity": "Fidelity of the copy",
+    "surrogate_accuracy": "Accuracy of the copy",
+    "oracle_accuracy": "Clean accuracy as the thief saw it",
+    "uniform_fidelity": "Fidelity on uniform points",
+    "uniform_constant": "Best constant on uniform points",
 }
 FIGURES: Final = {
     "median_distance": "Median distance",
     "mean_distance": "Mean distance",
     "queries": "Queries",
+    "claims": "Claims made",
+    "claims_refuted": "Claims refuted",
+    "median_radius": "Median certified radius",
+    "queries_to_99": "Queries to 99 % fidelity",
+    "fidelity_area": "Area under fidelity by log2 queries",
+    "uniform_kappa": "Cohen's κ on uniform points",
     "median_queries": "Median queries to success",
     "rejected": "Candidates rejected",
     "repeatability": "Repeatability",
@@ -35,15 +47,19 @@ INTERVALS: Final = ("_low", "_high")
 CURVE: Final = {
     "epsilon": "ε",
     "share": "Poisoned share",
+    "queries": "Queries",
+    "fidelity": "Fidelity",
+    "surrogate_accuracy": "Copy's accuracy",
     "clean_accuracy": "Clean",
     "robust_accuracy": "Robust",
+    "certified_accuracy": "Certified",
     "attack_success_rate": "Attack success",
     "clean_error": "Clean error",
     "poisoned_error": "Poisoned error",
     "delta_error": "Δ error",
     "median_queries": "Median queries",
 }
-_PLAIN: Final = ("epsilon", "share", "median_queries")
+_PLAIN: Final = ("epsilon", "share", "queries", "median_queries")
 
 
 def exit_of(verdict: Verdict) -> ExitCode:

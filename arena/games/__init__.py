@@ -13,6 +13,8 @@ _GAMES: Final = {
     GameName.MINIMUM_NORM: "arena.games.minimum_norm:MinimumNorm",
     GameName.TRANSFER: "arena.games.transfer:Transfer",
     GameName.POISONING: "arena.games.poisoning:Poisoning",
+    GameName.CERTIFICATION: "arena.games.certification:Certification",
+    GameName.EXTRACTION: "arena.games.extraction:Extraction",
 }
 
 

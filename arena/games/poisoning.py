@@ -374,6 +374,11 @@ class _Renamed:
         logits, slope = self.seat.gradient(x, renamed, seeds)
         return self._undone(logits), slope
 
+    def certify(self, x: Array, seeds: Array, *, norm: str, effort: int) -> tuple[Array, Array]:
+        labels, radii = self.seat.certify(x, seeds, norm=norm, effort=effort)
+        names = np.argsort(self.permutation)
+        return np.where(labels < 0, labels, names[labels]), radii
+
     def _undone(self, scores: Array) -> Array:
         """Column c becomes that of permutation[c]; an abstention stays last."""
         classes = len(self.permutation)

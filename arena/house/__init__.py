@@ -1,6 +1,7 @@
 """The house: reference players, written against the public interface like any guest's.
 
-One player is one file in ``attacks``, ``defenses``, ``learners`` or ``poisoners``; adding one is
+One player is one file in ``attacks``, ``defenses``, ``learners``, ``poisoners`` or
+``thieves``; adding one is
 adding a file. :mod:`arena.house.registry` finds them.
 """
 

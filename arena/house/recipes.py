@@ -148,6 +148,9 @@ RECIPES: Final[tuple[Recipe, ...]] = (
     _smoothed("randomized-smoothing", "mnist5k", noise=0.25, epochs=16),
     _smoothed("randomized-smoothing", "fashion5k", noise=0.25, epochs=16),
     _smoothed("randomized-smoothing", "digits", noise=0.25, epochs=60),
+    _smoothed("certified-smoothing", "mnist5k", noise=0.5, epochs=30),
+    _smoothed("certified-smoothing", "fashion5k", noise=0.5, epochs=16),
+    _smoothed("certified-smoothing", "digits", noise=0.5, epochs=60),
     _rounded("input-discretisation", "mnist5k", levels=4, epochs=12),
     _rounded("input-discretisation", "fashion5k", levels=4, epochs=12),
     _rounded("input-discretisation", "digits", levels=4, epochs=40),
@@ -161,6 +164,15 @@ RECIPES: Final[tuple[Recipe, ...]] = (
     _adversarial("related-adversarial-training", "mnist5k", epsilon=0.3, epochs=30, seed=1),
     _adversarial("related-adversarial-training", "fashion5k", epsilon=0.1, epochs=20, seed=1),
 )
+
+
+LENT: Final[dict[str, str]] = {
+    "certified-linear": "logistic-regression",
+    "rounded-answers": "logistic-regression",
+    "top-answer": "logistic-regression",
+    "refusal": "logistic-regression",
+}
+"""Defenses that wrap a model of the house: whose weights they come with."""
 
 
 def find(name: str) -> Recipe:

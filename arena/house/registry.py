@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from arena.errors import PackageError
 from arena.house import sidecar
-from arena.house.recipes import ARCHITECTURES, RECIPES
+from arena.house.recipes import ARCHITECTURES, LENT, RECIPES
 from arena.manifest import Manifest, Role
 from arena.packages import Package
 
@@ -27,6 +27,7 @@ FOLDERS: Final[Mapping[str, str]] = {
     "attack": "attacks",
     "learner": "learners",
     "poisoner": "poisoners",
+    "thief": "thieves",
 }
 #: Full data sets are played by the models that were trained on their vendored subsets.
 SUBSETS: Final[Mapping[str, str]] = {"mnist": "mnist5k", "fashion-mnist": "fashion5k"}
@@ -88,7 +89,7 @@ def tasks_of(name: str) -> list[str]:
     """Tasks that a defense has weights for; ``["*"]`` for players without weights."""
     if not manifest(name).weights:
         return list(manifest(name).tasks)
-    trained = sorted(key.removeprefix(f"{name}-") for key in _entries(name))
+    trained = sorted(key.removeprefix(f"{_lender(name)}-") for key in _entries(name))
     return trained + [full for full, subset in SUBSETS.items() if subset in trained]
 
 
@@ -149,7 +150,7 @@ def _package(name: str, task: str, _modified: int) -> Package:
 
 def _weight_files(name: str, task: str) -> dict[str, bytes]:
     data = manifest(name)
-    entry = _entries(name).get(f"{name}-{_trained_task(task)}")
+    entry = _entries(name).get(f"{_lender(name)}-{_trained_task(task)}")
     if entry is None:
         raise PackageError(
             f"House defense {name!r} has no weights for task {task!r}; it has them for "
@@ -162,9 +163,13 @@ def _weight_files(name: str, task: str) -> dict[str, bytes]:
 
 
 def _entries(name: str) -> dict[str, dict[str, Any]]:
-    """The weight files of one player."""
-    mine = {recipe.name for recipe in RECIPES if recipe.player == name}
+    """The weight files of one player, or of the one that lends it its own."""
+    mine = {recipe.name for recipe in RECIPES if recipe.player == _lender(name)}
     return {key: entry for key, entry in sidecar.read(WEIGHTS).items() if key in mine}
+
+
+def _lender(name: str) -> str:
+    return LENT.get(name, name)
 
 
 def _trained_task(task: str) -> str:

@@ -14,7 +14,9 @@ from typing import Final
 from arena.errors import Side
 from arena.ranking.attacks import attack_distance_board, success_board
 from arena.ranking.board import POOL_SHARE, Board, Contender, Headline, Row
+from arena.ranking.certification import certified_board
 from arena.ranking.defenses import distance_board, robust_accuracy_board
+from arena.ranking.extraction import robbed_board, thief_board
 from arena.ranking.nesting import fed_by, nested_in, nests
 from arena.ranking.poisoning import learner_board, poisoner_board
 from arena.ranking.records import CellResult, Player, Records, Tier
@@ -49,6 +51,8 @@ BOARDS: Final[dict[GameName, dict[Side, Maker]]] = {
     GameName.TRANSFER: {Side.DEFENSE: robust_accuracy_board, Side.ATTACK: success_board},
     GameName.MINIMUM_NORM: {Side.DEFENSE: distance_board, Side.ATTACK: attack_distance_board},
     GameName.POISONING: {Side.DEFENSE: learner_board, Side.ATTACK: poisoner_board},
+    GameName.CERTIFICATION: {Side.DEFENSE: certified_board, Side.ATTACK: success_board},
+    GameName.EXTRACTION: {Side.DEFENSE: robbed_board, Side.ATTACK: thief_board},
 }
 
 

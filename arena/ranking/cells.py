@@ -6,6 +6,7 @@ from typing import Any
 
 from arena.ranking.attacks import QUERIES, kills_of
 from arena.ranking.defenses import as_json, lower_median
+from arena.ranking.extraction import seen_accuracy, stolen_fidelity
 from arena.ranking.nesting import distance_bound
 from arena.ranking.poisoning import clean_error, delta_error, poisoned_error
 from arena.ranking.records import CellResult, Tier, finite_or_none
@@ -16,12 +17,15 @@ from arena.rounds import GameName
 def cell_figures(cell: CellResult, tier: Tier) -> dict[str, Any]:
     """``success`` and ``robust`` (None where unknown), and what goes beside them.
 
-    Poisoning: ``success`` is Δerror, ``robust`` accuracy after poisoning.
+    Poisoning: ``success`` is Δerror, ``robust`` accuracy after poisoning. Extraction: ``success``
+    is fidelity, ``robust`` the share of examples on which copy and original differ.
     """
     if not cell.met:
         return {"success": None, "robust": None}
     if tier.spec.game is GameName.POISONING:
         return _poisoning(cell)
+    if tier.spec.game is GameName.EXTRACTION:
+        return _extraction(cell)
     return _perturbation(cell, tier)
 
 
@@ -34,6 +38,17 @@ def _poisoning(cell: CellResult) -> dict[str, Any]:
     }
 
 
+def _extraction(cell: CellResult) -> dict[str, Any]:
+    fidelity = stolen_fidelity(cell)
+    return {
+        "success": None if cell.forfeited_by_defense else fidelity,
+        "robust": None if fidelity is None else 1 - fidelity,
+        "clean": seen_accuracy(cell),
+        "queries": finite_or_none(cell.metrics.get("queries")),
+        "queries_to_99": finite_or_none(cell.metrics.get("queries_to_99")),
+    }
+
+
 def _perturbation(cell: CellResult, tier: Tier) -> dict[str, Any]:
     kills = cell.kills
     if kills is None:
@@ -42,6 +57,8 @@ def _perturbation(cell: CellResult, tier: Tier) -> dict[str, Any]:
             "success": None if gave_no_answer else 0.0,
             "robust": 0.0 if gave_no_answer else None,
         }
+    told = finite_or_none(cell.metrics.get("certified_accuracy"))
+    certified = {} if told is None else {"certified": told}
     n, right = len(kills.examples), int(kills.clean_right.sum())
     broken = int(kills_of(cell, tier.headline_epsilon).sum())
     return {
@@ -49,6 +66,7 @@ def _perturbation(cell: CellResult, tier: Tier) -> dict[str, Any]:
         "success_wilson": as_json(wilson(broken, right)) if right else None,
         "robust": (right - broken) / n if n else None,
         "robust_wilson": as_json(wilson(right - broken, n)) if n else None,
+        **certified,
         "clean": right / n if n else None,
         "examples": n,
         "queries": finite_or_none(cell.metrics.get(QUERIES)),

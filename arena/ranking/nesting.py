@@ -19,14 +19,21 @@ from arena.verdict import Kills
 
 TOLERANCE: Final = 1e-6
 """The referee's own slack when it measures a perturbation."""
-PERTURBATION_GAMES: Final = (GameName.EVASION, GameName.TRANSFER, GameName.MINIMUM_NORM)
+PERTURBATION_GAMES: Final = (
+    GameName.EVASION,
+    GameName.TRANSFER,
+    GameName.MINIMUM_NORM,
+    GameName.CERTIFICATION,
+)
 
 
 def nests(weaker: RoundSpec, stronger: RoundSpec) -> bool:
     """Whether kills of ``weaker`` count on the tier of ``stronger``; every tier nests in itself."""
-    return _same_contest(weaker, stronger) and weaker.threat_model.reveals_at_most(
-        stronger.threat_model
-    )
+    if not _same_contest(weaker, stronger):
+        return False
+    if stronger.game is GameName.CERTIFICATION and weaker.game is not GameName.CERTIFICATION:
+        return True  # a certificate holds whatever the attack knows
+    return weaker.threat_model.reveals_at_most(stronger.threat_model)
 
 
 def _same_contest(one: RoundSpec, other: RoundSpec) -> bool:
@@ -35,6 +42,8 @@ def _same_contest(one: RoundSpec, other: RoundSpec) -> bool:
         same = same and one.target_rule is other.target_rule
     if GameName.POISONING in (one.game, other.game):
         return same and (one.game, one.poison_mode) == (other.game, other.poison_mode)
+    if GameName.EXTRACTION in (one.game, other.game):
+        return same and one.game is other.game
     games_meet = one.game in PERTURBATION_GAMES and other.game in PERTURBATION_GAMES
     return same and games_meet and one.norm is other.norm
 

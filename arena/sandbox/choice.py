@@ -88,6 +88,11 @@ def doctor() -> list[Diagnosis]:
     return [_diagnose(backend) for backend in _candidates()]
 
 
+def strong() -> tuple[SandboxBackend, ...]:
+    """Every backend behind which guests may play, the strongest first; works here or not."""
+    return tuple(b for b in _candidates() if b.strength >= Strength.NAMESPACES)
+
+
 @cache
 def _bubblewrap() -> BubblewrapBackend:
     return BubblewrapBackend()

@@ -6,6 +6,8 @@ raises :class:`WrongAnswer`. The referee holds every frame against the same figu
 
 from __future__ import annotations
 
+import io
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,16 +19,18 @@ from arena.errors import ArenaError
 from arena.manifest import Manifest
 from arena.players import (
     EvasionChallenge,
+    ExtractionChallenge,
     Images,
     Labels,
     Poison,
     PoisoningChallenge,
     Scores,
+    Surrogate,
     TaskInfo,
 )
 from arena.sandbox.guest_loader import reseed
 from arena.sandbox.guest_view import RefereeView
-from arena.wire import Array, Failure, Frame, Op, Trusting, Wire
+from arena.wire import MAX_SURROGATE, Array, Failure, Frame, Op, Trusting, Wire
 
 
 class WrongAnswer(ArenaError):
@@ -54,7 +58,16 @@ class Guest:
 
 REQUESTS: Final = {
     op: Trusting()
-    for op in (Op.PREDICT, Op.BACKWARD, Op.BACKWARD_WEIGHTED, Op.FIT, Op.EVADE, Op.POISON)
+    for op in (
+        Op.PREDICT,
+        Op.BACKWARD,
+        Op.BACKWARD_WEIGHTED,
+        Op.FIT,
+        Op.EVADE,
+        Op.POISON,
+        Op.STEAL,
+        Op.CERTIFY,
+    )
 }
 _REPLIES: Final = {
     Op.PREDICT: Op.SCORES,
@@ -63,6 +76,8 @@ _REPLIES: Final = {
     Op.FIT: Op.FITTED,
     Op.EVADE: Op.CANDIDATES,
     Op.POISON: Op.POISONED,
+    Op.STEAL: Op.STOLEN,
+    Op.CERTIFY: Op.CERTIFIED,
 }
 
 
@@ -76,6 +91,10 @@ def answer(guest: Guest, frame: Frame) -> tuple[Op, tuple[Array, ...]]:
         arrays = _evade(guest, frame)
     elif frame.op is Op.POISON:
         arrays = _poison(guest, frame)
+    elif frame.op is Op.STEAL:
+        arrays = _steal(guest, frame)
+    elif frame.op is Op.CERTIFY:
+        arrays = _certify(guest, frame)
     else:
         arrays = _backward(guest, *frame.arrays)
     return _REPLIES[frame.op], arrays
@@ -163,6 +182,58 @@ def _poison(guest: Guest, frame: Frame) -> tuple[Array, ...]:
         shaped(poison.y, np.int64, (n,), "poison.y"),
         shaped(replaces, np.int64, (len(replaces) and n,), "poison.replaces"),
     )
+
+
+def _steal(guest: Guest, frame: Frame) -> tuple[Array, ...]:
+    meta, arrays = frame.meta, _named(frame)
+    challenge = ExtractionChallenge(
+        task=guest.task,
+        queries=int(meta["queries"]),
+        queries_in_all=int(meta["queries_in_all"]),
+        defense=_view(guest, meta, examples=1, shape=guest.task.shape),
+        output=meta["output"],
+        seed=meta["seed"],
+        training=_training(arrays),
+        architecture=_revealed(guest.base / "architecture"),
+        related=_related(guest.base / "related"),
+        family=meta["family"],
+        structure=meta["structure"],
+    )
+    surrogate = guest.player.steal(challenge)
+    if not isinstance(surrogate, Surrogate):
+        raise WrongAnswer("steal must return an arena.players.Surrogate.", Failure.SURROGATE)
+    return (np.frombuffer(_zipped(surrogate), np.uint8),)
+
+
+def _certify(guest: Guest, frame: Frame) -> tuple[Array, ...]:
+    x, seeds = frame.arrays
+    claim = guest.player.certify(
+        x, str(frame.meta["norm"]), effort=int(frame.meta["effort"]), seeds=seeds
+    )
+    if not isinstance(claim, tuple) or len(claim) != 2:
+        raise WrongAnswer("certify must return (labels, radii).")
+    return (
+        shaped(claim[0], np.int64, (len(x),), "certify: labels"),
+        shaped(claim[1], np.float32, (len(x),), "certify: radii"),
+    )
+
+
+def _zipped(surrogate: Surrogate) -> bytes:
+    """The copy's files as the zip that the referee reads, under the caps of any upload."""
+    buffer = io.BytesIO()
+    try:
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in sorted(surrogate.files.items()):
+                archive.writestr(zipfile.ZipInfo(name), bytes(content))
+    except (AttributeError, TypeError, ValueError) as error:
+        message = f"Surrogate.files must map relative paths to bytes: {error}"
+        raise WrongAnswer(message, Failure.SURROGATE) from error
+    if buffer.tell() > MAX_SURROGATE:
+        raise WrongAnswer(
+            f"The surrogate's zip has {buffer.tell():,} bytes; at most {MAX_SURROGATE:,}.",
+            Failure.SURROGATE,
+        )
+    return buffer.getvalue()
 
 
 def shaped(value: Any, dtype: Any, shape: tuple[int, ...], what: str) -> Array:

@@ -95,6 +95,8 @@ class RefereeView:
 
     def _rows(self, x: Any, examples: Any) -> NDArray[np.int64]:
         if examples is None:
+            if self._examples == 1:
+                return np.zeros(len(x), np.int64)
             if len(x) != self._examples:
                 raise ValueError(f"Say which examples the {len(x)} rows belong to: pass examples=.")
             return np.arange(self._examples, dtype=np.int64)

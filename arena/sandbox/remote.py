@@ -1,8 +1,8 @@
 """A backend that starts nothing: it asks a keeper for jails, over one message socket.
 
-The referee that talks to guests runs in a jail of its own (:mod:`arena.jailed`) and could not start
-another one. It says what it needs, and the keeper outside (:mod:`arena.keeper`) hands it the one end
-of a player's stream; what it learns of the jail, it learns by asking.
+The referee that talks to guests runs in a jail of its own (:mod:`arena.jailed`) and could not
+start another one. It says what it needs, and the keeper outside (:mod:`arena.keeper`) hands it the
+one end of a player's stream; what it learns of the jail, it learns by asking.
 
 Messages, JSON in one packet each, one answer to every call, in order::
 

@@ -30,13 +30,15 @@ from arena.sandbox.backend import JailSpec, SandboxBackend
 from arena.sandbox.session import FAILED, Session
 from arena.seats import OracleService, Revealed
 from arena.tasks import Task
-from arena.threat_model import TaskKnowledge
+from arena.threat_model import OutputKind, TaskKnowledge
 from arena.wire import (
     BOOL,
     FLOAT32,
     FLOAT64,
     INT64,
+    MAX_SURROGATE,
     MAX_WEIGHT,
+    UINT8,
     Accepts,
     Array,
     Expected,
@@ -47,15 +49,26 @@ from arena.wire import (
 )
 
 REQUEST_ROWS: Final = 256
+CERTIFY_ROWS: Final = 10
+"""Claims asked for in one request, and one at a time where ten times the effort is due."""
 REQUEST_BYTES: Final = 8 * 2**20
 """A defense is asked at most so much at a time: it is what ``query_seconds`` bounds."""
 QUESTION_BYTES: Final = 128 * 2**20
 """The most an attack may hand in with one question; the referee has to hold it."""
 SMALLEST_PROBABILITY: Final = 1e-12
-_BRIEF: Final = ("norm", "epsilon", "seed", "output", "game", "count", "mode", "examples")
+QUANTUM: Final = 1e-3
+"""Seconds. Where a round gives labels alone, an answer comes a whole number of these after its
+question: how long the defense thought about an input must not tell what its label does not."""
+_BRIEF: Final = (
+    *("norm", "epsilon", "seed", "output", "game", "count", "mode", "examples"),
+    *("queries", "queries_in_all"),
+)
 _ARRAYS: Final = ("x", "y", "targets", "training_x", "training_y")
 _ON_THE_DEFENSE: Final = frozenset({Op.ASK, Op.CHECK, Op.LOGITS, Op.GRADIENT, Op.WEIGHTED_GRADIENT})
 """Questions that are answered on the defense's clock; the others are on the attack's own."""
+_LABELS_ALONE: Final = (OutputKind.LABEL, OutputKind.TOP_K)
+_WRONG_SHAPES: Final = {Op.POISON: FaultCode.POISON_BUDGET, Op.STEAL: FaultCode.BAD_SURROGATE}
+"""What a reply that is too large means, where it has a name of its own."""
 S = TypeVar("S", bound="_Seat")
 
 
@@ -74,7 +87,14 @@ class JailSeats:
         """A fresh attack process with its own package and what is revealed, ready to play."""
         files = {**_under("package", self.attack.files), **_files_of(revealed)}
         session = self._open(Side.ATTACK, self.attack, self.round.attack_limits, files)
-        seat = JailedAttack(session, revealed, self._shape, self._columns(), self._columns_shown())
+        seat = JailedAttack(
+            session,
+            revealed,
+            self._shape,
+            self._columns(),
+            self._columns_shown(),
+            quantum=QUANTUM if self.round.threat_model.output.kind in _LABELS_ALONE else 0.0,
+        )
         return self._loaded(seat, files, self._shown())
 
     def open_defense(self) -> JailedDefense:
@@ -208,6 +228,39 @@ class JailedDefense(_Seat):
             return self._nothing(), x
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
+    def certify(self, x: Array, seeds: Array, *, norm: str, effort: int) -> tuple[Array, Array]:
+        """Labels (n,) int64 in [-1, classes) and radii (n,) float32 >= 0, as claimed."""
+        x, seeds = _floats(x), np.ascontiguousarray(seeds, np.uint64)
+        step = max(1, CERTIFY_ROWS // effort)
+        parts = [
+            self._claims(x[rows], seeds[rows], {"norm": norm, "effort": effort})
+            for rows in (slice(start, start + step) for start in range(0, len(x), step))
+        ]
+        if not parts:
+            return np.zeros(0, np.int64), np.zeros(0, np.float32)
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+    def _claims(self, x: Array, seeds: Array, meta: dict[str, Any]) -> tuple[Array, ...]:
+        due = Accepts((Rows.exactly(len(x), INT64), Rows.exactly(len(x), FLOAT32)))
+        frame = self.session.ask(
+            Op.CERTIFY,
+            {Op.CERTIFIED: due, Op.FAILED: FAILED},
+            arrays=(x, seeds),
+            meta=meta,
+            seconds=min(self.session.limits.query_seconds, self._left()),
+            late=FaultCode.QUERY_LATENCY if self._left() > 0 else FaultCode.WALL_TIME,
+        )
+        labels, radii = frame.arrays
+        if not np.isfinite(radii).all():
+            raise self.session.fault(FaultCode.NOT_FINITE)
+        classes = self._columns - int(self.manifest.abstains)
+        if radii.min() < 0 or labels.min() < -1 or labels.max() >= classes:
+            raise self.session.fault(FaultCode.OUT_OF_RANGE)
+        return frame.arrays
+
+    def _left(self) -> float:
+        return max(0.0, self.session.limits.wall_seconds - self.seconds)
+
     def fit(self, x: Array, y: Array, seed: int) -> None:
         """Learners only: train from scratch, on the wall clock."""
         self.session.ask(
@@ -215,7 +268,7 @@ class JailedDefense(_Seat):
             {Op.FITTED: Accepts(), Op.FAILED: FAILED},
             arrays=(_floats(x), np.ascontiguousarray(y, np.int64)),
             meta={"seed": int(seed)},
-            seconds=max(0.0, self.session.limits.wall_seconds - self.seconds),
+            seconds=self._left(),
             late=FaultCode.WALL_TIME,
         )
 
@@ -252,7 +305,7 @@ class JailedDefense(_Seat):
 
 
 class JailedAttack(_Seat):
-    """Implements :class:`arena.seats.AttackSeat`, for attacks and poisoners."""
+    """Implements :class:`arena.seats.AttackSeat`, for attacks, poisoners and thieves."""
 
     def __init__(
         self,
@@ -261,9 +314,12 @@ class JailedAttack(_Seat):
         shape: tuple[int, ...],
         columns: int,
         columns_shown: int | None,
+        *,
+        quantum: float = 0.0,
     ) -> None:
         super().__init__(session, shape, columns)
         self._revealed = revealed
+        self._quantum = quantum
         self._columns_shown = columns_shown
 
     def evade(
@@ -293,6 +349,13 @@ class JailedAttack(_Seat):
         x, y, replaces = frame.arrays
         return x, y, replaces if len(replaces) else None
 
+    def steal(
+        self, brief: Mapping[str, Any], arrays: Mapping[str, Array], service: OracleService
+    ) -> bytes:
+        """The zip of the copy as handed in: at most MAX_SURROGATE bytes, nothing else checked."""
+        due = Accepts((Rows(UINT8, (), 0, MAX_SURROGATE),))
+        return self._play(Op.STEAL, {Op.STOLEN: due}, brief, arrays, service).arrays[0].tobytes()
+
     def _play(
         self,
         op: Op,
@@ -304,11 +367,11 @@ class JailedAttack(_Seat):
         named = {key: _sendable(arrays[key]) for key in _ARRAYS if arrays.get(key) is not None}
         expected: Expected = {
             **final,
-            **self._questions(len(named["x"])),
+            **self._questions(len(named.get("x", ()))),
             Op.FAILED: FAILED,
         }
         meta = self._meta(brief, named)
-        shape = FaultCode.POISON_BUDGET if op is Op.POISON else FaultCode.WRONG_SHAPE
+        shape = _WRONG_SHAPES.get(op, FaultCode.WRONG_SHAPE)
         try:
             return self._converse(op, expected, final, meta, named, service)
         except WireError as error:
@@ -343,11 +406,14 @@ class JailedAttack(_Seat):
         """Let the service answer one question, off the attack's clock where the defense works."""
         arrays: tuple[Array, ...] = ()
         refusal: dict[str, str] | None = None
+        asked = time.monotonic()
         try:
             arrays = _SERVICES[frame.op](self, service, *frame.arrays)
         except InGameError as error:
             refusal = {"error": type(error).__name__, "message": str(error)}
         if frame.op in _ON_THE_DEFENSE:
+            if self._quantum:
+                time.sleep(-(time.monotonic() - asked) % self._quantum)
             clock.resume()
         self.session.reply(
             Op.REFUSED if refusal else Op.ANSWER,
@@ -376,7 +442,7 @@ class JailedAttack(_Seat):
         """Known fields alone: a field nobody thought of must not reveal anything."""
         meta = {key: brief[key] for key in _BRIEF if key in brief}
         meta.setdefault("epsilon", None)
-        meta.setdefault("examples", len(arrays["x"]))
+        meta.setdefault("examples", len(arrays.get("x", ())))
         return meta | {
             "arrays": list(arrays),
             "columns": self._columns_shown,

@@ -62,6 +62,7 @@ _FAILURES: Final = {
     Failure.SHAPE: FaultCode.WRONG_SHAPE,
     Failure.QUERIES: FaultCode.QUERIES_EXCEEDED,
     Failure.POISON: FaultCode.POISON_BUDGET,
+    Failure.SURROGATE: FaultCode.BAD_SURROGATE,
 }
 _SENTENCES: Final = {
     FaultCode.LOAD_FAILED: "could not be loaded; its log says why.",
@@ -76,6 +77,7 @@ _SENTENCES: Final = {
     FaultCode.PROTOCOL: "broke the protocol between a player and the referee.",
     FaultCode.QUERIES_EXCEEDED: "asked for more queries than it had left and did not handle that.",
     FaultCode.POISON_BUDGET: "returned more points than its budget.",
+    FaultCode.BAD_SURROGATE: "returned no copy that can be judged; its log says why.",
 }
 
 

@@ -58,6 +58,7 @@ DEFAULTS: Final = {
     Role.ATTACK: "fgsm",
     Role.LEARNER: "logistic-learner",
     Role.POISONER: "label-flip",
+    Role.THIEF: "equation-solving",
 }
 
 

@@ -32,6 +32,7 @@ FAULT_SENTENCES: Final[dict[str, str]] = {
     FaultCode.ROWS_DEPEND: "The player's answers depend on other rows.",
     FaultCode.NOT_DETERMINISTIC: "The player answers the same question differently.",
     FaultCode.POISON_BUDGET: "The player broke the poisoning budget.",
+    FaultCode.BAD_SURROGATE: "The thief handed in no copy that can be judged.",
     FaultCode.NO_ANSWER: "The player gave no answer.",
 }
 

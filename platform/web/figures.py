@@ -34,6 +34,21 @@ METRICS: Final = (
     Kind("delta_error", "Error added", hint="poisoned minus clean, seeds paired"),
     Kind("poisoned_error_worst_seed", "Error, worst seed"),
     Kind("success", "Seeds made worse"),
+    Kind("certified_accuracy", "Certified accuracy", term="certified"),
+    Kind("certified_gap", "Gap to the certificate", hint="robust minus certified accuracy"),
+    Kind("claims", "Claims made", COUNT),
+    Kind("claims_refuted", "Claims refuted", COUNT, hint="by an example within the radius"),
+    Kind("claim_alpha", "Chance that a claim is wrong", hint="as declared"),
+    Kind("median_radius", "Median certified radius", NUMBER),
+    Kind("certified_area", "Area under the certified curve", NUMBER),
+    Kind("fidelity", "Fidelity of the copy", hint="agrees with the original on judged examples"),
+    Kind("surrogate_accuracy", "Accuracy of the copy"),
+    Kind("oracle_accuracy", "Clean accuracy as the thief saw it", hint="must meet the floor"),
+    Kind("queries_to_99", "Probes to 99 % fidelity", COUNT),
+    Kind("fidelity_area", "Area under fidelity", NUMBER, hint="mean height over log2 of probes"),
+    Kind("uniform_fidelity", "Fidelity on uniform points"),
+    Kind("uniform_constant", "Best constant on uniform points"),
+    Kind("uniform_kappa", "Cohen's κ on uniform points", NUMBER, hint="agreement beyond chance"),
     Kind("robust_accuracy_any", "Robust in every repeat", hint="not broken by any of the repeats"),
     Kind("median_distance", "Median distance", NUMBER, hint="to the nearest mistake found"),
     Kind("curve_area", "Area under the curve", NUMBER),
@@ -49,8 +64,19 @@ METRICS: Final = (
     Kind("rejected", "Candidates rejected", COUNT, hint="out of budget or range; no kill"),
     Kind("examples", "Examples judged", COUNT),
 )
-HEADLINES: Final = ("clean_accuracy", "robust_accuracy", "attack_success_rate", "clean_error",
-                    "poisoned_error", "delta_error")  # fmt: skip
+HEADLINES: Final = ("clean_accuracy", "certified_accuracy", "robust_accuracy",
+                    "attack_success_rate", "clean_error",
+                    "poisoned_error", "delta_error", "fidelity", "surrogate_accuracy",
+                    "uniform_kappa")  # fmt: skip
+
+
+MEANS: Final = (
+    "robust_mean",
+    "poisoned_error_mean",
+    "stolen_fidelity_mean",
+    "certified_accuracy_mean",
+)
+"""The mean over attacks, by kind of board."""
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -221,7 +247,7 @@ class BoardRow:
     @property
     def mean(self) -> str:
         metrics = self.standing.metrics
-        for key in ("robust_mean", "poisoned_error_mean"):
+        for key in MEANS:
             if metrics.get(key) is not None:
                 return percent(_real(metrics[key]))
         return "–"

@@ -8,15 +8,10 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.forms import BaseFormSet, formset_factory
 
-import arena.house
 import arena.tasks
 from accounts.models import Scope, Team, User
-from arena.errors import ArenaError
-from arena.manifest import Role
-from arena.rounds import GameName, Goal, Norm, PoisonMode, RoundSpec, SplitName
-from arena.threat_model import PRESET_NAMES, ThreatModel
+from arena.rounds import SplitName
 from events.identifiers import opaque_id
 from submissions.models import Submission
 from tournaments.models import Tournament, Visibility
@@ -159,10 +154,6 @@ class Moment(forms.DateTimeField):
         super().__init__(widget=widget, required=False, **kwargs)
 
 
-def _house(*roles: Role) -> list[tuple[str, str]]:
-    return [(name, name) for role in roles for name in arena.house.names(role)]
-
-
 class TournamentForm(Styled):
     title = forms.CharField(max_length=120)
     slug = forms.SlugField(
@@ -198,99 +189,9 @@ class TournamentForm(Styled):
             description=data["description"],
             split=data["split"],
             visibility=Visibility(data["visibility"]),
-            opens_at=_utc(data["opens_at"]),
-            closes_at=_utc(data["closes_at"]),
+            opens_at=utc(data["opens_at"]),
+            closes_at=utc(data["closes_at"]),
         )
-
-
-class RoundForm(Styled):
-    title = forms.CharField(max_length=120)
-    game = forms.ChoiceField(choices=[(g.value, g.value.replace("_", "-")) for g in GameName])
-    preset = forms.ChoiceField(
-        label="Threat model", choices=[(name, name) for name in PRESET_NAMES]
-    )
-    queries = forms.IntegerField(
-        required=False, min_value=1, label="Probes per example", help_text="Grey and black only."
-    )
-    norm = forms.ChoiceField(
-        choices=[("linf", "L∞"), ("l2", "L2"), ("l1", "L1"), ("l0", "L0")], initial="linf"
-    )
-    epsilons = Numbers(
-        required=False,
-        label="ε, ascending",
-        help_text="Several make a curve. Poisoning: leave out.",
-    )
-    shares = Numbers(
-        required=False, label="Poisoned shares", help_text="Poisoning only, between 0 and 1."
-    )
-    poison_mode = forms.ChoiceField(
-        label="Poison", choices=[(m.value, f"{m.value} points") for m in PoisonMode]
-    )
-    goal = forms.ChoiceField(choices=[(g.value, g.value) for g in Goal])
-    examples = forms.IntegerField(min_value=1, max_value=5000, initial=200)
-    attacks = forms.MultipleChoiceField(
-        required=False,
-        label="House attacks and poisoners",
-        choices=lambda: _house(Role.ATTACK, Role.POISONER),
-        widget=forms.CheckboxSelectMultiple,
-    )
-    defenses = forms.MultipleChoiceField(
-        required=False,
-        label="House defenses and learners",
-        choices=lambda: _house(Role.DEFENSE, Role.LEARNER),
-        widget=forms.CheckboxSelectMultiple,
-    )
-    opens_at = Moment(label="Opens (UTC)")
-    closes_at = Moment(label="Closes (UTC)")
-
-    def plan(self, *, task: str, split: str) -> RoundPlan:
-        """The round as the service takes it.
-
-        Raises:
-            ArenaError: switches or budgets that contradict one another.
-        """
-        data = self.cleaned_data
-        game, preset = GameName(data["game"]), data["preset"]
-        queries = data["queries"] if preset in ("grey", "black") else None
-        spec = RoundSpec(
-            game=game,
-            task=task,
-            split=SplitName(split),
-            threat_model=ThreatModel.preset(preset, queries=queries),
-            norm=Norm(data["norm"]),
-            epsilons=data["epsilons"],
-            shares=data["shares"],
-            poison_mode=PoisonMode(data["poison_mode"]),
-            goal=Goal(data["goal"]),
-            examples=data["examples"],
-        )
-        return RoundPlan(
-            title=data["title"],
-            spec=spec,
-            attacks=tuple(data["attacks"]),
-            defenses=tuple(data["defenses"]),
-            opens_at=_utc(data["opens_at"]),
-            closes_at=_utc(data["closes_at"]),
-        )
-
-
-RoundForms = formset_factory(RoundForm, extra=0, min_num=1, max_num=30, validate_min=True)
-
-
-def plans_of(
-    forms_: BaseFormSet[RoundForm], *, task: str, split: str
-) -> tuple[RoundPlan, ...] | None:
-    """The rounds of a valid formset; None, with the error on its round, where one cannot be."""
-    plans, right = [], True
-    for form in forms_:
-        if not form.has_changed() and form.empty_permitted:
-            continue
-        try:
-            plans.append(form.plan(task=task, split=split))
-        except ArenaError as error:
-            form.add_error(None, str(error))
-            right = False
-    return tuple(plans) if right else None
 
 
 class ReasonForm(Styled):
@@ -309,5 +210,6 @@ class MemberForm(forms.Form):
         field.queryset = User.objects.filter(memberships__team=team)
 
 
-def _utc(value: Any) -> Any:
+def utc(value: Any) -> Any:
+    """A form's time, which is in UTC unless it says otherwise."""
     return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arena import calibrate
+from arena import calibrate, house
 from arena.calibrate import Line
 
 LINE = Line("A1", "FGSM", "99.9 %", "≥ 96 %", "97.0 %", (0.94, 0.99), True, "cnn, seed 1")
@@ -63,6 +63,14 @@ def test_the_optimum_of_a_linear_model_moves_every_pixel_against_the_label() -> 
     x = np.array([[0.5, 0.5], [0.0, 1.0]], np.float32)
     margins = calibrate.linear_margins(weight, bias, x, np.array([1, 0]), 0.1)
     assert margins == pytest.approx([0.5 - 0.3, 1.0 - 0.3], abs=1e-6)
+
+
+def test_a_variant_of_a_house_attack_is_the_same_player_with_other_figures() -> None:
+    plain, other = house.package("ensemble-transfer", "mnist5k"), calibrate.linear_source()
+    assert other.files["player.py"] == plain.files["player.py"]
+    assert other.manifest.entry == "variant.py:Variant"
+    assert b"families = ('linear',)" in other.files["variant.py"]
+    assert other.sha256 != plain.sha256
 
 
 @pytest.mark.jail

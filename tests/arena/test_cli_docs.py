@@ -84,7 +84,7 @@ def test_the_first_defense_and_attack_are_about_twelve_lines(guide: str) -> None
 
 
 @pytest.mark.parametrize("name", ["my-defense", "my-cnn", "my-onnx", "my-neighbours", "my-attack",
-                                  "my-learner", "my-poisoner"])  # fmt: skip
+                                  "my-learner", "my-poisoner", "my-thief"])  # fmt: skip
 def test_every_package_of_the_page_packs(written: Path, name: str) -> None:
     package = Package.read(written / name)
     again = Package.read(package.to_zip())
@@ -137,10 +137,21 @@ def test_the_learner_is_poisoned_as_written(
         assert verdict["curve"][0]["share"] == 0.2
 
 
+@pytest.mark.jail
+def test_the_thief_steals_a_linear_model_as_written(
+    written: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["play", "logistic-regression", str(written / "my-thief"), "--task", "digits"]
+    assert run([*arguments, "--queries", "130", "--examples", "100", "--json"]) == ExitCode.OK
+    verdict = json.loads(capsys.readouterr().out)
+    assert verdict["metrics"]["fidelity"] > 0.95
+    assert verdict["curve"][-1]["queries"] == 130
+
+
 @pytest.mark.slow
 @pytest.mark.jail
 @pytest.mark.parametrize("name", ["my-defense", "my-cnn", "my-onnx", "my-neighbours", "my-attack",
-                                  "my-learner", "my-poisoner"])  # fmt: skip
+                                  "my-learner", "my-poisoner", "my-thief"])  # fmt: skip
 def test_every_package_of_the_page_qualifies(
     written: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -219,7 +230,7 @@ def test_every_fault_has_its_usual_reason(guide: str) -> None:
 def test_what_the_page_names_of_the_players_exists(guide: str) -> None:
     for name in re.findall(r"`arena\.players\.(\w+)", guide):
         assert hasattr(players, name), name
-    for role in ("Defense", "EvasionAttack", "Learner", "Poisoner"):
+    for role in ("Defense", "EvasionAttack", "Learner", "Poisoner", "Thief"):
         assert inspect.isclass(getattr(players, role))
 
 

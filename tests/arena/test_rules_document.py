@@ -11,6 +11,7 @@ import pytest
 from arena.errors import FaultCode
 from arena.games.admission import Rejection
 from arena.games.scoring import COLUMNS
+from arena.ranking.nesting import PERTURBATION_GAMES
 from arena.rounds import GameName, Goal, Norm, TargetRule
 from arena.threat_model import ThreatModel
 from tests.arena.fakes import (
@@ -75,7 +76,7 @@ def test_every_flag_is_explained() -> None:
     assert set(verdict.flags) <= set(words("Faults", "flag"))
 
 
-@pytest.mark.parametrize("game", [g for g in GameName if g is not GameName.POISONING])
+@pytest.mark.parametrize("game", sorted({*PERTURBATION_GAMES} - {GameName.CERTIFICATION}))
 def test_every_metric_is_in_the_table(game: GameName) -> None:
     explained = set(words("Metrics", "name"))
     model = ThreatModel.transfer() if game is GameName.TRANSFER else ThreatModel.white()

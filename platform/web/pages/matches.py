@@ -16,15 +16,24 @@ from tournaments.models import Match, Verdict
 from tournaments.states import UNDER_WAY, MatchState
 from web.answers import attachment, page
 from web.figures import figures, headline_figures, percent
-from web.pages.outcomes import columns_of, gallery, quantiles, survival
+from web.pages.outcomes import columns_of, copied, gallery, quantiles, survival
 
 CURVES: Final = (
     ("robust_accuracy", "Robust accuracy"),
+    ("certified_accuracy", "Certified accuracy"),
     ("attack_success_rate", "Attack success"),
     ("poisoned_error", "Error, poisoned"),
     ("delta_error", "Error added"),
+    ("fidelity", "Fidelity"),
+    ("surrogate_accuracy", "Accuracy of the copy"),
 )
-SECRETIVE: Final = ("seed", "poison")
+AXES: Final = {
+    "share": "Poisoned share",
+    "queries": "Probes",
+    "epsilon": "Epsilon (ε)",
+}
+"""What a curve runs over; the first that its points name."""
+SECRETIVE: Final = ("seed", "poison", "refuted")
 """Parts of keys of the provenance that could help an opponent before the round reveals."""
 
 
@@ -93,6 +102,17 @@ def _found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
         return (
             f"{attack} added {added} to the error of {defense}, which is {error} after poisoning."
         )
+    if metrics.get("fidelity") is not None:
+        asked, copied = metrics.get("queries") or 0, percent(metrics["fidelity"])
+        return f"After {asked:,.0f} probes the copy of {attack} agrees with {defense} on {copied}."
+    if metrics.get("certificate_broken"):
+        return (
+            f"{attack} refuted {metrics.get('claims_refuted', 0):,.0f} of "
+            f"{metrics.get('claims', 0):,.0f} claims of {defense}: its certificate is broken."
+        )
+    if metrics.get("certified_accuracy") is not None:
+        proved, held = percent(metrics["certified_accuracy"]), percent(metrics["robust_accuracy"])
+        return f"{defense} certified {proved}; against {attack} {held} stayed right."
     success, robust = metrics.get("attack_success_rate"), metrics.get("robust_accuracy")
     if success is not None:
         return (
@@ -109,7 +129,7 @@ def curve(verdict: Verdict) -> dict[str, Any] | None:
     points = [dict(point) for point in verdict.curve]
     if not points:
         return None
-    axis = "share" if "share" in points[0] else "epsilon"
+    axis = next((name for name in AXES if name in points[0]), "epsilon")
     points = [point for point in points if point.get(axis) is not None]
     shown = [(key, label) for key, label in CURVES if any(p.get(key) is not None for p in points)]
     if not points or not shown:
@@ -123,7 +143,7 @@ def curve(verdict: Verdict) -> dict[str, Any] | None:
         for key, label in shown
     ]  # fmt: skip
     rows = [(point[axis], [_with_interval(point, key) for key, _ in shown]) for point in points]
-    name = "Poisoned share" if axis == "share" else "Epsilon (ε)"
+    name = AXES[axis]
     return {
         "axis": name,
         "columns": [label for _, label in shown],
@@ -180,6 +200,7 @@ def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
         return {
             "outcome": True,
             "gallery": gallery(request.user, match, level=level),
+            "copied": copied(match, columns),
             "poison": range(min(12, _poison_points(request, match))),
             "probes": None if asked is None else {
                 "plot": {"examples": asked.examples, "points": asked.points},

@@ -52,6 +52,9 @@ class Card:
     target: str
     distance: float
     queries: int
+    radius: float | None
+    """As certified; None where nothing was claimed."""
+    refutes: bool
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,33 @@ def gallery(
     return Gallery(chosen, listed, cards, per_level, visibility.may_see_images(user, match))
 
 
+MARGIN: Final = 1e-4
+"""How far inside a claimed radius a counterexample lies (docs/rules.md)."""
+COPIED: Final = 50
+"""Rows of the table of differences."""
+
+
+@dataclass(frozen=True)
+class Copied:
+    """Examples on which a stolen copy differs: (true class, original's, copy's)."""
+
+    rows: tuple[tuple[str, str, str], ...]
+    differ: int
+    total: int
+
+
+def copied(match: Match, columns: Columns) -> Copied | None:
+    """At the end of the budget; None for games without a copy."""
+    if "copied_prediction" not in columns or not len(columns["stop"]):
+        return None
+    last = np.flatnonzero(columns["stop"] == columns["stop"].max())
+    differ = last[~columns["agrees"][last]]
+    names = _class_names(match)
+    told = ("y", "prediction", "copied_prediction")
+    rows = [tuple(_name(names, int(columns[key][row])) for key in told) for row in differ[:COPIED]]
+    return Copied(tuple((a, b, c) for a, b, c in rows), len(differ), len(last))
+
+
 def _levels(columns: Columns) -> list[float]:
     """Distinct epsilons in the order of the file; NaN is the one of a minimum-norm round."""
     seen: list[float] = []
@@ -106,6 +136,10 @@ def _card(columns: Columns, row: int, number: int, names: tuple[str, ...], norm:
 
     target = int(columns["target"][row]) if "target" in columns else -1
     rejected = columns["rejected"][row] if "rejected" in columns else ""
+    size = float(columns[norm][row])
+    claimed = float(columns["certified_radius"][row]) if "certified_radius" in columns else np.nan
+    radius = None if np.isnan(claimed) else claimed
+    moved = columns["attacked_prediction"][row] != columns["clean_prediction"][row]
     return Card(
         number=number,
         example=int(columns["example"][row]),
@@ -117,8 +151,10 @@ def _card(columns: Columns, row: int, number: int, names: tuple[str, ...], norm:
         broken=bool(columns["broken"][row]),
         rejected=str(rejected or ""),
         target=_name(names, target) if target >= 0 else "",
-        distance=float(columns[norm][row]),
+        distance=size,
         queries=int(columns["queries"][row]),
+        radius=radius,
+        refutes=radius is not None and size <= radius - MARGIN and moved,
     )
 
 

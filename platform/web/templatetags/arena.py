@@ -13,12 +13,13 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 
 from arena.errors import ArenaError
-from arena.rounds import RoundSpec
+from arena.rounds import GameName, RoundSpec
 from arena.threat_model import DefenseStructure, Parameters
 from events.selectors import latest
 from tournaments.models import Round
 from web import figures
-from web.glossary import BY_SLUG
+from web.games import Words, words_of
+from web.glossary import BY_NAME, BY_SLUG
 
 register = template.Library()
 
@@ -99,6 +100,13 @@ def term(slug: str, text: str = "") -> SafeString:
 
 
 @register.simple_tag
+def named_term(name: str) -> SafeString:
+    """The same for a word by its name; plain text where the glossary has none."""
+    found = BY_NAME.get(name)
+    return term(found.slug, name) if found else format_html("{}", name)
+
+
+@register.simple_tag
 def moment(value: datetime | None, empty: str = "–") -> SafeString:
     """A time in UTC, with how long ago or ahead it is."""
     if value is None:
@@ -137,14 +145,22 @@ def spec(round_: Round) -> RoundSpec | None:
 
 
 @register.filter
+def told_as(round_: Round) -> Words:
+    """What the pages call the two sides of a round, and their figures."""
+    return words_of(round_.game)
+
+
+@register.filter
 def budget(round_: Round) -> str:
-    """``L∞, ε ≤ 0.3`` or ``poison 10 %``."""
+    """``L∞, ε ≤ 0.3``, ``poison 10 %`` or ``650 probes``."""
     rules = spec(round_)
     if rules is None:
         return ""
     if rules.shares:
         shares = ", ".join(f"{100 * share:g}" for share in rules.shares)
         return f"poison {shares} %, {rules.poison_mode.value}"
+    if rules.game is GameName.EXTRACTION:
+        return f"{rules.threat_model.probes.limit(1):,.0f} probes"
     label = NORMS[rules.norm.value]
     if not rules.epsilons:
         return f"{label}, smallest distance"

@@ -262,6 +262,66 @@ def test_no_attack_asks_for_more_probes_than_each_example_has(
         assert (played.sizes("linf") <= 0.05 + TOLERANCE).all()
 
 
+@pytest.mark.parametrize(("attack", "output"), METERED)
+@pytest.mark.parametrize("labels", [True, False])
+def test_probes_granted_in_total_alone_are_shared_out(
+    direct: ModuleType, linear: Any, attack: Any, output: str, *, labels: bool
+) -> None:
+    defense, x, y = linear_problem(linear, 7, classes=4)
+    for total in (3, len(x), 5 * len(x) + 7):
+        view = direct.View(
+            defense, len(x), output=output, per_example=np.inf, total=total, white=False
+        )
+        given = y if labels else None
+        played = direct.play(
+            made(attack), defense, small_task(4), x=x, y=given, epsilon=0.3, view=view
+        )
+        assert view.asked.sum() <= total
+        assert view.asked.sum() > 0 or total < len(x)
+        assert (played.sizes("linf") <= 0.3 + TOLERANCE).all()
+
+
+@pytest.mark.parametrize("attack", [Square, Boundary])
+def test_what_was_found_is_handed_in_when_the_defenses_time_is_up(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any, attack: Any
+) -> None:
+    x, y = direct.right_examples(house_cnn, digits, 40)
+    found = {}
+    for answered in (0, 2000, np.inf):
+        view = direct.View(
+            house_cnn, 40, output="probabilities", per_example=300, answered=answered, white=False
+        )
+        played = direct.play(made(attack), house_cnn, digits, x=x, y=y, epsilon=0.3, view=view)
+        assert view.asked.sum() <= answered
+        found[answered] = played.fooled.mean()
+    assert found[0] == 0
+    assert found[0] < found[2000] <= found[np.inf]
+
+
+def test_square_draws_towards_other_classes_where_a_score_is_flat(
+    direct: ModuleType, mnist: tasks.Task
+) -> None:
+    voters = direct.build("nearest-neighbour", mnist)
+    x, y = direct.right_examples(voters, mnist, 50)
+    training = (mnist.practice.x[1000:1150], mnist.practice.y[1000:1150])
+    broken = {}
+    for starts in (0, 40):
+        view = direct.View(voters, 50, output="probabilities", per_example=150, white=False)
+        played = direct.play(
+            made(Square, starts=starts),
+            voters,
+            mnist,
+            x=x,
+            y=y,
+            epsilon=0.3,
+            view=view,
+            training=training,
+        )
+        broken[starts] = played.fooled.mean()
+    assert broken[40] > broken[0] + 0.1
+    assert broken[40] > 0.5
+
+
 def test_square_finds_more_with_more_probes(
     direct: ModuleType, digits: tasks.Task, house_cnn: Any
 ) -> None:

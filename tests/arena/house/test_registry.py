@@ -25,12 +25,17 @@ ATTACKS = [
 ]
 DEFENSES = [
     "adversarial-training",
+    "certified-linear",
+    "certified-smoothing",
     "cnn",
     "decision-tree",
     "input-discretisation",
     "logistic-regression",
     "nearest-neighbour",
     "randomized-smoothing",
+    "refusal",
+    "rounded-answers",
+    "top-answer",
 ]
 
 

@@ -73,6 +73,16 @@ def test_defaults_reach_every_round_and_a_round_may_differ() -> None:
     assert [r.spec.examples for r in plan.rounds] == [50, 50]
 
 
+def test_an_extraction_round_counts_its_probes_in_total() -> None:
+    plan = parse(
+        MINIMAL.replace('"evasion"', '"extraction"').replace("epsilons = [0.1]", "")
+        + 'threat_model = "black"\nqueries = 650\nattacks = ["equation-solving"]\n'
+        'defenses = ["logistic-regression"]\n'
+    )
+    probes = plan.rounds[0].spec.threat_model.probes
+    assert (probes.total, probes.per_example) == (650, None)
+
+
 def test_single_switches_may_differ_from_the_preset() -> None:
     plan = parse(
         MINIMAL + 'threat_model = "black"\nqueries = 50\n[rounds.switches]\n'

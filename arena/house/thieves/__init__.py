@@ -1,0 +1,1 @@
+"""House thieves: one method of model extraction a file."""

@@ -1,0 +1,48 @@
+"""How pages speak of each kind of round: who plays, and what a board's column and a cell are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from arena.rounds import GameName
+
+
+@dataclass(frozen=True)
+class Words:
+    """``robust`` and ``success`` head the figure of either board; ``cell`` says what a cell is."""
+
+    defenses: str = "Defenses"
+    attacks: str = "Attacks"
+    robust: str = "Robust"
+    success: str = "Success"
+    cell: str = "the share of clean-right examples that the attack broke"
+    low: str = "held"
+    high: str = "broken"
+
+
+USUAL: Final = Words()
+WORDS: Final[dict[str, Words]] = {
+    GameName.POISONING: Words(
+        defenses="Learners",
+        attacks="Poisoners",
+        robust="Error",
+        success="Added",
+        cell="the error that the poison added",
+        high="poisoned",
+    ),
+    GameName.CERTIFICATION: Words(robust="Certified"),
+    GameName.EXTRACTION: Words(
+        attacks="Thieves",
+        robust="Stolen",
+        success="Fidelity",
+        cell="the share of examples on which copy and original agree",
+        low="kept",
+        high="stolen",
+    ),
+}
+
+
+def words_of(game: str) -> Words:
+    """Those of a kind of round, by the name that is stored with it."""
+    return WORDS.get(game, USUAL)
