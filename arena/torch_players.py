@@ -53,8 +53,8 @@ class TorchDefense(Defense):
         super().__init__(package, task)
 
     def load(self) -> None:
-        """Build the module and fill in the weights; an override may do more."""
-        self.module = load_module(self.package)
+        """Build the module on the task's device, fill in the weights; an override may do more."""
+        self.module = load_module(self.package).to(self.task.device)
 
     def forward(self, x: torch.Tensor, *seeds: NDArray[np.uint64]) -> torch.Tensor:
         """Scores (n, classes) of ``x`` (n, *shape) in [0, 1]; differentiable in x."""
@@ -66,10 +66,10 @@ class TorchDefense(Defense):
 
         with torch.inference_mode():
             parts = [
-                self._forward(_tensor(x[rows]), None if seeds is None else seeds[rows])
+                self._forward(self._there(_tensor(x[rows])), None if seeds is None else seeds[rows])
                 for rows in batches(x)
             ]
-        return np.concatenate([part.numpy() for part in parts]) if parts else self._nothing()
+        return np.concatenate([part.cpu().numpy() for part in parts]) if parts else self._nothing()
 
     def gradient(
         self,
@@ -97,15 +97,21 @@ class TorchDefense(Defense):
         import torch
         from torch.nn import functional
 
-        point = torch.tensor(x, dtype=torch.float32, requires_grad=True)
+        point = torch.tensor(x, dtype=torch.float32, device=self.task.device, requires_grad=True)
         with torch.enable_grad():
             logits = self._logits(self._forward(point, seeds))
             if weights.ndim == 1:
-                loss = functional.cross_entropy(logits, _tensor(weights), reduction="sum")
+                loss = functional.cross_entropy(
+                    logits, self._there(_tensor(weights)), reduction="sum"
+                )
             else:
-                loss = (logits * _tensor(weights)).sum()
+                loss = (logits * self._there(_tensor(weights))).sum()
             (slope,) = torch.autograd.grad(loss, point)
-        return logits.detach().numpy(), slope.numpy()
+        return logits.detach().cpu().numpy(), slope.cpu().numpy()
+
+    def _there(self, tensor: torch.Tensor) -> torch.Tensor:
+        """On the task's device."""
+        return tensor.to(self.task.device)
 
     def _forward(self, x: torch.Tensor, seeds: NDArray[np.uint64] | None) -> torch.Tensor:
         scores = self.forward(x) if seeds is None else self.forward(x, seeds)

@@ -197,6 +197,7 @@ def _task(start: Frame) -> TaskInfo:
         grid=task["grid"],
         cost=arrays.get("cost"),
         mutable=arrays.get("mutable"),
+        device=task.get("device", "cpu"),
     )
 
 

@@ -32,9 +32,10 @@ WRITE_FILE: Final = 1 << 1
 READ_FILE: Final = 1 << 2
 READ_DIR: Final = 1 << 3
 _TRUNCATE: Final = 1 << 14
+_IOCTL_DEVICE: Final = 1 << 15
 _ALL_RIGHTS: Final = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 """How many file system rights each ABI knows."""
-_FILE_RIGHTS: Final = EXECUTE | WRITE_FILE | READ_FILE | _TRUNCATE
+_FILE_RIGHTS: Final = EXECUTE | WRITE_FILE | READ_FILE | _TRUNCATE | _IOCTL_DEVICE
 _TCP: Final = 0b11
 _SCOPES: Final = 0b11
 _ABI_TCP: Final = 4

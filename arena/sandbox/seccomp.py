@@ -185,12 +185,21 @@ _START: Final[dict[str, _Numbers]] = {
 
 _RECVMSG: Final[_Numbers] = (47, 212)
 
+_CUDA: Final[dict[str, _Numbers]] = {
+    "eventfd2": (290, 19),
+    "get_mempolicy": (239, 236),
+    "mincore": (27, 232),
+}
+"""What NVIDIA's driver library calls beside ``ioctl``, in a jail that sees a GPU."""
+
 # Conditions on arguments. Commands and options are 32-bit for the kernel: it ignores the rest.
 _CLONE_THREAD_FLAGS: Final = 0x00010F00  # THREAD | SIGHAND | FILES | FS | VM
 _CLONE_FORBIDDEN: Final = 0x7E02_E000 | 0x1000 | 0x80  # NEW*, PARENT, VFORK, PTRACE; PIDFD; NEWTIME
 _FCNTL: Final = (0, 1, 2, 3, 4, 1030)  # DUPFD, GETFD, SETFD, GETFL, SETFL, DUPFD_CLOEXEC
 _IOCTL: Final = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 """TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX."""
+_TERMINAL: Final = (0x5412, 0x541C)
+"""TIOCSTI, TIOCLINUX: what a driver's own ioctls are not."""
 _PRCTL: Final = (15, 16)  # PR_SET_NAME, PR_GET_NAME
 _MADVISE: Final = (0, 1, 2, 3, 4, 8, 14, 15, 16, 17)
 """NORMAL to DONTNEED, FREE, (NO)HUGEPAGE, DONTDUMP, DODUMP."""
@@ -265,6 +274,12 @@ def _one_of(index: int, values: Iterable[int]) -> bytes:
     return _argument(index) + b"".join(tests) + _give(_DENY)
 
 
+def _none_of(index: int, values: Iterable[int]) -> bytes:
+    """Allow unless the low half of an argument is one of ``values``."""
+    tests = [_instruction(_JUMP_EQUAL, value, 0, 1) + _give(_DENY) for value in values]
+    return _argument(index) + b"".join(tests) + _give(_ALLOW)
+
+
 def _thread_only() -> bytes:
     """Allow ``clone`` for a thread of this process, in its namespaces."""
     return (
@@ -320,33 +335,40 @@ def _here() -> Machine:
     return found
 
 
-def _common() -> dict[str, bytes]:
+def _common(*, cuda: bool) -> dict[str, bytes]:
     return {
         "clone": _thread_only(),
         "clone3": _give(_ERRNO | errno.ENOSYS),  # its flags lie in memory: libc falls back to clone
         "fcntl": _one_of(1, _FCNTL),
-        "ioctl": _one_of(1, _IOCTL),
+        "ioctl": _none_of(1, _TERMINAL) if cuda else _one_of(1, _IOCTL),
     }
 
 
 @cache
-def start_filter(target: Machine | None = None) -> bytes:
-    """The filter for bubblewrap's init and the starting interpreter."""
+def start_filter(target: Machine | None = None, *, cuda: bool = False) -> bytes:
+    """The filter for bubblewrap's init and the starting interpreter. ``cuda``: it sees a GPU."""
     target = target or _here()
-    calls = (*_PLAYER.values(), *_START.values())
-    return _program(_plain(calls, target) + _by_argument(_common(), target), target)
+    calls = (*_PLAYER.values(), *_START.values(), *(_CUDA.values() if cuda else ()))
+    rules = _by_argument(_common(cuda=cuda), target)
+    return _program(_plain(calls, target) + rules, target)
 
 
 def player_filter(
-    *, pid: int, receives_descriptors: bool = False, target: Machine | None = None
+    *,
+    pid: int,
+    receives_descriptors: bool = False,
+    cuda: bool = False,
+    target: Machine | None = None,
 ) -> bytes:
     """The filter for a player in the process ``pid``, which may signal none but itself.
 
-    ``receives_descriptors``: for the referee, whom players' streams are handed to.
+    ``receives_descriptors``: for the referee, whom players' streams are handed to. ``cuda``: for a
+    jail that sees a GPU.
     """
     target = target or _here()
     calls = [*_PLAYER.values(), *([_RECVMSG] if receives_descriptors else [])]
-    rules = _common() | {
+    calls += _CUDA.values() if cuda else ()
+    rules = _common(cuda=cuda) | {
         "prctl": _one_of(0, _PRCTL),
         "madvise": _one_of(2, _MADVISE),
         "prlimit64": _ask_own_limits(),

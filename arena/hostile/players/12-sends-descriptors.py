@@ -4,6 +4,9 @@ name = "Giving the referee descriptors along with every answer"
 roles = ["attack", "defense"]
 stopped_by = ["frames"]
 ends = "scored"
+
+[known]
+gvisor = "it passes no descriptor out of the sandbox: who tries crashes, and is to blame"
 """
 
 import os
