@@ -55,7 +55,6 @@ _PROCESSOR: Final = Path("/proc/cpuinfo")
 """All that a player finds in /proc, as a copy: libraries choose their instructions by it."""
 _PREFIX: Final = "arena-gvisor-"
 _STARTED: Final = "started"
-_LAST_WORDS_SECONDS: Final = 2.0
 _STDIN: Final = "0"
 _PR_SET_PDEATHSIG: Final = 1
 _FLAGS: Final = (
@@ -187,7 +186,6 @@ class GvisorJail(RunningJail):
     def _exit_code(self) -> int | None:
         """None when runsc failed before it ran the player."""
         if self.started is not None and not self.started.exists():
-            self.drain.join(_LAST_WORDS_SECONDS)  # what it said is the reason that people are told
             return None
         return super()._exit_code()
 

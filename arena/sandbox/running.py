@@ -179,8 +179,8 @@ class KillableJail:
     def _reap(self, *, because: Ending | None) -> None:
         """Take in the end, if it has come."""
         if self._has_ended():
+            self.drain.join(_KILL_SECONDS)  # its last words are the reason where it never started
             self._report = self._explain(because)
-            self.drain.join(_KILL_SECONDS)
             self.on_end()
 
     def _explain(self, because: Ending | None) -> ExitReport:
