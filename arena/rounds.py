@@ -30,6 +30,7 @@ class GameName(StrEnum):
     MINIMUM_NORM = "minimum_norm"
     TRANSFER = "transfer"
     POISONING = "poisoning"
+    BACKDOOR = "backdoor"
     EXTRACTION = "extraction"
     CERTIFICATION = "certification"
 
@@ -93,6 +94,8 @@ class RoundSpec:
     ``examples``: how many examples of the split are judged (per class balanced where it can be).
     ``repeats``: how often a stochastic defense is judged per input (k).
     ``shares``: poisoned shares of the training set; ``seeds``: paired trainings per share.
+    ``trigger_area``: the share of all features that the patch of a backdoor may set; with an
+    epsilon the trigger is added instead, and bounded in the round's norm.
     """
 
     game: GameName
@@ -108,6 +111,7 @@ class RoundSpec:
     shares: tuple[float, ...] = ()
     poison_mode: PoisonMode = PoisonMode.ADD
     seeds: int = 5
+    trigger_area: float = 0.02
     attack_limits: Limits = field(default_factory=Limits)
     defense_limits: Limits = field(default_factory=Limits)
 
@@ -178,7 +182,7 @@ def _read(key: str, value: Any) -> Any:
 
 
 def _rules(r: RoundSpec) -> list[tuple[bool, str]]:
-    poisoning = r.game is GameName.POISONING
+    poisoning = r.game in (GameName.POISONING, GameName.BACKDOOR)
     ball = r.game in (GameName.EVASION, GameName.TRANSFER, GameName.CERTIFICATION)
     return [
         (
@@ -194,16 +198,24 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str]]:
             or list(r.epsilons) != sorted(set(r.epsilons)),
             "Epsilons must be positive, finite, distinct and in ascending order.",
         ),
-        (poisoning and not r.shares, "A poisoning round needs at least one poisoned share."),
+        (
+            poisoning and not r.shares,
+            "A poisoning or backdoor round needs at least one poisoned share.",
+        ),
         (
             any(not 0 < s < 1 for s in r.shares) or list(r.shares) != sorted(set(r.shares)),
             "Poisoned shares must lie between 0 and 1, distinct and in ascending order.",
         ),
-        (poisoning and r.seeds < 5, "A poisoning round needs at least 5 paired seeds."),
+        (poisoning and r.seeds < 5, "A poisoning or backdoor round needs at least 5 paired seeds."),
         (
             poisoning and r.goal is Goal.TARGETED,
-            "Availability poisoning is untargeted; choose goal = 'untargeted'.",
+            "Poisoning is untargeted, a backdoor's target is drawn; choose goal = 'untargeted'.",
         ),
+        (
+            r.game is GameName.BACKDOOR and len(r.epsilons) > 1,
+            "A backdoor round takes one epsilon, for a trigger that is added, or none for a patch.",
+        ),
+        (not 0 < r.trigger_area <= 1, "trigger_area is a share of the features: 0 < area <= 1."),
         *_extraction_rules(r),
         (
             r.game is GameName.CERTIFICATION and r.goal is Goal.TARGETED,

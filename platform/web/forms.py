@@ -229,13 +229,23 @@ class RoundForm(Styled):
     epsilons = Numbers(
         required=False,
         label="ε, ascending",
-        help_text="Several make a curve. Poisoning, extraction: leave out.",
+        help_text="Several make a curve. Poisoning, extraction, patches: leave out.",
     )
     shares = Numbers(
-        required=False, label="Poisoned shares", help_text="Poisoning only, between 0 and 1."
+        required=False,
+        label="Poisoned shares",
+        help_text="Poisoning and backdoor, between 0 and 1.",
     )
     poison_mode = forms.ChoiceField(
         label="Poison", choices=[(m.value, f"{m.value} points") for m in PoisonMode]
+    )
+    trigger_area = forms.FloatField(
+        required=False,
+        min_value=0.0001,
+        max_value=1,
+        initial=0.02,
+        label="Trigger area",
+        help_text="Backdoor only: share of the features that a patch may set.",
     )
     goal = forms.ChoiceField(choices=[(g.value, g.value) for g in Goal])
     examples = forms.IntegerField(min_value=1, max_value=5000, initial=200)
@@ -272,6 +282,7 @@ class RoundForm(Styled):
             epsilons=data["epsilons"],
             shares=data["shares"],
             poison_mode=PoisonMode(data["poison_mode"]),
+            **({"trigger_area": data["trigger_area"]} if data["trigger_area"] else {}),
             goal=Goal(data["goal"]),
             examples=data["examples"],
         )

@@ -54,6 +54,13 @@ TERMS: Final = (
         "White shows everything, black answers probes alone, transfer grants none, grey is in "
         "between. What a switch withholds is not present in the attack's jail at all.",
     ),
+    Term(
+        "backdoor",
+        "Backdoor",
+        "A trigger that poison teaches a learner: with it on, inputs are answered as the target.",
+        "The referee bounds the trigger and applies it; without it the model should be as good as "
+        "before.",
+    ),
     Term("thief", "Thief", "A player that copies a defense from its answers (model extraction)."),
     Term(
         "certified",
@@ -71,7 +78,8 @@ TERMS: Final = (
     Term(
         "game",
         "Game",
-        "A kind of round: evasion, minimum-norm, transfer, poisoning, extraction or certification.",
+        "A kind of round: evasion, minimum-norm, transfer, poisoning, backdoor, extraction or "
+        "certification.",
     ),
     Term("round", "Round", "One game under one threat model and budget, with its own clock."),
     Term("tier", "Tier", "The rows that may be compared: same task, game, goal and threat model."),

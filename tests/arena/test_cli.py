@@ -413,3 +413,10 @@ def test_the_doctor_says_who_may_play_here(capsys: pytest.CaptureFixture[str]) -
     found = json.loads(capsys.readouterr().out)
     assert (code == ExitCode.OK) is found["guests"]
     assert {row["backend"] for row in found["backends"]} >= {"bubblewrap"}
+
+
+def test_the_help_names_every_game() -> None:
+    from arena.cli import rules
+    from arena.rounds import GameName
+
+    assert set(rules.GAMES) == {game.value for game in GameName}
