@@ -134,7 +134,7 @@ def load_task(name: str) -> Task:
     return tasks.load(name)
 
 
-def round_of(options: Options, task: Task, *, usual: str | None) -> RoundSpec:
+def round_of(options: Options, task: Task, *, usual: str | None = None) -> RoundSpec:
     """The round that the options describe; the task's own ε where none was said."""
     from arena.rounds import RoundSpec
 
