@@ -12,9 +12,9 @@ It is kept, because its zygotes are: each line on stdin is an order ::
      "--out", "/path"], "fresh": true}
 
 ``trusted``: the arena's own players alone take part. ``fresh``: players start in bubblewrap jails
-of their own instead of as forks, for what nobody has seen before. Each order is answered on stdout
-by lines of progress as :mod:`arena.runner` prints them, and a last one
-``{"ended": STATUS, "sentence": "..."}``. It ends with its stdin.
+of their own instead of as forks (or behind gVisor, where that was chosen), for what nobody has seen
+before. Each order is answered on stdout by lines of progress as :mod:`arena.runner` prints them,
+and a last one ``{"ended": STATUS, "sentence": "..."}``. It ends with its stdin.
 
 Where no namespaces can be had (the arena's own players alone then play), programs run in this
 process.
@@ -58,6 +58,7 @@ from arena.sandbox.bubblewrap import BubblewrapBackend, Kind
 from arena.sandbox.limits import forked_lockdown
 from arena.sandbox.remote import MESSAGE_BYTES
 from arena.sandbox.zygote import LostOuter, Outer, ZygoteBackend, ZygoteJail
+from arena.tasks import Device
 
 REFEREE: Final = "arena.jailed"
 FINDING_FILES: Final = (
@@ -210,6 +211,7 @@ class _Refereeing:
             side=Side(call["side"]),
             framework=Framework(call["framework"]),
             limits=Limits(**call["limits"]),
+            device=Device(call["device"]),
         )
         jail = self.backend.start(spec)
         self._started += 1

@@ -79,7 +79,8 @@ def _status(process: Path) -> dict[str, str]:
 def _groups() -> list[str]:
     found = cgroup.controllers()
     below = found.directories if found else ()
-    return [str(path) for folder in below for path in folder.glob(f"**/arena-*-{os.getpid()}-*")]
+    # One level: other processes' groups come and go below, and a walk would stumble over them.
+    return [str(path) for folder in below for path in folder.glob(f"arena-*-{os.getpid()}-*")]
 
 
 def _files() -> list[str]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from arena.errors import SandboxUnavailable
 from arena.rounds import Limits
 from arena.sandbox import landlock, seccomp, view
 from arena.sandbox.backend import JailSpec, Strength
@@ -25,6 +26,7 @@ from arena.sandbox.guest_lockdown import VARIABLE, Lockdown
 from arena.sandbox.limits import lockdown
 from arena.sandbox.running import LogDrain, RunningJail
 from arena.sandbox.spawn import spawner
+from arena.tasks.task import Device
 
 CHILD: Final = "arena.sandbox.child"
 _KIB: Final = 1024
@@ -40,6 +42,10 @@ class BareBackend:
 
     def start(self, spec: JailSpec) -> RunningJail:
         """Start a process; returns at once, before the interpreter is up."""
+        if spec.device is Device.CUDA:
+            raise SandboxUnavailable(
+                f"Behind {self.name!r} no player sees a GPU: play this task behind bubblewrap."
+            )
         return self.start_module(CHILD, spec.limits)
 
     def start_module(self, module: str, limits: Limits, *arguments: str) -> RunningJail:

@@ -25,13 +25,14 @@ from typing import Any, Final
 
 from arena.errors import SandboxUnavailable
 from arena.rounds import Limits
-from arena.sandbox import cgroup, seccomp, uids, view
+from arena.sandbox import cgroup, gpu, seccomp, uids, view
 from arena.sandbox.backend import JailSpec, Strength
 from arena.sandbox.guest_lockdown import VARIABLE
 from arena.sandbox.guest_zygote import USER_NAMESPACES
 from arena.sandbox.limits import lockdown
 from arena.sandbox.running import LogDrain, RunningJail, Status
 from arena.sandbox.spawn import spawner
+from arena.tasks.task import Device
 
 CHILD: Final = "arena.sandbox.child"
 _MIB: Final = 1024 * 1024
@@ -71,7 +72,7 @@ class BubblewrapBackend:
         Raises:
             SandboxUnavailable: the machine refuses; the message names the remedy.
         """
-        return self.start_module(CHILD, spec.limits)
+        return launch(self.binary, spec.limits, CHILD, device=spec.device)
 
     def start_module(self, module: str, limits: Limits, *arguments: str) -> RunningJail:
         """As :meth:`start`, with any of the jail's modules (the self-test's probes)."""
@@ -84,6 +85,7 @@ def launch(
     module: str,
     *arguments: str,
     kind: Kind = Kind.PLAYER,
+    device: Device = Device.CPU,
 ) -> RunningJail:
     """Start ``module`` behind bubblewrap's walls, with one end of a socket as descriptor 3.
 
@@ -96,7 +98,7 @@ def launch(
         undo.callback(theirs.close)
         undo.callback(ours.close)
         command = (module, str(theirs.fileno()), *arguments)
-        jail = _Launch(walls, limits, command, kind).run(ours, theirs)
+        jail = _Launch(walls, limits, command, kind, device).run(ours, theirs)
         undo.pop_all()
     theirs.close()
     return jail
@@ -253,6 +255,7 @@ class _Launch:
     limits: Limits
     command: tuple[str, ...]
     kind: Kind
+    device: Device
 
     def run(self, ours: socket.socket, theirs: socket.socket) -> RunningJail:
         with ExitStack() as given, ExitStack() as kept, ExitStack() as undo:
@@ -263,6 +266,7 @@ class _Launch:
             group = cgroup.make_group(self.limits, undo) if self._holds_a_player else None
             words = (
                 *self.walls.arguments,
+                *self._gpu(),
                 *("--json-status-fd", descriptors.give(status_end)),
                 *(("--block-fd", descriptors.give(hold)) if group else ()),
                 *self._private(descriptors),
@@ -289,10 +293,17 @@ class _Launch:
     def _holds_a_player(self) -> bool:
         return self.kind is Kind.PLAYER
 
+    def _gpu(self) -> tuple[str, ...]:
+        """The device files, and a procfs of the jail's own, without which the driver fails."""
+        if self.device is not Device.CUDA:
+            return ()
+        shown = [str(node) for node in gpu.required()]
+        return ("--proc", "/proc", *_flat(("--dev-bind", node, node) for node in shown))
+
     def _private(self, descriptors: _Descriptors) -> tuple[str, ...]:
         """What exists for this jail alone: our code, two tmpfs, the filter; then all is sealed."""
         size = str(self.limits.disk_mib * _MIB)
-        filtered = ("--seccomp", descriptors.memory_file(seccomp.start_filter()))
+        filtered = ("--seccomp", descriptors.memory_file(self._filter()))
         lib = ("--ro-bind-data", descriptors.memory_file(view.arena_lib()), view.ARENA_LIB)
         return (
             *(() if self.kind is Kind.REFEREE else lib),
@@ -302,12 +313,15 @@ class _Launch:
             *(filtered if self._holds_a_player else ()),
         )
 
+    def _filter(self) -> bytes:
+        return seccomp.start_filter(cuda=self.device is Device.CUDA)
+
     def _environment(self) -> dict[str, str]:
         variables = view.environment(self.limits.threads)
         if self.walls.library_path:
             variables["LD_LIBRARY_PATH"] = self.walls.library_path
         if self._holds_a_player:
-            variables[VARIABLE] = lockdown(self.limits).to_text()
+            variables[VARIABLE] = lockdown(self.limits, self.device).to_text()
         if self.kind is Kind.REFEREE:
             variables["ADVERSARIUM_DATA"] = view.USER_DATA
         return variables

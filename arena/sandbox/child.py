@@ -78,13 +78,27 @@ class Ended(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
+    return run(options.base, unjailed=options.unjailed)
+
+
+def run(base: Path = BASE, *, unjailed: bool = False, forked: bool = False) -> int:
+    """The whole life of the process; its exit status.
+
+    ``forked``: from a zygote, which has put what it loaded out of the garbage collector's reach.
+    """
     stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=DESCRIPTOR)
     os.set_inheritable(DESCRIPTOR, False)
     wire = Wire(stream, blocking=True)
     try:
         hello = _boot(wire)
-        _lock(wire, _files(wire, options.base), hello, unjailed=options.unjailed)
-        guest = _load(wire, hello, options.base)
+        seal = _files(wire, base)
+        with _ours(wire, seal.request):
+            lock_down(unjailed=unjailed)
+            reseed(int(hello.meta["seed"]))
+        if not forked:
+            gc.freeze()
+        wire.send(Op.LOCKED, request=seal.request)
+        guest = _load(wire, hello, base)
         _serve(guest)
     except Ended as ended:
         return ended.status
@@ -117,15 +131,6 @@ def _boot(wire: Wire) -> Frame:
         import_framework(Framework(hello.meta["framework"]))
     wire.send(Op.UP, request=hello.request)
     return hello
-
-
-def _lock(wire: Wire, seal: Frame, hello: Frame, *, unjailed: bool) -> None:
-    """Raise the last walls around what has been written."""
-    with _ours(wire, seal.request):
-        lock_down(unjailed=unjailed)
-        reseed(int(hello.meta["seed"]))
-    gc.freeze()
-    wire.send(Op.LOCKED, request=seal.request)
 
 
 @contextmanager
@@ -192,6 +197,7 @@ def _task(start: Frame) -> TaskInfo:
         grid=task["grid"],
         cost=arrays.get("cost"),
         mutable=arrays.get("mutable"),
+        device=task.get("device", "cpu"),
     )
 
 

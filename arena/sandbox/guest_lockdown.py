@@ -38,7 +38,7 @@ class Lockdown:
     """What :func:`lock_down` enforces. Sizes in MiB, times in seconds.
 
     ``memory_mib``: address space beyond what the interpreter and its libraries have mapped when
-    the wall goes up; None for none (CUDA reserves terabytes). ``seccomp``: False only where the
+    the wall goes up; None for none. ``seccomp``: False only where the
     system has none. ``own_namespaces``: False for a backend without any, where the process asks
     the kernel itself to die with its parent. ``readable`` and ``writable``: paths that stay open,
     everything else is closed by Landlock: the only wall around files of a backend without mounts,
@@ -46,7 +46,9 @@ class Lockdown:
     no Landlock. ``sealed``: mounts that become read-only now that the player's files lie there;
     only a process that holds capabilities (a zygote's child) can do that. ``siblings``: jails that
     share one user, and with it the kernel's count of threads. ``receives_descriptors``: the
-    referee's jail, which is handed the streams of players.
+    referee's jail, which is handed the streams of players. ``cuda``: a jail with a GPU, a weaker
+    wall: its driver may be spoken to, what may be written is limited in place of addresses, and
+    the GPU's memory by torch's allocator.
     """
 
     memory_mib: int | None
@@ -61,6 +63,7 @@ class Lockdown:
     sealed: tuple[str, ...] = ()
     siblings: int = 1
     receives_descriptors: bool = False
+    cuda: bool = False
 
     def to_text(self) -> str:
         return json.dumps(asdict(self))
@@ -105,6 +108,20 @@ def lock_down(*, unjailed: bool = False) -> None:
     _limit_resources(wanted)
     if wanted.seccomp:
         _filter_system_calls(wanted)
+    if wanted.cuda and wanted.memory_mib is not None:
+        _limit_gpu(wanted.memory_mib)
+
+
+def _limit_gpu(memory_mib: int) -> None:
+    """By torch's own allocator, which a player could loosen: no system call counts a GPU's memory.
+
+    A player without torch has no use for the GPU, and none is opened for it.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    _, whole = torch.cuda.mem_get_info()
+    torch.cuda.set_per_process_memory_fraction(min(1.0, memory_mib * _MIB / whole))
 
 
 def _seal(mounts: tuple[str, ...]) -> None:
@@ -134,7 +151,9 @@ def _limit_resources(wanted: Lockdown) -> None:
     if wanted.own_namespaces and _kernel() >= _PER_NAMESPACE_NPROC:
         _limit(resource.RLIMIT_NPROC, wanted.siblings * (wanted.threads + _SPARE_THREADS))
     if wanted.memory_mib is not None:
-        _limit(resource.RLIMIT_AS, address_space() + wanted.memory_mib * _MIB)
+        # CUDA reserves terabytes of addresses that it never writes to: what may be written counts.
+        kind = resource.RLIMIT_DATA if wanted.cuda else resource.RLIMIT_AS
+        _limit(kind, mapped(kind) + wanted.memory_mib * _MIB)
 
 
 def _limit(kind: int, soft: int, hard: int | None = None) -> None:
@@ -154,27 +173,33 @@ def _kernel() -> tuple[int, ...]:
 
 
 def address_space() -> int:
-    """Bytes of address space mapped now, to the MiB: there is no procfs in a jail to ask.
+    """Bytes of address space mapped now, to the MiB."""
+    return mapped(resource.RLIMIT_AS)
 
-    A mapping succeeds exactly when it fits below RLIMIT_AS: halve until that point is known.
+
+def mapped(kind: int) -> int:
+    """Bytes that count against RLIMIT_AS or RLIMIT_DATA now, to the MiB.
+
+    There is no procfs in a jail to ask. A private mapping succeeds exactly when it fits below the
+    limit: halve until that point is known.
     """
-    before = resource.getrlimit(resource.RLIMIT_AS)
+    before = resource.getrlimit(kind)
     low, high = 0, 1 << 47
     if before[1] != resource.RLIM_INFINITY:
         high = min(high, before[1])
     try:
         while high - low > _MIB:
             middle = (low + high) // 2
-            resource.setrlimit(resource.RLIMIT_AS, (middle, before[1]))
+            resource.setrlimit(kind, (middle, before[1]))
             low, high = (low, middle) if _can_map() else (middle, high)
     finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
+        resource.setrlimit(kind, before)
     return high
 
 
 def _can_map() -> bool:
     try:
-        mmap.mmap(-1, mmap.PAGESIZE).close()
+        mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
     except (OSError, MemoryError):
         return False
     return True
@@ -184,5 +209,7 @@ def _filter_system_calls(wanted: Lockdown) -> None:
     from arena.sandbox import seccomp
 
     seccomp.prctl(_PR_SET_DUMPABLE, 0)
-    given = wanted.receives_descriptors
-    seccomp.install(seccomp.player_filter(pid=os.getpid(), receives_descriptors=given))
+    program = seccomp.player_filter(
+        pid=os.getpid(), receives_descriptors=wanted.receives_descriptors, cuda=wanted.cuda
+    )
+    seccomp.install(program)

@@ -11,7 +11,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from arena.manifest import Framework
@@ -45,6 +47,57 @@ def _torch() -> None:
     nn.functional.cross_entropy(net(x), torch.zeros(2, dtype=torch.long)).backward()
     optimizer.step()
     torch.optim.SGD(net.parameters(), lr=0.0).step()
+    _load_a_player()
+
+
+_MANIFEST: Final = """
+schema_version = 1
+name = "Warmth"
+role = "defense"
+framework = "torch"
+task = "warmth"
+architecture = "architecture.py"
+weights = "weights.safetensors"
+differentiable = true
+"""
+_ARCHITECTURE: Final = """
+from torch import nn
+
+def build():
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 2))
+"""
+
+
+def _load_a_player() -> None:
+    """The way that every player without code of its own is loaded, asked, and asked for slopes."""
+    import numpy as np
+    import safetensors.torch
+    import torch
+
+    from arena.manifest import FILE_NAME, Manifest
+    from arena.players import TaskInfo
+    from arena.sandbox.guest_loader import load_player
+
+    space: dict[str, object] = {}
+    exec(_ARCHITECTURE, space)  # noqa: S102 - the text above
+    build: Callable[[], torch.nn.Module] = space["build"]  # type: ignore[assignment]
+    with tempfile.TemporaryDirectory() as scratch:
+        package = Path(scratch)
+        (package / FILE_NAME).write_text(_MANIFEST)
+        (package / "architecture.py").write_text(_ARCHITECTURE)
+        safetensors.torch.save_file(build().state_dict(), package / "weights.safetensors")
+        task = TaskInfo("warmth", (1, 8, 8), ("a", "b"))
+        searched = list(sys.path)
+        player = load_player(package, Manifest.parse(_MANIFEST.encode()), task)
+        player.predict(np.zeros((2, 1, 8, 8), np.float32))
+        player.gradient(np.zeros((2, 1, 8, 8), np.float32), np.zeros(2, np.int64))
+        sys.path[:] = searched
+        for name in [n for n, m in sys.modules.items() if _lies_in(m, scratch)]:
+            del sys.modules[name]
+
+
+def _lies_in(module: object, directory: str) -> bool:
+    return str(getattr(module, "__file__", None) or "").startswith(directory)
 
 
 def _sklearn() -> None:

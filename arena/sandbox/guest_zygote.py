@@ -180,7 +180,7 @@ def _run(order: dict[str, Any]) -> int:
     if order["module"] == CHILD:
         from arena.sandbox import child
 
-        return child.main([])
+        return child.run(forked=True)
     sys.argv = [order["module"], *order["arguments"]]
     runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
     return 0

@@ -41,6 +41,7 @@ from arena.sandbox.guest_lockdown import VARIABLE
 from arena.sandbox.limits import lockdown
 from arena.sandbox.running import LogDrain, RunningJail
 from arena.sandbox.spawn import spawner
+from arena.tasks.task import Device
 
 CHILD: Final = "arena.sandbox.child"
 _MIB: Final = 1024 * 1024
@@ -91,6 +92,10 @@ class GvisorBackend:
         Raises:
             SandboxUnavailable: the machine refuses; the message names the remedy.
         """
+        if spec.device is Device.CUDA:
+            raise SandboxUnavailable(
+                "Behind gVisor no player sees a GPU: play this task behind bubblewrap."
+            )
         return self.start_module(CHILD, spec.limits)
 
     def start_module(self, module: str, limits: Limits, *arguments: str) -> RunningJail:

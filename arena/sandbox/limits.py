@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import Final
 
 from arena.rounds import Limits
+from arena.sandbox import gpu
 from arena.sandbox.guest_lockdown import Lockdown
+from arena.tasks.task import Device
 
 EVERYTHING: Final = ("/",)
 """What may be read in a jail with mounts of its own: all that they show."""
@@ -16,11 +18,13 @@ _SIBLINGS: Final = 8
 OWN_FILES: Final = ("/tmp", "/dev/null")  # noqa: S108 - the jail's own
 
 
-def lockdown(limits: Limits) -> Lockdown:
+def lockdown(limits: Limits, device: Device = Device.CPU) -> Lockdown:
     """The lockdown of a jail that has namespaces of its own."""
+    on_gpu = device is Device.CUDA
     return Lockdown(
         readable=EVERYTHING,
-        writable=OWN_FILES,
+        writable=(*OWN_FILES, *(str(node) for node in gpu.required())) if on_gpu else OWN_FILES,
+        cuda=on_gpu,
         memory_mib=limits.memory_mib,
         cpu_seconds=limits.cpu_seconds,
         threads=limits.threads,

@@ -6,7 +6,7 @@ one end of a player's stream; what it learns of the jail, it learns by asking.
 
 Messages, JSON in one packet each, one answer to every call, in order::
 
-    ->  {"do": "start", "side": ..., "framework": ..., "limits": {...}}
+    ->  {"do": "start", "side": ..., "framework": ..., "limits": {...}, "device": ...}
     <-  {"jail": 3}                         + descriptor: the stream into the jail
     ->  {"do": "poll", "jail": 3}           or "kill"
     <-  {"ending": ..., "sentence": ..., "status": ...}
@@ -81,6 +81,7 @@ class RemoteBackend:
             "side": spec.side.value,
             "framework": spec.framework.value,
             "limits": asdict(spec.limits),
+            "device": spec.device.value,
         }
         answer, descriptor = self.line.ask(call)
         assert descriptor is not None

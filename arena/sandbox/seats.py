@@ -128,6 +128,7 @@ class JailSeats:
             side=side,
             framework=package.manifest.framework,
             limits=_with_room_for(limits, files),
+            device=self.task.device,
         )
         return Session.open(self.backend, spec, package.manifest, seed=self.seed)
 
@@ -545,6 +546,7 @@ def _task_shown(task: Task, shown: TaskKnowledge) -> tuple[dict[str, Any], dict[
         "shape": list(task.shape) if space else [],
         "classes": list(task.classes) if classes else [],
         "grid": task.grid if space else None,
+        "device": task.device.value,
     }
     return meta, arrays
 

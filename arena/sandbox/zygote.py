@@ -30,11 +30,12 @@ from arena.manifest import Framework
 from arena.rounds import Limits
 from arena.sandbox import cgroup
 from arena.sandbox.backend import JailSpec, Strength
-from arena.sandbox.bubblewrap import Kind, launch
+from arena.sandbox.bubblewrap import BubblewrapBackend, Kind, launch
 from arena.sandbox.guest_lockdown import Lockdown
 from arena.sandbox.guest_zygote import CHILD, MESSAGE_BYTES
 from arena.sandbox.limits import forked_lockdown
 from arena.sandbox.running import KillableJail, LogDrain, RunningJail
+from arena.tasks.task import Device
 
 ZYGOTE: Final = "arena.sandbox.guest_zygote"
 _WARMTH: Final = "arena.sandbox.guest_warmth"
@@ -58,12 +59,17 @@ class ZygoteBackend:
     _outers: dict[tuple[Side, Framework], Outer] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def start(self, spec: JailSpec) -> ZygoteJail:
+    def start(self, spec: JailSpec) -> KillableJail:
         """Start a jail; returns when the player's process is there, before it is ready.
+
+        One that sees a GPU is no fork: its device files are for it alone, not for the outer that
+        other players share, and CUDA survives no fork.
 
         Raises:
             SandboxUnavailable: the machine refuses; the message names the remedy.
         """
+        if spec.device is Device.CUDA:
+            return BubblewrapBackend(self.binary).start(spec)
         return self._fork(spec.side, spec.framework, spec.limits, CHILD, ())
 
     def start_module(self, module: str, limits: Limits, *arguments: str) -> ZygoteJail:

@@ -4,13 +4,16 @@ name = "Giving the referee descriptors along with every answer"
 roles = ["attack", "defense"]
 stopped_by = ["frames"]
 ends = "scored"
+
+[known]
+gvisor = "it passes no descriptor out of the sandbox: who tries crashes, and is to blame"
 """
 
 import os
 import socket
 
 import numpy as np
-from hostile import HonestAttack, HonestDefense, frame, say, send
+from hostile import HonestAttack, HonestDefense, frame, request, say, send
 
 from arena.wire import Op
 
@@ -32,7 +35,7 @@ class Attack(HonestAttack):
     def attack(self, challenge):
         """A candidate reply of its own; the library's comes after the end of the match."""
         say("TRIED")
-        head = frame(Op.CANDIDATES, 3, arrays=((1, challenge.x.shape),))
+        head = frame(Op.CANDIDATES, request(), arrays=((1, challenge.x.shape),))
         with_descriptors(head + np.ascontiguousarray(challenge.x).tobytes())
         return challenge.x
 
@@ -42,7 +45,7 @@ class Defense(HonestDefense):
 
     def predict(self, x):
         say("TRIED")
-        number = 3
+        number = request()
         while True:
             scores = np.ascontiguousarray(super().predict(x), np.float32)
             head = frame(Op.SCORES, number, arrays=((1, scores.shape),))

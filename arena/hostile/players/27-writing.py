@@ -11,14 +11,22 @@ from pathlib import Path
 
 from hostile import MARK, OLD, players, shared_files, through
 
-FOLDERS = (
-    *("/", "/dev", "/dev/shm", "/etc", "/proc", "/python", "/python/lib", "/python/bin", "/site"),
-    *("/site/numpy", "/usr", "/usr/lib", "/lib", "/home", "/var", "/var/tmp", "/run", "/mnt"),
-)
+OWN = ("/tmp", "/sub")
+DEPTH = 3
+
+
+def folders():
+    """Every folder there is, down to a depth, and some that may only be hidden."""
+    yield from ("/dev/shm", "/dev/mqueue", "/home", "/var/tmp", "/run", "/mnt", "/root", "/opt")
+    for folder, below, _ in os.walk("/"):
+        if folder.startswith(OWN) or folder.count("/") >= DEPTH:
+            below.clear()
+        if not folder.startswith(OWN):
+            yield folder
 
 
 def attempt():
-    for folder in FOLDERS:
+    for folder in folders():
         yield from through(f"file in {folder}", lambda f=folder: touch(Path(f, MARK)))
         yield from through(f"folder in {folder}", lambda f=folder: os.mkdir(f"{f}/{MARK}-folder"))
     for path in shared_files():

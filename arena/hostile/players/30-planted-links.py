@@ -6,6 +6,7 @@ stopped_by = ["seccomp", "referee"]
 ends = "scored"
 """
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -20,7 +21,9 @@ def attempt():
             yield from through(f"link {place}", lambda t=target, p=place: os.link(t, p))
     # Plain files that an honest match writes under the same names, elsewhere.
     for name in ("verdict.json", "outcome.parquet", "images.npz"):
-        Path("/sub", name).write_text('{"status": "scored"}')
+        for folder in ("/sub", "/tmp"):
+            with contextlib.suppress(OSError):
+                Path(folder, name).write_text('{"status": "scored"}')
 
 
 Attack, Defense = players(attempt)

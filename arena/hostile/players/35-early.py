@@ -6,14 +6,14 @@ stopped_by = ["frames"]
 ends = "protocol"
 """
 
-from hostile import frame, players, send
+from hostile import frame, players, request, send
 
 from arena.wire import Op
 
 
 def attempt():
     for _ in range(3):
-        send(frame(Op.READY, 2))
+        send(frame(Op.READY, request()))
     yield from ()
 
 

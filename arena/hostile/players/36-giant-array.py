@@ -7,7 +7,7 @@ ends = "wrong_shape"
 checks = ["referee_stays_small"]
 """
 
-from hostile import HonestAttack, HonestDefense, frame, say, send, wait
+from hostile import HonestAttack, HonestDefense, frame, request, say, send, wait
 
 from arena.wire import Op
 
@@ -18,12 +18,12 @@ class Attack(HonestAttack):
     def attack(self, challenge):
         say("TRIED")
         shape = (ROWS, *challenge.x.shape[1:])
-        send(frame(Op.CANDIDATES, 3, arrays=((1, shape),)) + bytes(2**16))
+        send(frame(Op.CANDIDATES, request(), arrays=((1, shape),)) + bytes(2**16))
         wait()
 
 
 class Defense(HonestDefense):
     def predict(self, x):
         say("TRIED")
-        send(frame(Op.SCORES, 3, arrays=((1, (ROWS, 10)),)) + bytes(2**16))
+        send(frame(Op.SCORES, request(), arrays=((1, (ROWS, 10)),)) + bytes(2**16))
         wait()

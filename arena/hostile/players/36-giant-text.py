@@ -7,13 +7,13 @@ ends = "protocol"
 checks = ["referee_stays_small"]
 """
 
-from hostile import frame, players_at_play, send, wait
+from hostile import frame, players_at_play, request, send, wait
 
 from arena.wire import Op
 
 
 def attempt():
-    send(frame(Op.FAILED, 3, meta=2**32 - 1) + b"[" * 2**16)
+    send(frame(Op.FAILED, request(), meta=2**32 - 1) + b"[" * 2**16)
     wait()
     yield
 

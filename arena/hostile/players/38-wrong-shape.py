@@ -6,7 +6,7 @@ stopped_by = ["frames"]
 ends = "wrong_shape"
 """
 
-from hostile import HonestAttack, HonestDefense, frame, say, send, wait
+from hostile import HonestAttack, HonestDefense, frame, request, say, send, wait
 
 from arena.wire import Op
 
@@ -17,7 +17,7 @@ class Attack(HonestAttack):
     def attack(self, challenge):
         say("TRIED")
         half = (len(challenge.x) // 2, *challenge.x.shape[1:])
-        send(frame(Op.CANDIDATES, 3, arrays=((6, half),)) + challenge.x.tobytes())
+        send(frame(Op.CANDIDATES, request(), arrays=((6, half),)) + challenge.x.tobytes())
         wait()
 
 

@@ -8,7 +8,7 @@ ends = "protocol"
 
 import json
 
-from hostile import frame, players_at_play, send, wait
+from hostile import frame, players, request, send, wait
 
 from arena.wire import Op
 
@@ -16,9 +16,9 @@ BLAME = json.dumps({"kind": "lockdown", "traceback": "RefereeError: the arena is
 
 
 def attempt():
-    send(frame(Op.FAILED, 3, meta=len(BLAME)) + BLAME)
+    send(frame(Op.FAILED, request(), meta=len(BLAME)) + BLAME)
     wait()
     yield
 
 
-Attack, Defense = players_at_play(attempt)
+Attack, Defense = players(attempt)

@@ -7,7 +7,7 @@ ends = "protocol"
 """
 
 import numpy as np
-from hostile import HonestAttack, HonestDefense, frame, say, send, wait
+from hostile import HonestAttack, HonestDefense, frame, request, say, send, wait
 
 from arena.wire import Op
 
@@ -17,7 +17,7 @@ CLAIM = b'{"success": true, "broken": [true, true, true]}'
 class Attack(HonestAttack):
     def attack(self, challenge):
         say("TRIED")
-        head = frame(Op.CANDIDATES, 3, arrays=((1, challenge.x.shape),), meta=len(CLAIM))
+        head = frame(Op.CANDIDATES, request(), arrays=((1, challenge.x.shape),), meta=len(CLAIM))
         send(head + CLAIM + challenge.x.tobytes())
         wait()
 
@@ -26,6 +26,6 @@ class Defense(HonestDefense):
     def predict(self, x):
         say("TRIED")
         scores = np.ascontiguousarray(super().predict(x), np.float32)
-        head = frame(Op.SCORES, 3, arrays=((1, scores.shape),), meta=len(CLAIM))
+        head = frame(Op.SCORES, request(), arrays=((1, scores.shape),), meta=len(CLAIM))
         send(head + CLAIM + scores.tobytes())
         wait()

@@ -4,7 +4,7 @@ name = "A defense that takes long, so that the attack's time runs out"
 roles = ["defense"]
 stopped_by = ["clock"]
 ends = "scored"
-attack_limits = { wall_seconds = 1.5 }
+attack_limits = { wall_seconds = 2.5 }
 """
 
 import time
@@ -24,5 +24,5 @@ class Defense(HonestDefense):
     def predict(self, x):
         self.asked += 1
         if self.asked <= 4 and len(x) > 1:
-            time.sleep(0.5)
+            time.sleep(0.8)
         return super().predict(x)

@@ -34,6 +34,7 @@ import numpy as np
 
 import arena.players
 from arena.sandbox.guest_probe import FORBIDDEN_CALLS
+from arena.wire import Frame
 
 MARK = "arena-hostile"
 """Part of the name of everything that a player of this suite leaves behind."""
@@ -285,6 +286,17 @@ def frame(
     for code, shape in arrays:
         head += struct.pack("<BBH5I", code, len(shape), 0, *(*shape, *[0] * (5 - len(shape))))
     return head + bytes((6 - len(arrays)) * 24)
+
+
+def request() -> int:
+    """The number of what is being answered, which is in the library's hands as in any player's."""
+    caller = sys._getframe()
+    while caller is not None:
+        for name in ("frame", "start"):
+            if isinstance(found := caller.f_locals.get(name), Frame):
+                return found.request
+        caller = caller.f_back
+    raise LookupError("nothing is being answered")
 
 
 def send(content: bytes) -> None:

@@ -257,7 +257,7 @@ class _Search:
         delta[one] = fresh * budget[:, None, None, None]
         return delta
 
-    def within(self, rows: Labels, delta: Floats) -> Images:
+    def within(self, rows: Labels, delta: NDArray[np.floating]) -> Images:
         """x + δ in the box and strictly in the ball; in L2 all of ε is used before clipping."""
         mutable = self.challenge.task.mutable
         if mutable is not None:

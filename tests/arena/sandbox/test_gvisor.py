@@ -24,6 +24,7 @@ from arena.sandbox.gvisor import GvisorBackend
 from arena.sandbox.running import RunningJail
 from arena.sandbox.self_test import got_through, probe
 from arena.threat_model import ThreatModel
+from tests.arena.sandbox.hostile_runs import attack, check
 from tests.arena.sandbox.test_walls import PREAMBLE, SMALL, ended, said, with_module
 
 pytestmark = [pytest.mark.jail, pytest.mark.slow]
@@ -197,6 +198,12 @@ def test_a_match_has_the_verdict_that_it_has_behind_bubblewrap() -> None:
     assert here.provenance["walls"] == "virtual"
     assert here.status is there.status
     assert here.metrics == there.metrics
+
+
+def test_hostile_players_come_to_nothing() -> None:
+    """Those against what no namespace covers, and the one that leaves traces for the next."""
+    for row in attack("gvisor", ["20-keyrings", "18-odd-sockets", "44-leaves"]).values():
+        check(row)
 
 
 def sandboxes(name: str) -> list[int]:

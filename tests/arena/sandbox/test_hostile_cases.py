@@ -133,7 +133,7 @@ def without_filters(monkeypatch: pytest.MonkeyPatch) -> Iterator[BubblewrapBacke
     lib = replaced(
         view.arena_lib(),
         "arena/sandbox/guest_lockdown.py",
-        "    if wanted.seccomp:\n        _filter_system_calls()\n",
+        "    if wanted.seccomp:\n        _filter_system_calls(wanted)\n",
         "",
     )
     allow = seccomp._give(seccomp._ALLOW)

@@ -62,3 +62,16 @@ def test_no_page_takes_a_stranger_s_words_for_markup(
         assert not set("\x1b\x07\x00\u202e\u2066") & set(page), path
         shown += "&lt;b id=pwned" in page
     assert shown > 3, "the names were nowhere to be seen"
+
+
+@pytest.mark.parametrize("path", ["tournaments/spring/entries/", "matches/", "submissions/"])
+def test_the_api_answers_in_json_whatever_a_browser_would_rather_have(
+    hostile: World, as_: Browser, path: str
+) -> None:
+    """A page of JSON that a browser took for HTML would run what a name says."""
+    response: Any = as_(hostile.dana).get(f"/api/v1/{path}", headers={"accept": "text/html"})
+    assert response["Content-Type"].partition(";")[0] in (
+        "application/json",
+        "application/problem+json",
+    )
+    assert response["X-Content-Type-Options"] == "nosniff"
