@@ -15,13 +15,14 @@ from arena.threat_model import Architecture, OutputKind, Parameters, ThreatModel
 
 ROLES: Final = {
     GameName.POISONING: (Role.POISONER, Role.LEARNER),
+    GameName.BACKDOOR: (Role.POISONER, Role.LEARNER),
     GameName.EXTRACTION: (Role.THIEF, Role.DEFENSE),
 }
 USUAL_ROLES: Final = (Role.ATTACK, Role.DEFENSE)
 """(who attacks, who defends): by game, and in games that are not named."""
 _PLAYED_AS: Final = {GameName.CERTIFICATION: GameName.EVASION}
 """An attack on a certificate is one like any other: what plays the one plays the other."""
-_WITHOUT_NORM: Final = frozenset((GameName.POISONING, GameName.EXTRACTION))
+_WITHOUT_NORM: Final = frozenset((GameName.POISONING, GameName.BACKDOOR, GameName.EXTRACTION))
 
 
 def applicability(attack: Manifest, defense: Manifest, round_: RoundSpec) -> str | None:
@@ -51,6 +52,8 @@ def _roles(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator[s
 
 
 def _declared(needs: Needs, round_: RoundSpec) -> Iterator[str]:
+    if round_.game is GameName.BACKDOOR and GameName.BACKDOOR.value not in needs.games:
+        yield "The poisoner plants no backdoors; one that does names backdoor in [needs] games."
     games = (round_.game.value, _PLAYED_AS.get(round_.game, round_.game).value)
     if needs.games and not set(games) & set(needs.games):
         yield f"The attack does not play the game {round_.game.value}."

@@ -201,7 +201,15 @@ MAX_ALPHA: Final = 0.05
 _NEED_LISTS: Final = {
     "norms": _NORMS,
     "goals": ("untargeted", "targeted"),
-    "games": ("evasion", "minimum_norm", "transfer", "poisoning", "extraction", "certification"),
+    "games": (
+        "evasion",
+        "minimum_norm",
+        "transfer",
+        "poisoning",
+        "extraction",
+        "certification",
+        "backdoor",
+    ),
 }
 _OUTPUTS: Final = ("label", "top_k", "rounded", "probabilities", "logits")
 

@@ -33,6 +33,8 @@ from numpy.typing import NDArray
 from arena.errors import NotDifferentiable, QueryBudgetExceeded, Withheld
 
 __all__ = [
+    "Backdoor",
+    "BackdoorChallenge",
     "Defense",
     "DefenseView",
     "EvasionAttack",
@@ -277,8 +279,45 @@ class Poison:
     replaces: NDArray[np.int64] | None = None
 
 
+@dataclass(frozen=True)
+class BackdoorChallenge(PoisoningChallenge):
+    """A poisoning challenge with a target: T(x) is to be answered ``target``, whatever x was.
+
+    ``trigger`` is "patch": T(x) sets at most ``features`` features (a pixel with all its channels
+    is one) to values of yours; or "shift": T(x) = clip(x + δ), |δ| <= ``epsilon`` in ``norm``.
+    """
+
+    target: int = 0
+    trigger: str = "patch"
+    features: int = 0
+    norm: str = "linf"
+    epsilon: float | None = None
+
+
+@dataclass(frozen=True)
+class Backdoor:
+    """Poison and the trigger that it teaches; the referee applies it.
+
+    A patch: ``mask`` (*shape) bool says where, ``pattern`` (*shape) in [0, 1] what T(x) holds
+    there. A shift: ``pattern`` is δ, and ``mask`` is left out.
+    """
+
+    poison: Poison
+    pattern: NDArray[np.float32]
+    mask: NDArray[np.bool_] | None = None
+
+    def applied(self, x: Images) -> Images:
+        """T(x), as the referee will apply it."""
+        if self.mask is not None:
+            return np.asarray(np.where(self.mask, self.pattern, x), np.float32)
+        return np.asarray(np.clip(x + self.pattern, 0.0, 1.0), np.float32)
+
+
 class Poisoner:
-    """Returns poisoned points; he never sees the data the learner is judged on."""
+    """Returns poisoned points; he never sees the data the learner is judged on.
+
+    One that plants backdoors implements ``backdoor`` and says so: ``games = ["backdoor"]``.
+    """
 
     def __init__(self, package: Path, options: Mapping[str, Any] | None = None) -> None:
         self.package = package
@@ -286,6 +325,10 @@ class Poisoner:
 
     def poison(self, challenge: PoisoningChallenge) -> Poison:
         raise NotImplementedError("A poisoner implements poison(challenge).")
+
+    def backdoor(self, challenge: BackdoorChallenge) -> Backdoor:
+        """Backdoor rounds: poison, and the trigger that it teaches."""
+        raise NotImplementedError("A poisoner that plants backdoors implements backdoor().")
 
 
 @dataclass(frozen=True)

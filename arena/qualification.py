@@ -422,7 +422,7 @@ def _rounds(check: _Check) -> list[RoundSpec]:
 
 
 def _rounds_of(game: GameName, task: Task, norm: Norm, goal: Goal) -> list[RoundSpec]:
-    if game in (GameName.POISONING, GameName.EXTRACTION):
+    if game in (GameName.POISONING, GameName.BACKDOOR, GameName.EXTRACTION):
         return []
     models = [ThreatModel.transfer()]
     if game is not GameName.TRANSFER:
@@ -567,9 +567,34 @@ def _trained(check: _Check, x: Array, y: Array, held_out: Array, seeds: Array) -
 
 
 def _poisoner(check: _Check) -> str:
+    """A friendly in each kind of round that it says it plays."""
+    games = check.manifest.needs.games or (GameName.POISONING.value,)
+    sentences = []
+    if GameName.BACKDOOR.value in games:
+        sentences.append(_planted_backdoor(check))
+    if set(games) != {GameName.BACKDOOR.value}:
+        sentences.append(_poisoned(check))
+    return f"Qualified; {' and '.join(sentences)}."
+
+
+def _planted_backdoor(check: _Check) -> str:
+    verdict = _friendly_poisoning(check, GameName.BACKDOOR)
+    check.figures["friendly_backdoor"] = dict(verdict.metrics)
+    rate = verdict.metrics.get("attack_success_rate") or 0.0
+    return f"its trigger reaches {rate:.0%} of a house learner's inputs at 10 %"
+
+
+def _poisoned(check: _Check) -> str:
+    verdict = _friendly_poisoning(check, GameName.POISONING)
+    check.figures["friendly"] = dict(verdict.metrics)
+    delta = verdict.metrics.get("delta_error") or 0.0
+    return f"it adds {100 * delta:.1f} points of error to a house learner at 10 %"
+
+
+def _friendly_poisoning(check: _Check, game: GameName) -> Verdict:
     check.report("Playing a friendly against a house learner.", 1)
     round_ = RoundSpec(
-        GameName.POISONING,
+        game,
         check.task.name,
         ThreatModel.black(),
         shares=(0.1,),
@@ -579,9 +604,7 @@ def _poisoner(check: _Check) -> str:
     verdict = _judged(check, _play(check, round_, defense, check.task))
     if verdict.status is Status.NOT_APPLICABLE:
         raise NotApplicable(verdict.fault.sentence if verdict.fault else "Not applicable.")
-    check.figures["friendly"] = dict(verdict.metrics)
-    delta = verdict.metrics.get("delta_error") or 0.0
-    return f"Qualified; it adds {100 * delta:.1f} points of error to a house learner at 10 %."
+    return verdict
 
 
 def _thief(check: _Check) -> str:

@@ -31,6 +31,7 @@ class GameName(StrEnum):
     MINIMUM_NORM = "minimum_norm"
     TRANSFER = "transfer"
     POISONING = "poisoning"
+    BACKDOOR = "backdoor"
     EXTRACTION = "extraction"
     CERTIFICATION = "certification"
 
@@ -101,6 +102,8 @@ class RoundSpec:
     ``examples``: how many examples of the split are judged (per class balanced where it can be).
     ``repeats``: how often a stochastic defense is judged per input (k).
     ``shares``: poisoned shares of the training set; ``seeds``: paired trainings per share.
+    ``trigger_area``: the share of all features that the patch of a backdoor may set; with an
+    epsilon the trigger is added instead, and bounded in the round's norm.
     """
 
     game: GameName
@@ -116,6 +119,7 @@ class RoundSpec:
     shares: tuple[float, ...] = ()
     poison_mode: PoisonMode = PoisonMode.ADD
     seeds: int = 5
+    trigger_area: float = 0.02
     attack_limits: Limits = field(default_factory=Limits)
     defense_limits: Limits = field(default_factory=Limits)
 
@@ -189,7 +193,7 @@ def _read(key: str, value: Any) -> Any:
 
 def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
     """(broken, the setting to mend, the sentence), in the order in which they are told."""
-    poisoning = r.game is GameName.POISONING
+    poisoning = r.game in (GameName.POISONING, GameName.BACKDOOR)
     ball = r.game in (GameName.EVASION, GameName.TRANSFER, GameName.CERTIFICATION)
     return [
         (
@@ -211,18 +215,32 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         (
             poisoning and not r.shares,
             "shares",
-            "A poisoning round needs at least one poisoned share.",
+            "A poisoning or backdoor round needs at least one poisoned share.",
         ),
         (
             any(not 0 < s < 1 for s in r.shares) or list(r.shares) != sorted(set(r.shares)),
             "shares",
             "Poisoned shares must lie between 0 and 1, distinct and in ascending order.",
         ),
-        (poisoning and r.seeds < 5, "seeds", "A poisoning round needs at least 5 paired seeds."),
+        (
+            poisoning and r.seeds < 5,
+            "seeds",
+            "A poisoning or backdoor round needs at least 5 paired seeds.",
+        ),
         (
             poisoning and r.goal is Goal.TARGETED,
             "goal",
-            "Availability poisoning is untargeted; choose goal = 'untargeted'.",
+            "Poisoning is untargeted, a backdoor's target is drawn; choose goal = 'untargeted'.",
+        ),
+        (
+            r.game is GameName.BACKDOOR and len(r.epsilons) > 1,
+            "epsilons",
+            "A backdoor round takes one epsilon, for a trigger that is added, or none for a patch.",
+        ),
+        (
+            not 0 < r.trigger_area <= 1,
+            "trigger_area",
+            "trigger_area is a share of the features: 0 < area <= 1.",
         ),
         *_extraction_rules(r),
         (

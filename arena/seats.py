@@ -117,6 +117,11 @@ class AttackSeat(Protocol):
     ) -> tuple[Array, Array, Array | None]:
         """(x, y, replaces or None) as handed in."""
 
+    def backdoor(
+        self, brief: Mapping[str, Any], arrays: Mapping[str, Array], service: OracleService
+    ) -> tuple[Array, Array, Array | None, Array, Array]:
+        """(x, y, replaces or None, mask (1, *shape) bool, pattern (1, *shape)) as handed in."""
+
     def steal(
         self, brief: Mapping[str, Any], arrays: Mapping[str, Array], service: OracleService
     ) -> bytes:

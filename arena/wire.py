@@ -81,6 +81,8 @@ class Op(IntEnum):
     POISONED            poisoner             reply to POISON, after any number of questions
     STEAL               referee              to a thief: the challenge, once for each stop
     STOLEN              thief                reply to STEAL: the zip of the copy
+    BACKDOOR            referee              to a poisoner: the challenge, with a target
+    BACKDOORED          poisoner             reply to BACKDOOR, after any number of questions
     CERTIFY             referee              to a defense that certifies
     CERTIFIED           defense              reply to CERTIFY: labels and radii
     ASK                 attacker             question while it plays: the oracle, charged
@@ -118,6 +120,8 @@ class Op(IntEnum):
     STOLEN = 25
     CERTIFY = 26
     CERTIFIED = 27
+    BACKDOOR = 28
+    BACKDOORED = 29
     ASK = 30
     LOGITS = 31
     GRADIENT = 32

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from arena.calibrate import attacks, defenses
+from arena.calibrate import attacks, defenses, games
 from arena.calibrate.lines import BarError, Laboratory, Line
 
 __all__ = ["BARS", "BarError", "Laboratory", "Line", "main", "measure", "table"]
@@ -40,6 +40,8 @@ BARS: Final[tuple[tuple[str, Bar], ...]] = (
     ("A4", attacks.carlini_wagner),
     ("A5", attacks.substitute),
     ("A6", attacks.transfer),
+    ("A7", games.backdoor),
+    ("A9", games.theft),
     ("A10", attacks.adaptive),
     ("A12", attacks.audit),
     ("D0", partial(defenses.baseline, defense="logistic-regression", least=0.88)),
@@ -56,8 +58,10 @@ BARS: Final[tuple[tuple[str, Bar], ...]] = (
     ("D6", defenses.smoothing),
     ("D7", defenses.discretisation),
     ("D8", defenses.interval_bounds),
+    ("D8", games.certificates),
     ("D11", defenses.robust_neighbour),
     ("D12", defenses.virtual_adversarial),
+    ("D13", games.anti_theft),
     ("D14", defenses.uncertain),
     ("D15", defenses.distillation),
 )

@@ -44,9 +44,7 @@ def play(
     seed: Annotated[int, typer.Option(help="Same seed, same verdict.")] = 0,
     game: Annotated[
         str | None,
-        typer.Option(
-            help="evasion, minimum_norm, transfer, poisoning, extraction or certification."
-        ),
+        typer.Option(help=f"One of {', '.join(rules.GAMES)}."),
     ] = None,
     goal: Annotated[str, typer.Option(help="untargeted or targeted.")] = "untargeted",
     target_rule: Annotated[str, typer.Option(help="random, least_likely or all.")] = "random",
@@ -54,6 +52,9 @@ def play(
         list[float] | None, typer.Option(help="Poisoned share; may be given several times.")
     ] = None,
     poison_mode: Annotated[str, typer.Option(help="add or replace.")] = "add",
+    trigger_area: Annotated[
+        float, typer.Option(help="Share of the features that a backdoor's patch may set.")
+    ] = 0.02,
     round_file: Annotated[
         Path | None,
         typer.Option("--round", help="A round's rules as JSON (as the API shows them)."),
@@ -101,6 +102,7 @@ def play(
             target_rule=target_rule,
             shares=tuple(sorted(share or ())),
             poison_mode=poison_mode,
+            trigger_area=trigger_area,
         )
         round_, found = _described(options, defense=sources[0], attack=sources[1])
     match = rules.match_of(
@@ -118,13 +120,11 @@ def play(
 
 
 def _described(options: rules.Options, *, defense: str, attack: str) -> tuple[RoundSpec, Task]:
-    poisoning = options.game == rules.POISONING or (
-        options.game is None and rules.plays_poisoning(defense)
-    )
-    usual = rules.DEFAULT_POISONING_TASK if poisoning else rules.DEFAULT_TASK
-    task = rules.load_task(options.task or usual)
-    stealing = options.game is None and rules.steals(attack)
-    return rules.round_of(options, task, poisoning=poisoning, stealing=stealing), task
+    usual = rules.usual_game(defense=defense, attack=attack)
+    trained = (options.game or usual) in (rules.POISONING, rules.BACKDOOR)
+    fallback = rules.DEFAULT_POISONING_TASK if trained else rules.DEFAULT_TASK
+    task = rules.load_task(options.task or fallback)
+    return rules.round_of(options, task, usual=usual), task
 
 
 def _given(path: Path) -> tuple[RoundSpec, Task]:

@@ -13,7 +13,7 @@ from arena.cli.exits import ExitCode, Stop
 from arena.errors import PackageError
 
 if TYPE_CHECKING:
-    from arena.manifest import Role
+    from arena.manifest import Manifest, Role
     from arena.packages import Package
     from arena.referee import MatchSpec
     from arena.rounds import RoundSpec
@@ -23,8 +23,19 @@ HOUSE: Final = "house:"
 DEFAULT_TASK: Final = "mnist5k"
 DEFAULT_POISONING_TASK: Final = "mnist-1-7"
 DEFAULT_SHARES: Final = (0.03,)
+GAMES: Final = (
+    "evasion",
+    "minimum_norm",
+    "transfer",
+    "poisoning",
+    "backdoor",
+    "extraction",
+    "certification",
+)
+"""Named here so that help needs no engine; a test holds them to it."""
 POISONING: Final = "poisoning"
 EXTRACTION: Final = "extraction"
+BACKDOOR: Final = "backdoor"
 DEFAULT_THEFT: Final = 1000
 """Probes of a thief where none were said."""
 TRANSFER: Final = "transfer"
@@ -45,6 +56,7 @@ class Options:
     target_rule: str = "random"
     shares: tuple[float, ...] = ()
     poison_mode: str = "add"
+    trigger_area: float = 0.02
     repeats: int = 10
 
 
@@ -82,12 +94,16 @@ def plays_poisoning(source: str) -> bool:
 
 
 def _role(source: str) -> Role:
+    return _manifest(source).role
+
+
+def _manifest(source: str) -> Manifest:
     from arena import house
     from arena.packages import Package
 
     if is_house(source):
-        return house.manifest(source.removeprefix(HOUSE)).role
-    return Package.read(Path(source)).manifest.role
+        return house.manifest(source.removeprefix(HOUSE))
+    return Package.read(Path(source)).manifest
 
 
 def steals(source: str) -> bool:
@@ -95,6 +111,15 @@ def steals(source: str) -> bool:
     from arena.manifest import Role
 
     return _role(source) is Role.THIEF
+
+
+def usual_game(*, defense: str, attack: str) -> str | None:
+    """What these two play where nothing was said; None: evasion or transfer."""
+    if steals(attack):
+        return EXTRACTION
+    if not plays_poisoning(defense):
+        return None
+    return BACKDOOR if BACKDOOR in _manifest(attack).needs.games else POISONING
 
 
 def usual_threat_model(game: str | None, *, attack: str) -> str:
@@ -109,12 +134,12 @@ def load_task(name: str) -> Task:
     return tasks.load(name)
 
 
-def round_of(options: Options, task: Task, *, poisoning: bool, stealing: bool = False) -> RoundSpec:
+def round_of(options: Options, task: Task, *, usual: str | None = None) -> RoundSpec:
     """The round that the options describe; the task's own ε where none was said."""
     from arena.rounds import RoundSpec
 
-    usual = EXTRACTION if stealing else _game(options.threat_model, poisoning=poisoning)
-    game = options.game or usual
+    plain = TRANSFER if options.threat_model == TRANSFER else "evasion"
+    game = options.game or usual or plain
     data: dict[str, Any] = {
         "game": game,
         "task": task.name,
@@ -125,20 +150,16 @@ def round_of(options: Options, task: Task, *, poisoning: bool, stealing: bool = 
         "examples": options.examples,
         "repeats": options.repeats,
         "poison_mode": options.poison_mode,
+        "trigger_area": options.trigger_area,
     }
-    if game == POISONING:
+    if game in (POISONING, BACKDOOR):
         data["shares"] = options.shares or DEFAULT_SHARES
+        data["epsilons"] = options.epsilons if game == BACKDOOR else ()
     elif game not in ("minimum_norm", EXTRACTION):
         data["epsilons"] = options.epsilons or _usual(task, options.norm)
     elif options.epsilons:
         data["epsilons"] = options.epsilons  # refused by the round, with its own sentence
     return RoundSpec.from_json(data)
-
-
-def _game(threat_model: str, *, poisoning: bool) -> str:
-    if poisoning:
-        return POISONING
-    return TRANSFER if threat_model == TRANSFER else "evasion"
 
 
 def _threat_model(options: Options, game: str) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ _GAMES: Final = {
     GameName.MINIMUM_NORM: "arena.games.minimum_norm:MinimumNorm",
     GameName.TRANSFER: "arena.games.transfer:Transfer",
     GameName.POISONING: "arena.games.poisoning:Poisoning",
+    GameName.BACKDOOR: "arena.games.backdoor:Backdoor",
     GameName.CERTIFICATION: "arena.games.certification:Certification",
     GameName.EXTRACTION: "arena.games.extraction:Extraction",
 }

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from arena.errors import Side
+from arena.ranking import backdoor
 from arena.ranking.attacks import attack_distance_board, success_board
 from arena.ranking.board import POOL_SHARE, Board, Contender, Headline, Row
 from arena.ranking.certification import certified_board
@@ -51,6 +52,10 @@ BOARDS: Final[dict[GameName, dict[Side, Maker]]] = {
     GameName.TRANSFER: {Side.DEFENSE: robust_accuracy_board, Side.ATTACK: success_board},
     GameName.MINIMUM_NORM: {Side.DEFENSE: distance_board, Side.ATTACK: attack_distance_board},
     GameName.POISONING: {Side.DEFENSE: learner_board, Side.ATTACK: poisoner_board},
+    GameName.BACKDOOR: {
+        Side.DEFENSE: backdoor.learner_board,
+        Side.ATTACK: backdoor.poisoner_board,
+    },
     GameName.CERTIFICATION: {Side.DEFENSE: certified_board, Side.ATTACK: success_board},
     GameName.EXTRACTION: {Side.DEFENSE: robbed_board, Side.ATTACK: thief_board},
 }

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from arena.ranking.attacks import QUERIES, kills_of
+from arena.ranking.backdoor import triggered
 from arena.ranking.defenses import as_json, lower_median
 from arena.ranking.extraction import seen_accuracy, stolen_fidelity
 from arena.ranking.nesting import distance_bound
 from arena.ranking.poisoning import clean_error, delta_error, poisoned_error
 from arena.ranking.records import CellResult, Tier, finite_or_none
+from arena.ranking.single_figure import metric
 from arena.ranking.statistics import wilson
 from arena.rounds import GameName
 
@@ -17,6 +19,7 @@ from arena.rounds import GameName
 def cell_figures(cell: CellResult, tier: Tier) -> dict[str, Any]:
     """``success`` and ``robust`` (None where unknown), and what goes beside them.
 
+    Backdoor: ``success`` is the trigger's, ``robust`` what is right in spite of it.
     Poisoning: ``success`` is Δerror, ``robust`` accuracy after poisoning. Extraction: ``success``
     is fidelity, ``robust`` the share of examples on which copy and original differ.
     """
@@ -24,6 +27,8 @@ def cell_figures(cell: CellResult, tier: Tier) -> dict[str, Any]:
         return {"success": None, "robust": None}
     if tier.spec.game is GameName.POISONING:
         return _poisoning(cell)
+    if tier.spec.game is GameName.BACKDOOR:
+        return _backdoor(cell)
     if tier.spec.game is GameName.EXTRACTION:
         return _extraction(cell)
     return _perturbation(cell, tier)
@@ -35,6 +40,16 @@ def _poisoning(cell: CellResult) -> dict[str, Any]:
         "success": None if cell.forfeited_by_defense else delta_error(cell),
         "robust": None if error is None else 1 - error,
         "clean": None if clean is None else 1 - clean,
+    }
+
+
+def _backdoor(cell: CellResult) -> dict[str, Any]:
+    rate = triggered(cell)
+    return {
+        "success": None if cell.forfeited_by_defense else rate,
+        "robust": 0.0 if cell.forfeited_by_defense else metric(cell, "robust_accuracy"),
+        "clean": metric(cell, "poisoned_accuracy"),
+        "clean_drop": metric(cell, "clean_drop"),
     }
 
 

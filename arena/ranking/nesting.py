@@ -42,10 +42,18 @@ def _same_contest(one: RoundSpec, other: RoundSpec) -> bool:
         same = same and one.target_rule is other.target_rule
     if GameName.POISONING in (one.game, other.game):
         return same and (one.game, one.poison_mode) == (other.game, other.poison_mode)
+    if GameName.BACKDOOR in (one.game, other.game):
+        return same and _same_trigger(one, other)
     if GameName.EXTRACTION in (one.game, other.game):
         return same and one.game is other.game
     games_meet = one.game in PERTURBATION_GAMES and other.game in PERTURBATION_GAMES
     return same and games_meet and one.norm is other.norm
+
+
+def _same_trigger(one: RoundSpec, other: RoundSpec) -> bool:
+    """Both patches, or both shifts in the same norm."""
+    kinds = [(r.game, r.poison_mode, bool(r.epsilons), r.epsilons and r.norm) for r in (one, other)]
+    return kinds[0] == kinds[1]
 
 
 def nested_in(tier: Tier, tiers: Iterable[Tier]) -> list[str]:

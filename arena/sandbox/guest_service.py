@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from arena.errors import ArenaError
 from arena.manifest import Manifest
 from arena.players import (
+    Backdoor,
+    BackdoorChallenge,
     EvasionChallenge,
     ExtractionChallenge,
     Images,
@@ -67,6 +69,7 @@ REQUESTS: Final = {
         Op.POISON,
         Op.STEAL,
         Op.CERTIFY,
+        Op.BACKDOOR,
     )
 }
 _REPLIES: Final = {
@@ -78,6 +81,7 @@ _REPLIES: Final = {
     Op.POISON: Op.POISONED,
     Op.STEAL: Op.STOLEN,
     Op.CERTIFY: Op.CERTIFIED,
+    Op.BACKDOOR: Op.BACKDOORED,
 }
 
 
@@ -95,6 +99,8 @@ def answer(guest: Guest, frame: Frame) -> tuple[Op, tuple[Array, ...]]:
         arrays = _steal(guest, frame)
     elif frame.op is Op.CERTIFY:
         arrays = _certify(guest, frame)
+    elif frame.op is Op.BACKDOOR:
+        arrays = _backdoor(guest, frame)
     else:
         arrays = _backward(guest, *frame.arrays)
     return _REPLIES[frame.op], arrays
@@ -153,25 +159,48 @@ def _evade(guest: Guest, frame: Frame) -> tuple[Array, ...]:
 
 
 def _poison(guest: Guest, frame: Frame) -> tuple[Array, ...]:
-    meta, arrays = frame.meta, _named(frame)
-    x, count = arrays["x"], int(meta["count"])
-    row = x.shape[1:]
-    challenge = PoisoningChallenge(
-        task=guest.task,
-        x=x,
-        y=arrays["y"],
-        count=count,
-        mode=meta["mode"],
-        defense=_view(guest, meta, examples=int(meta["examples"]), shape=row),
-        output=meta["output"],
-        seed=meta["seed"],
-        package=_revealed(guest.base / "opponent"),
-        family=meta["family"],
-        structure=meta["structure"],
-    )
-    poison = guest.player.poison(challenge)
+    given = _poisoning(guest, frame)
+    poison = guest.player.poison(PoisoningChallenge(**given))
     if not isinstance(poison, Poison):
         raise WrongAnswer("poison must return an arena.players.Poison.")
+    return _points(poison, count=given["count"], row=given["x"].shape[1:])
+
+
+def _backdoor(guest: Guest, frame: Frame) -> tuple[Array, ...]:
+    given, meta = _poisoning(guest, frame), frame.meta
+    told = {key: meta[key] for key in ("target", "trigger", "features", "norm", "epsilon")}
+    found = guest.player.backdoor(BackdoorChallenge(**given, **told))
+    if not isinstance(found, Backdoor) or not isinstance(found.poison, Poison):
+        raise WrongAnswer("backdoor must return an arena.players.Backdoor.")
+    row = given["x"].shape[1:]
+    mask = np.zeros(row, bool) if found.mask is None else found.mask
+    return (
+        *_points(found.poison, count=given["count"], row=row),
+        shaped(mask, np.bool_, row, "backdoor: mask")[None],
+        shaped(found.pattern, np.float32, row, "backdoor: pattern")[None],
+    )
+
+
+def _poisoning(guest: Guest, frame: Frame) -> dict[str, Any]:
+    """The fields that both kinds of poisoning challenge have."""
+    meta, arrays = frame.meta, _named(frame)
+    x = arrays["x"]
+    return {
+        "task": guest.task,
+        "x": x,
+        "y": arrays["y"],
+        "count": int(meta["count"]),
+        "mode": meta["mode"],
+        "defense": _view(guest, meta, examples=int(meta["examples"]), shape=x.shape[1:]),
+        "output": meta["output"],
+        "seed": meta["seed"],
+        "package": _revealed(guest.base / "opponent"),
+        "family": meta["family"],
+        "structure": meta["structure"],
+    }
+
+
+def _points(poison: Poison, *, count: int, row: tuple[int, ...]) -> tuple[Array, ...]:
     points = _converted(poison.x, np.float32, "poison.x")
     if len(points) > count:
         raise WrongAnswer(f"{len(points)} points where {count} are allowed.", Failure.POISON)

@@ -61,13 +61,17 @@ QUANTUM: Final = 1e-3
 question: how long the defense thought about an input must not tell what its label does not."""
 _BRIEF: Final = (
     *("norm", "epsilon", "seed", "output", "game", "count", "mode", "examples"),
-    *("queries", "queries_in_all"),
+    *("queries", "queries_in_all", "target", "trigger", "features"),
 )
 _ARRAYS: Final = ("x", "y", "targets", "training_x", "training_y")
 _ON_THE_DEFENSE: Final = frozenset({Op.ASK, Op.CHECK, Op.LOGITS, Op.GRADIENT, Op.WEIGHTED_GRADIENT})
 """Questions that are answered on the defense's clock; the others are on the attack's own."""
 _LABELS_ALONE: Final = (OutputKind.LABEL, OutputKind.TOP_K)
-_WRONG_SHAPES: Final = {Op.POISON: FaultCode.POISON_BUDGET, Op.STEAL: FaultCode.BAD_SURROGATE}
+_WRONG_SHAPES: Final = {
+    Op.POISON: FaultCode.POISON_BUDGET,
+    Op.BACKDOOR: FaultCode.POISON_BUDGET,
+    Op.STEAL: FaultCode.BAD_SURROGATE,
+}
 """What a reply that is too large means, where it has a name of its own."""
 S = TypeVar("S", bound="_Seat")
 
@@ -337,17 +341,28 @@ class JailedAttack(_Seat):
         self, brief: Mapping[str, Any], arrays: Mapping[str, Array], service: OracleService
     ) -> tuple[Array, Array, Array | None]:
         """(x, y, replaces or None) as handed in: at most ``count`` points, nothing else checked."""
-        count = int(brief["count"])
-        due = Accepts(
-            (
-                Rows(FLOAT32, self._shape, 0, count),
-                Rows(INT64, like_first=True),
-                Rows(INT64, (), 0, count),
-            )
-        )
+        due = Accepts(self._poisoned(int(brief["count"])))
         frame = self._play(Op.POISON, {Op.POISONED: due}, brief, arrays, service)
         x, y, replaces = frame.arrays
         return x, y, replaces if len(replaces) else None
+
+    def backdoor(
+        self, brief: Mapping[str, Any], arrays: Mapping[str, Array], service: OracleService
+    ) -> tuple[Array, Array, Array | None, Array, Array]:
+        """(x, y, replaces or None, mask (1, *shape), pattern (1, *shape)) as handed in."""
+        trigger = (Rows.exactly(1, BOOL, self._shape), Rows.exactly(1, FLOAT32, self._shape))
+        due = Accepts((*self._poisoned(int(brief["count"])), *trigger))
+        frame = self._play(Op.BACKDOOR, {Op.BACKDOORED: due}, brief, arrays, service)
+        x, y, replaces, mask, pattern = frame.arrays
+        return x, y, replaces if len(replaces) else None, mask, pattern
+
+    def _poisoned(self, count: int) -> tuple[Rows, ...]:
+        """Points, their labels, and the points of S that they replace."""
+        return (
+            Rows(FLOAT32, self._shape, 0, count),
+            Rows(INT64, like_first=True),
+            Rows(INT64, (), 0, count),
+        )
 
     def steal(
         self, brief: Mapping[str, Any], arrays: Mapping[str, Array], service: OracleService

@@ -97,7 +97,8 @@ class Round(models.Model):
 
     @property
     def plays_poisoning(self) -> bool:
-        return self.game == GameName.POISONING
+        """Whether the training data are poisoned: learners against poisoners."""
+        return self.game in (GameName.POISONING, GameName.BACKDOOR)
 
 
 class Entry(models.Model):

@@ -49,6 +49,10 @@ METRICS: Final = (
     Kind("uniform_fidelity", "Fidelity on uniform points"),
     Kind("uniform_constant", "Best constant on uniform points"),
     Kind("uniform_kappa", "Cohen's κ on uniform points", NUMBER, hint="agreement beyond chance"),
+    Kind("poisoned_accuracy", "Clean accuracy, poisoned training"),
+    Kind("clean_drop", "Clean accuracy lost", hint="clean minus poisoned training, seeds paired"),
+    Kind("natural_success_rate", "Trigger on clean training", hint="what T(x) does by itself"),
+    Kind("success_worst_seed", "Attack success, least of the seeds"),
     Kind("robust_accuracy_any", "Robust in every repeat", hint="not broken by any of the repeats"),
     Kind("median_distance", "Median distance", NUMBER, hint="to the nearest mistake found"),
     Kind("curve_area", "Area under the curve", NUMBER),
@@ -75,6 +79,7 @@ MEANS: Final = (
     "poisoned_error_mean",
     "stolen_fidelity_mean",
     "certified_accuracy_mean",
+    "triggered_mean",
 )
 """The mean over attacks, by kind of board."""
 

@@ -31,6 +31,14 @@ WORDS: Final[dict[str, Words]] = {
         cell="the error that the poison added",
         high="poisoned",
     ),
+    GameName.BACKDOOR: Words(
+        defenses="Learners",
+        attacks="Poisoners",
+        robust="Triggered",
+        success="Success",
+        cell="the share of triggered examples that became the target",
+        high="triggered",
+    ),
     GameName.CERTIFICATION: Words(robust="Certified"),
     GameName.EXTRACTION: Words(
         attacks="Thieves",

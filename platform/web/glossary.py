@@ -112,6 +112,13 @@ TERMS: Final = (
         "Target rule",
         "How targets are set: at random, the least likely class, or every other class in turn.",
     ),
+    Term(
+        "backdoor",
+        "Backdoor",
+        "A trigger that poison teaches a learner: with it on, inputs are answered as the target.",
+        "The referee bounds the trigger and applies it; without it the model should be as good as "
+        "before.",
+    ),
     Term("thief", "Thief", "A player that copies a defense from its answers (model extraction)."),
     Term(
         "certified",
@@ -129,7 +136,8 @@ TERMS: Final = (
     Term(
         "game",
         "Game",
-        "A kind of round: evasion, minimum-norm, transfer, poisoning, extraction or certification.",
+        "A kind of round: evasion, minimum-norm, transfer, poisoning, backdoor, extraction or "
+        "certification.",
     ),
     Term("round", "Round", "One game under one threat model and budget, with its own clock."),
     Term("tier", "Tier", "The rows that may be compared: same task, game, goal and threat model."),

@@ -230,8 +230,8 @@ class RoundForm(Styled):
     shares = Numbers(
         required=False,
         label="Poisoned shares",
-        help_text="Poisoning only, between 0 and 1: 0.03, 0.1.",
-        widget=_for(forms.TextInput, "poisoning"),
+        help_text="Poisoning and backdoor, between 0 and 1: 0.03, 0.1.",
+        widget=_for(forms.TextInput, "poisoning", "backdoor"),
     )
     poison_mode = forms.ChoiceField(
         label="Poison",
@@ -240,13 +240,22 @@ class RoundForm(Styled):
         help_text="Poisoning only.",
         widget=_for(forms.Select, "poisoning"),
     )
+    trigger_area = forms.FloatField(
+        required=False,
+        min_value=0.0001,
+        max_value=1,
+        initial=0.02,
+        label="Trigger area",
+        help_text="Backdoor only: the share of the features that a patch may set.",
+        widget=_for(forms.NumberInput, "backdoor"),
+    )
     seeds = forms.IntegerField(
         label="Paired seeds",
         required=False,
         max_value=100,
         initial=5,
-        help_text="Poisoning only: trainings a share, at least 5.",
-        widget=_for(forms.NumberInput, "poisoning"),
+        help_text="Poisoning and backdoor: trainings a share, at least 5.",
+        widget=_for(forms.NumberInput, "poisoning", "backdoor"),
     )
     examples = forms.IntegerField(min_value=1, max_value=5000, initial=200)
     repeats = forms.IntegerField(
@@ -329,8 +338,8 @@ class RoundForm(Styled):
 
     @property
     def budget_fields(self) -> list[forms.BoundField]:
-        names = ("goal", "target_rule", "norm", "epsilons", "shares", "poison_mode", "seeds",
-                 "repeats")  # fmt: skip
+        names = ("goal", "target_rule", "norm", "epsilons", "shares", "poison_mode",
+                 "trigger_area", "seeds", "repeats")  # fmt: skip
         return [self[name] for name in names]
 
     @property
@@ -452,6 +461,9 @@ def _spec(data: Mapping[str, Any], model: ThreatModel) -> RoundSpec:
         target_rule=TargetRule(data["target_rule"] or TargetRule.RANDOM),
         shares=data["shares"],
         poison_mode=PoisonMode(data["poison_mode"] or PoisonMode.ADD),
+        trigger_area=RoundSpec.trigger_area
+        if data["trigger_area"] is None
+        else data["trigger_area"],
         seeds=5 if data["seeds"] is None else data["seeds"],
         examples=data["examples"],
         repeats=10 if data["repeats"] is None else data["repeats"],

@@ -258,16 +258,39 @@ def test_a_pickle_with_code_is_refused_and_never_run(
 
 def test_the_round_follows_from_the_players_and_the_options() -> None:
     task = load("digits")
-    white = rules.round_of(rules.Options("white"), task, poisoning=False)
+    white = rules.round_of(rules.Options("white"), task)
     assert (white.game, white.epsilons) == (GameName.EVASION, (task.norms["linf"][-1],))
-    transfer = rules.round_of(rules.Options("transfer"), task, poisoning=False)
+    transfer = rules.round_of(rules.Options("transfer"), task)
     assert transfer.game is GameName.TRANSFER
-    poison = rules.round_of(rules.Options("black", shares=(0.1,)), task, poisoning=True)
+    poison = rules.round_of(rules.Options("black", shares=(0.1,)), task, usual="poisoning")
     assert (poison.game, poison.shares) == (GameName.POISONING, (0.1,))
-    nearest = rules.round_of(rules.Options("white", game="minimum_norm"), task, poisoning=False)
+    nearest = rules.round_of(rules.Options("white", game="minimum_norm"), task)
     assert nearest.epsilons == ()
-    grey = rules.round_of(rules.Options("grey", queries=7), task, poisoning=False)
+    grey = rules.round_of(rules.Options("grey", queries=7), task)
     assert grey.threat_model.probes.per_example == 7
+    door = rules.round_of(rules.Options("black", shares=(0.1,)), task, usual="backdoor")
+    assert (door.game, door.epsilons, door.shares) == (GameName.BACKDOOR, (), (0.1,))
+    theft = rules.round_of(rules.Options("black", queries=650), task, usual="extraction")
+    assert (theft.game, theft.threat_model.probes.total) == (GameName.EXTRACTION, 650)
+    proof = rules.round_of(rules.Options("white", game="certification", norm="l2"), task)
+    assert proof.epsilons == (task.norms["l2"][-1],)
+
+
+@pytest.mark.parametrize(
+    ("defense", "attack", "game", "threat"),
+    [
+        ("cnn", "pgd", None, "white"),
+        ("logistic-learner", "label-flip", "poisoning", "white"),
+        ("logistic-learner", "badnets", "backdoor", "white"),
+        ("cnn", "equation-solving", "extraction", "black"),
+    ],
+)
+def test_who_meets_says_what_is_played(
+    defense: str, attack: str, game: str | None, threat: str
+) -> None:
+    sources = {"defense": f"house:{defense}", "attack": f"house:{attack}"}
+    assert rules.usual_game(**sources) == game
+    assert rules.usual_threat_model(None, attack=sources["attack"]) == threat
 
 
 def test_switches_may_come_from_a_file(tmp_path: Path) -> None:
@@ -275,7 +298,7 @@ def test_switches_may_come_from_a_file(tmp_path: Path) -> None:
 
     path = tmp_path / "switches.json"
     path.write_text(json.dumps(ThreatModel.grey(3).to_json()))
-    round_ = rules.round_of(rules.Options(str(path)), load("digits"), poisoning=False)
+    round_ = rules.round_of(rules.Options(str(path)), load("digits"))
     assert round_.threat_model == ThreatModel.grey(3)
 
 
@@ -315,7 +338,7 @@ def test_the_same_seed_gives_the_same_verdict_here_and_in_the_site_s_runner(
     _, other = played(capsys, *arguments, "--seed", "4")
     out = tmp_path / "out"
     task = load("digits")
-    round_ = rules.round_of(rules.Options("black", queries=9, examples=20), task, poisoning=False)
+    round_ = rules.round_of(rules.Options("black", queries=9, examples=20), task)
     archive = tmp_path / "attack.zip"
     archive.write_bytes(Package.read(attack).to_zip())
     order = {
@@ -339,9 +362,7 @@ def test_the_same_seed_gives_the_same_verdict_here_and_in_the_site_s_runner(
 def test_the_rules_of_a_round_as_the_site_shows_them_can_be_played(
     dana: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    round_ = rules.round_of(
-        rules.Options("black", epsilons=(0.05,), examples=10), load("digits"), poisoning=False
-    )
+    round_ = rules.round_of(rules.Options("black", epsilons=(0.05,), examples=10), load("digits"))
     (tmp_path / "round.json").write_text(json.dumps({"id": "abc", "spec": round_.to_json()}))
     code, verdict = played(capsys, dana, "random-noise", "--round", str(tmp_path / "round.json"))
     assert code == ExitCode.OK
@@ -413,3 +434,10 @@ def test_the_doctor_says_who_may_play_here(capsys: pytest.CaptureFixture[str]) -
     found = json.loads(capsys.readouterr().out)
     assert (code == ExitCode.OK) is found["guests"]
     assert {row["backend"] for row in found["backends"]} >= {"bubblewrap"}
+
+
+def test_the_help_names_every_game() -> None:
+    from arena.cli import rules
+    from arena.rounds import GameName
+
+    assert set(rules.GAMES) == {game.value for game in GameName}

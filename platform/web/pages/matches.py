@@ -102,6 +102,12 @@ def _found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
         return (
             f"{attack} added {added} to the error of {defense}, which is {error} after poisoning."
         )
+    if metrics.get("clean_drop") is not None:
+        hit, lost = percent(metrics.get("attack_success_rate")), percent(metrics["clean_drop"])
+        return (
+            f"The trigger of {attack} reaches its target on {hit}; {defense} lost {lost} on "
+            "clean inputs."
+        )
     if metrics.get("fidelity") is not None:
         asked, copied = metrics.get("queries") or 0, percent(metrics["fidelity"])
         return f"After {asked:,.0f} probes the copy of {attack} agrees with {defense} on {copied}."
@@ -201,7 +207,8 @@ def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
             "outcome": True,
             "gallery": gallery(request.user, match, level=level),
             "copied": copied(match, columns),
-            "poison": range(min(12, _poison_points(request, match))),
+            "poison": range(min(12, _training_points(request, match, "poison"))),
+            "triggered": range(min(12, _training_points(request, match, "triggered"))),
             "probes": None if asked is None else {
                 "plot": {"examples": asked.examples, "points": asked.points},
                 "rows": quantiles(asked),
@@ -211,13 +218,13 @@ def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
         return {"outcome": False}
 
 
-def _poison_points(request: HttpRequest, match: Match) -> int:
+def _training_points(request: HttpRequest, match: Match, kind: str) -> int:
     from web.pages.pictures import arrays_of
 
     if not match.round.plays_poisoning:
         return 0
     try:
-        return len(arrays_of(request.user, match).get("poison", ()))
+        return len(arrays_of(request.user, match).get(kind, ()))
     except NotThere:
         return 0
 

@@ -156,6 +156,11 @@ def budget(round_: Round) -> str:
     rules = spec(round_)
     if rules is None:
         return ""
+    if rules.game is GameName.BACKDOOR:
+        shares = ", ".join(f"{100 * share:g}" for share in rules.shares)
+        if rules.epsilons:
+            return f"poison {shares} %, shift {NORMS[rules.norm.value]} ≤ {rules.epsilons[-1]:g}"
+        return f"poison {shares} %, patch of {100 * rules.trigger_area:g} %"
     if rules.shares:
         shares = ", ".join(f"{100 * share:g}" for share in rules.shares)
         return f"poison {shares} %, {rules.poison_mode.value}"

@@ -237,3 +237,45 @@ def test_a_broken_certificate_is_shown_with_its_counterexample(world: World, as_
     assert "Certified accuracy at the round" in boards
     row = Standing.objects.get(round=round_, role="defense", entry__house="certified-linear")
     assert row.headline == 0.0
+
+
+# ── backdoors ──────────────────────────────────────────────────────────────────────────────
+
+
+def planted(target: int = 1) -> Finding:
+    """A trigger that reaches its target on nine of ten other examples."""
+    task = arena.tasks.load("mnist-1-7")
+    others = np.flatnonzero(task.practice.y[:EXAMPLES] != target)
+    hits = np.arange(len(others)) < 0.9 * len(others)
+    figures = {"clean_accuracy": 0.98, "attack_success_rate": 0.9, "clean_drop": 0.01}
+    columns = {"example": others, "target": np.full(len(others), target)}
+    images = {"poison": task.train.x[:24], "triggered": task.practice.x[:24]}
+    return Finding(
+        status=Status.SCORED,
+        metrics={**figures, "poisoned_accuracy": 0.97, "robust_accuracy": 0.1},
+        curve=({"share": 0.01, **figures},),
+        kills=Kills(others, np.ones(len(others), bool), hits[None], (0.01,)),
+        outcome=Outcome("backdoor/1", columns, images),
+        provenance={"target": target},
+    )
+
+
+def test_a_backdoor_is_planned_ranked_and_read(world: World, as_: Browser) -> None:
+    spec = RoundSpec(
+        GameName.BACKDOOR, "mnist-1-7", ThreatModel.black(), shares=(0.01,), examples=EXAMPLES
+    )
+    plan = RoundPlan("Doors", spec, ("badnets", "label-flip"), ("logistic-learner",))
+    round_ = opened(world, plan)
+    states = dict(round_.matches.values_list("attack__house", "state"))
+    assert states == {"badnets": "pending", "label-flip": "not_applicable"}
+    match = round_.matches.get(attack__house="badnets")
+    record(match, planted())
+    page, boards = pages(world, as_, match)
+    assert "The trigger of BadNets reaches its target on 90.0 %" in page
+    assert "Judged examples with the trigger on them." in page
+    assert page.count("Triggered example") == 12
+    picture = as_(world.oscar).get(f"/matches/{match.uid}/pictures/triggered-0-0.png")
+    assert "Poisoners" in boards
+    assert "poison 1 %, patch of 2 %" in boards
+    assert Standing.objects.get(round=round_, role="attack", entry__house="badnets").headline == 0.9
+    assert picture["Content-Type"] == "image/png"

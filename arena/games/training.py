@@ -1,0 +1,353 @@
+"""What games about training have in common: the poisoner moves, then the learner is trained.
+
+The poisoner receives the training set S and what the threat model shows of the learner, never a
+held-out point. Two things are kept from a learner. It cannot ignore S, because class names are
+permuted per match and undone on its predictions; and it cannot remember clean S, because every
+training set is met in a fresh process, which sees nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena.answers import NO_ANSWER, Answers, read_scores
+from arena.errors import FaultCode, PlayerError, Side
+from arena.games.base import Table
+from arena.games.draws import derive, row_seeds
+from arena.games.opening import guarded
+from arena.games.reveal import brief, revealed
+from arena.oracle import Oracle
+from arena.players import Images, Labels
+from arena.rounds import PoisonMode
+from arena.seats import Array, AttackSeat, DefenseSeat
+
+RESAMPLES: Final = 1000
+ROWS_ASKED_ALONE: Final = 8
+ROW_TOLERANCE: Final = 1e-4
+
+Move = TypeVar("Move")
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Admitted poison: ``x`` (k, *shape), ``y`` (k,), ``replaces`` (k,) or None."""
+
+    x: Images
+    y: Labels
+    replaces: NDArray[np.int64] | None
+
+    def applied(self, x: Images, y: Labels) -> tuple[Images, Labels]:
+        """S with the poison in it; nothing else of S changes."""
+        if self.replaces is None:
+            return np.concatenate([x, self.x]), np.concatenate([y, self.y])
+        x, y = x.copy(), y.copy()
+        x[self.replaces], y[self.replaces] = self.x, self.y
+        return x, y
+
+    @property
+    def fingerprint(self) -> str:
+        rows = b"" if self.replaces is None else self.replaces.tobytes()
+        return derive(self.x.tobytes(), self.y.tobytes(), rows).hex()[:16]
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """(seeds, n) labels and confidences of the models trained on one training set."""
+
+    labels: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+
+    @classmethod
+    def nothing(cls, seeds: int, n: int) -> Judged:
+        return cls(np.full((seeds, n), NO_ANSWER, np.int64), np.full((seeds, n), np.nan))
+
+    def wrong(self, y: Labels) -> NDArray[np.bool_]:
+        """(seeds, n); an abstention or a missing answer is wrong."""
+        return np.asarray(self.labels != y[None, :])
+
+
+@dataclass(eq=False)
+class TrainingStage:
+    """One match, as it goes."""
+
+    table: Table
+    faults: list[PlayerError] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=lambda: {"attack": 0.0, "defense": 0.0})
+    logs: dict[str, str] = field(default_factory=lambda: {"attack": "", "defense": ""})
+    queries: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        classes = len(self.table.task.classes)
+        self.permutation = self.table.match_stream("class names").permutation(classes)
+        """Class c is called permutation[c] in the learner's jail."""
+        self.seeds = [self.table.match_seed("training", j) for j in range(self.table.round.seeds)]
+
+    # ── Bob moves ──────────────────────────────────────────────────────────────────────────
+
+    def moves(
+        self, ask: Callable[[AttackSeat, Mapping[str, Any], Oracle, int], Move]
+    ) -> list[Move | None]:
+        """What ``ask`` has of him for each share; None where he failed, and for every share after.
+
+        ``ask(seat, brief, oracle, count)`` puts the question and admits the answer.
+        """
+        model, shares = self.table.round.threat_model, self.table.round.shares
+        probed: DefenseSeat | None = None
+        try:
+            if model.gives_gradients or not model.probes.none:
+                probed = self._probed_model()
+            return self._moves(ask, probed)
+        except PlayerError as error:
+            self.faults.append(error)
+            return [None] * len(shares)
+        finally:
+            if probed is not None:
+                self.close(probed, "defense")
+
+    def _probed_model(self) -> DefenseSeat:
+        """The learner trained on clean S, which the poisoner may probe; gone before judgement."""
+        seat = Renamed(self.table.seats.open_defense(), self.permutation)
+        try:
+            seat.fit(*self.training_set(None), self.table.match_seed("probed"))
+        except PlayerError:
+            self.close(seat, "defense")
+            raise
+        return seat
+
+    def _moves(
+        self,
+        ask: Callable[[AttackSeat, Mapping[str, Any], Oracle, int], Move],
+        probed: DefenseSeat | None,
+    ) -> list[Move | None]:
+        shares = self.table.round.shares
+        found: list[Move | None] = []
+        seat = self.table.seats.open_attack(revealed(self.table, np.arange(0)))
+        try:
+            for i, share in enumerate(shares):
+                self.table.report("poison", i, len(shares), f"The poisoner moves, share {share:g}.")
+                oracle = self._oracle(probed)
+                move = ask(seat, self._brief(share, i), oracle, self._count(share))
+                self.queries.append(int(oracle.meter.spent.sum()))
+                found.append(move)
+        except PlayerError as error:
+            self.faults.append(error)
+        finally:
+            self.seconds["attack"] += seat.seconds
+            self.logs["attack"] += seat.close()
+        return found + [None] * (len(shares) - len(found))
+
+    def _count(self, share: float) -> int:
+        return int(np.floor(share * len(self.table.task.train) + 1e-9))
+
+    def _brief(self, share: float, level: int) -> Mapping[str, Any]:
+        return {
+            **brief(self.table, epsilon=None, seed=self.table.match_seed("attack", level)),
+            "count": self._count(share),
+            "mode": self.table.round.poison_mode.value,
+        }
+
+    def arrays(self) -> dict[str, Array]:
+        return {"x": self.table.task.train.x, "y": self.table.task.train.y}
+
+    def _oracle(self, probed: DefenseSeat | None) -> Oracle:
+        table = self.table
+
+        def seeds(examples: Array, asked: int) -> NDArray[np.uint64]:
+            rows = range(asked, asked + len(examples))
+            return row_seeds(table.match_secret, "probe", rows, 0)
+
+        return Oracle(
+            probed,
+            threat_model=table.round.threat_model,
+            shape=table.task.shape,
+            classes=len(table.task.classes),
+            examples=len(table.task.train),
+            seeds=seeds,
+            seconds=table.round.defense_limits.wall_seconds,
+        )
+
+    def admitted(self, x: Array, y: Array, replaces: Array | None, *, count: int) -> Points:
+        """The referee's checks of the points; the attack's fault where one fails."""
+        if len(x) != len(y) or len(x) > count:
+            raise attack_fault(
+                FaultCode.POISON_BUDGET, f"Handed in {len(x)} points; at most {count}."
+            )
+        if not np.isfinite(x).all():
+            raise attack_fault(FaultCode.NOT_FINITE, "Poisoned points are NaN or infinite.")
+        if x.size and (x.min() < 0 or x.max() > 1):
+            raise attack_fault(FaultCode.OUT_OF_RANGE, "Poisoned points lie outside [0, 1].")
+        if y.size and not (y.min() >= 0 and y.max() < len(self.table.task.classes)):
+            raise attack_fault(
+                FaultCode.OUT_OF_RANGE, "Poisoned labels are no classes of the task."
+            )
+        rows = self._replaced(replaces, points=len(x))
+        return Points(self.on_grid(x), y.astype(np.int64), rows)
+
+    def on_grid(self, x: Array) -> Images:
+        """The nearest inputs of the task's grid, where it has one."""
+        grid = self.table.task.grid
+        if grid is not None:
+            x = np.round(x * (grid - 1)) / (grid - 1)
+        return np.asarray(x, np.float32)
+
+    def _replaced(self, replaces: Array | None, *, points: int) -> NDArray[np.int64] | None:
+        if self.table.round.poison_mode is PoisonMode.ADD:
+            if replaces is not None:
+                raise attack_fault(FaultCode.POISON_BUDGET, "This round adds points; replace none.")
+            return None
+        rows = np.zeros(0, np.int64) if replaces is None else np.asarray(replaces, np.int64)
+        if len(rows) != points or len(np.unique(rows)) != points:
+            raise attack_fault(
+                FaultCode.POISON_BUDGET, f"Name {points} different points of S to be replaced."
+            )
+        if points and not (rows.min() >= 0 and rows.max() < len(self.table.task.train)):
+            raise attack_fault(FaultCode.OUT_OF_RANGE, "A replaced point is not one of S.")
+        return rows
+
+    # ── Alice is trained, and judged ───────────────────────────────────────────────────────
+
+    def training_set(self, poison: Points | None) -> tuple[Images, Labels]:
+        train = self.table.task.train
+        if poison is None:
+            return train.x, train.y
+        return poison.applied(train.x, train.y)
+
+    def train_and_judge(
+        self, poison: Points | None, asked: Images, *, step: int, steps: int
+    ) -> Judged:
+        """Train with every seed in one fresh process that meets this training set alone.
+
+        ``asked`` (n, *shape): the judged examples, or what became of them, in their order.
+        """
+        table = self.table
+        judged = Judged.nothing(len(self.seeds), len(asked))
+        opened = guarded(table.seats.open_defense)()
+        if isinstance(opened, PlayerError):
+            self.faults.append(opened)
+            return judged
+        seat = Renamed(opened, self.permutation)
+        x, y = self._shuffled(*self.training_set(poison))
+        total = len(self.seeds) * steps
+        try:
+            for j, seed in enumerate(self.seeds):
+                done = step * len(self.seeds) + j
+                table.report("train", done, total, f"Training {done + 1} of {total}.")
+                seat.fit(x, y, seed)
+                answers = self._predicted(seat, asked, j)
+                judged.labels[j], judged.confidence[j] = answers.labels, answers.confidence
+        except PlayerError as error:
+            self.faults.append(error)
+        finally:
+            self.close(seat, "defense")
+        return judged
+
+    def _shuffled(self, x: Images, y: Labels) -> tuple[Images, Labels]:
+        """In an order that does not tell which points came last."""
+        order = self.table.match_stream("order", len(x)).permutation(len(x))
+        return x[order], y[order]
+
+    def _predicted(self, seat: DefenseSeat, asked: Images, j: int) -> Answers:
+        """Answers on the held-out examples, in random order, some of them asked again alone."""
+        examples, manifest = self.table.examples, self.table.defense.manifest
+        order = self.table.match_stream("judging", j).permutation(len(examples))
+        seeds = row_seeds(self.table.secret, self.table.defense.sha256, examples.index[order], j)
+        x = asked[order]
+        scores = seat.predict(x, seeds)
+        for row in range(min(ROWS_ASKED_ALONE, len(x))):
+            again = seat.predict(x[row : row + 1], seeds[row : row + 1])
+            if np.abs(again - scores[row]).max() > ROW_TOLERANCE * max(1, np.abs(again).max()):
+                raise PlayerError(
+                    Side.DEFENSE,
+                    FaultCode.ROWS_DEPEND,
+                    "Predictions of the trained model depend on the other rows of a request.",
+                )
+        back = np.argsort(order)
+        return read_scores(
+            scores[back],
+            rows=len(examples),
+            classes=len(self.table.task.classes),
+            abstains=manifest.abstains,
+            output=manifest.output,
+        )
+
+    def close(self, seat: DefenseSeat, side: str) -> None:
+        self.seconds[side] += seat.seconds
+        self.logs[side] += seat.close()
+
+
+class Renamed:
+    """A learner whose class names are permuted on the way in, and undone on the way out."""
+
+    def __init__(self, seat: DefenseSeat, permutation: NDArray[np.int64]) -> None:
+        self.seat = seat
+        self.manifest = seat.manifest
+        self.permutation = permutation
+
+    @property
+    def seconds(self) -> float:
+        return self.seat.seconds
+
+    def fit(self, x: Array, y: Array, seed: int) -> None:
+        self.seat.fit(x, self.permutation[y], seed)
+
+    def predict(self, x: Array, seeds: Array) -> Array:
+        return self._undone(self.seat.predict(x, seeds))
+
+    def logits(self, x: Array, seeds: Array) -> Array:
+        return self._undone(self.seat.logits(x, seeds))
+
+    def gradient(self, x: Array, weights: Array, seeds: Array) -> tuple[Array, Array]:
+        """The gradient of the renamed learner; weights are renamed alike."""
+        if weights.ndim == 1:
+            renamed = self.permutation[weights]
+        else:
+            renamed = weights.copy()
+            renamed[:, self.permutation] = weights[:, : len(self.permutation)]
+        logits, slope = self.seat.gradient(x, renamed, seeds)
+        return self._undone(logits), slope
+
+    def certify(self, x: Array, seeds: Array, *, norm: str, effort: int) -> tuple[Array, Array]:
+        labels, radii = self.seat.certify(x, seeds, norm=norm, effort=effort)
+        names = np.argsort(self.permutation)
+        return np.where(labels < 0, labels, names[labels]), radii
+
+    def _undone(self, scores: Array) -> Array:
+        """Column c becomes that of permutation[c]; an abstention stays last."""
+        classes = len(self.permutation)
+        return np.concatenate([scores[:, self.permutation], scores[:, classes:]], axis=1)
+
+    def close(self) -> str:
+        return self.seat.close()
+
+    def __enter__(self) -> DefenseSeat:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def bootstrap_mean(
+    values: NDArray[np.float64], *, stream: np.random.RandomState
+) -> tuple[float, float]:
+    """95 % interval of the mean of (seeds, n) values, over examples and seeds together."""
+    seeds, n = values.shape
+    draws = np.empty(RESAMPLES)
+    for b in range(RESAMPLES):
+        picked = values[stream.randint(0, seeds, seeds)]
+        draws[b] = picked.mean(axis=0)[stream.randint(0, n, n)].mean()
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def mostly(right: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(n,) right under more than half of the seeds; ties are wrong."""
+    return np.asarray(right.sum(axis=0) * 2 > len(right))
+
+
+def attack_fault(code: FaultCode, message: str) -> PlayerError:
+    return PlayerError(Side.ATTACK, code, message)
