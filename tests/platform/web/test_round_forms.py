@@ -205,6 +205,14 @@ SETTINGS: dict[GameName, dict[str, str]] = {
     GameName.MINIMUM_NORM: {"preset": "white", "norm": "l2", "epsilons": ""},
     GameName.TRANSFER: {"preset": "transfer"},
     GameName.POISONING: {"preset": "white", "epsilons": "", "shares": "0.1", "task": "mnist-1-7"},
+    GameName.BACKDOOR: {
+        "preset": "white",
+        "epsilons": "",
+        "shares": "0.1",
+        "trigger_area": "0.03",
+        "task": "mnist-1-7",
+        "goal": "targeted",
+    },
     GameName.EXTRACTION: {"preset": "black", "epsilons": ""},
     GameName.CERTIFICATION: {"preset": "white", "norm": "l2"},
 }
