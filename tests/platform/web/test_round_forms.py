@@ -211,7 +211,6 @@ SETTINGS: dict[GameName, dict[str, str]] = {
         "shares": "0.1",
         "trigger_area": "0.03",
         "task": "mnist-1-7",
-        "goal": "targeted",
     },
     GameName.EXTRACTION: {"preset": "black", "epsilons": ""},
     GameName.CERTIFICATION: {"preset": "white", "norm": "l2"},
