@@ -8,6 +8,7 @@ they cannot be learned by heart.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -151,12 +152,25 @@ def _package(
     weight: NDArray[np.float32],
     bias: NDArray[np.float32],
 ) -> Package:
-    from safetensors.numpy import save
-
     return Package.of(
         {
             "manifest.toml": MANIFEST.format(task=task).encode(),
             "architecture.py": ARCHITECTURE.format(features=features, classes=classes).encode(),
-            "weights.safetensors": save({"1.weight": weight, "1.bias": bias}),
+            "weights.safetensors": _safetensors({"1.weight": weight, "1.bias": bias}),
         }
     )
+
+
+def _safetensors(tensors: dict[str, NDArray[np.float32]]) -> bytes:
+    """The file as the library writes it, which the referee's jail does not show.
+
+    Length of the header (8 bytes, little-endian), header as JSON padded to 8, then the numbers.
+    """
+    header, data = {}, b""
+    for name, tensor in tensors.items():
+        begin, data = len(data), data + tensor.astype("<f4").tobytes()
+        shape, offsets = list(tensor.shape), [begin, len(data)]
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": offsets}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data

@@ -461,7 +461,7 @@ def _spec(data: Mapping[str, Any], model: ThreatModel) -> RoundSpec:
         target_rule=TargetRule(data["target_rule"] or TargetRule.RANDOM),
         shares=data["shares"],
         poison_mode=PoisonMode(data["poison_mode"] or PoisonMode.ADD),
-        trigger_area=0.02 if data["trigger_area"] is None else data["trigger_area"],
+        **({} if data["trigger_area"] is None else {"trigger_area": data["trigger_area"]}),
         seeds=5 if data["seeds"] is None else data["seeds"],
         examples=data["examples"],
         repeats=10 if data["repeats"] is None else data["repeats"],

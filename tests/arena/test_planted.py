@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -81,3 +82,18 @@ def test_the_plant_is_placed_afresh() -> None:
     one, other = planted(Norm.LINF, seed=1), planted(Norm.LINF, seed=2)
     assert one.defense.sha256 != other.defense.sha256
     assert one.task.digest != other.task.digest
+
+
+def test_planting_needs_no_library_that_the_referee_s_jail_does_not_show(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    library = load  # imported before it is taken away
+    for name in ("safetensors", "safetensors.numpy", "torch"):
+        monkeypatch.setitem(sys.modules, name, None)
+    case = planted(Norm.LINF)
+    weights = library(case.defense.files["weights.safetensors"])
+    assert {name: tensor.dtype for name, tensor in weights.items()} == {
+        "1.weight": np.float32,
+        "1.bias": np.float32,
+    }
+    assert weights["1.weight"].shape == (10, 64)

@@ -11,7 +11,7 @@ from django.http import QueryDict
 from django.test import Client
 
 from accounts.models import User
-from arena.rounds import Goal, PoisonMode, TargetRule
+from arena.rounds import GameName, Goal, PoisonMode, TargetRule
 from arena.threat_model import (
     PRESET_NAMES,
     DefenseStructure,
@@ -198,6 +198,47 @@ def test_the_preview_says_what_the_attacker_sees_and_who_meets(world: World, as_
     oscar.post("/tournaments/autumn/move/", {"to": "open"})
     states = Tournament.objects.get(slug="autumn").matches.values_list("state", flat=True)
     assert sorted(states) == ["not_applicable"] * 2 + ["pending"] * 2
+
+
+SETTINGS: dict[GameName, dict[str, str]] = {
+    GameName.EVASION: {"preset": "white"},
+    GameName.MINIMUM_NORM: {"preset": "white", "norm": "l2", "epsilons": ""},
+    GameName.TRANSFER: {"preset": "transfer"},
+    GameName.POISONING: {"preset": "white", "epsilons": "", "shares": "0.1", "task": "mnist-1-7"},
+    GameName.BACKDOOR: {
+        "preset": "white",
+        "epsilons": "",
+        "shares": "0.1",
+        "trigger_area": "0.03",
+        "task": "mnist-1-7",
+    },
+    GameName.EXTRACTION: {"preset": "black", "epsilons": ""},
+    GameName.CERTIFICATION: {"preset": "white", "norm": "l2"},
+}
+
+
+@pytest.mark.parametrize("game", GameName)
+def test_every_game_is_set_on_the_form_with_the_house_s_players_of_it(
+    game: GameName, world: World, as_: Browser
+) -> None:
+    oscar = as_(world.oscar)
+    boxes = re.findall(
+        r'name="rounds-0-(attacks|defenses)" value="([\w-]+)"[^>]*data-house="([^"]*)"',
+        oscar.get("/tournaments/new/").content.decode(),
+    )
+    assert boxes
+    chosen = {
+        side: [name for s, name, games in boxes if s == side and game in games.split()]
+        for side in ("attacks", "defenses")
+    }
+    changes = dict(SETTINGS[game])
+    round_ = filled(changes.pop("preset"), game=game.value, **changes, **chosen)
+    shown = oscar.post("/tournaments/new/preview/", sent(round_))
+    assert "field-error" not in shown.content.decode(), text(shown)
+    assert "of the house" in text(shown)
+    made = oscar.post("/tournaments/new/", sent(round_))
+    assert made.status_code == 302, text(made)
+    assert Tournament.objects.get(slug="autumn").rounds.get().game == game
 
 
 def test_the_preview_names_the_field_of_a_contradiction(world: World, as_: Browser) -> None:
