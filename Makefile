@@ -25,7 +25,8 @@ DEPLOY_ENV := ADVERSARIUM_ENV=production \
 	ADVERSARIUM_ALLOWED_HOSTS=arena.example.org \
 	ADVERSARIUM_CSRF_TRUSTED_ORIGINS=https://arena.example.org
 
-.PHONY: help venv install install-dev demo run worker test test-postgres check format calibrate bench bench-sandbox house-weights clean
+.PHONY: help venv install install-dev demo run worker test test-postgres check format calibrate bench bench-attacks \
+	bench-sandbox bench-endurance house-weights clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +98,12 @@ bench: install-dev ## the tables that performance claims rest on
 
 bench-sandbox: install-dev ## what the jail costs beside the same work in one process
 	@$(PY) -m benchmarks.sandbox
+
+bench-endurance: install-dev ## what a thousand matches leave behind, and what two hundred kills do
+	@$(PY) -m benchmarks.endurance
+
+bench-attacks: install-dev ## the house attacks beside bare loops
+	@$(PY) -m benchmarks.attacks
 
 house-weights: install ## train the house defenses anew
 	@$(PY) -m arena.house.train

@@ -27,7 +27,7 @@ from arena.house.attacks.cw_l2 import CarliniWagner
 from arena.house.attacks.fgsm import Fgsm
 from arena.house.attacks.jsma import Jsma, best_pairs
 from arena.house.attacks.pgd import Pgd
-from arena.house.attacks.square import Square
+from arena.house.attacks.square import FALLS_AT, Square
 from arena.players import EvasionChallenge, TaskInfo
 from arena.torch_players import TorchDefense
 from benchmarks.oracle import bare_model
@@ -261,7 +261,8 @@ def bare_square(problem: Problem, epsilon: float, queries: int) -> Images:
         rows = np.flatnonzero(loss > 0)
         if not len(rows):
             break
-        side = max(1, round(float(np.sqrt(0.8 / 2 ** (10 * query / queries) * x[0].size))))
+        halvings = sum(query / queries * np.sqrt(10_000 * queries) > mark for mark in FALLS_AT)
+        side = max(1, round(float(np.sqrt(0.8 / 2**halvings * x[0].size))))
         top, left = rng.integers(0, x.shape[2] - side + 1, 2)
         window = (slice(None), slice(None), slice(top, top + side), slice(left, left + side))
         moved = best[rows]

@@ -312,11 +312,10 @@ def uncertain(lab: Laboratory) -> list[Line]:
             )
             if told.get(key) is not None
         ]
-        repeats = figure(told, "repeatability")
-        held = {
-            "noisy-input": 0 < repeats < 1,
-            "abstaining": figure(told, "abstention_clean") > 0,
-            "calibrated-confidence": figure(told, "clean_accuracy") > 0.8,
+        needed = {
+            "noisy-input": "repeatability",
+            "abstaining": "abstention_clean",
+            "calibrated-confidence": "mistake_confidence",
         }[name]
         found.append(
             Line(
@@ -326,7 +325,7 @@ def uncertain(lab: Laboratory) -> list[Line]:
                 "reported",
                 ", ".join(shown),
                 interval(told, "robust_accuracy"),
-                held,
+                told.get(needed) is not None,
                 lab.setting(name),
             )
         )

@@ -306,11 +306,11 @@ def test_square_draws_towards_other_classes_where_a_score_is_flat(
     direct: ModuleType, mnist: tasks.Task
 ) -> None:
     voters = direct.build("nearest-neighbour", mnist)
-    x, y = direct.right_examples(voters, mnist, 50)
+    x, y = direct.right_examples(voters, mnist, 100)
     training = (mnist.practice.x[1000:1150], mnist.practice.y[1000:1150])
     broken = {}
     for starts in (0, 40):
-        view = direct.View(voters, 50, output="probabilities", per_example=150, white=False)
+        view = direct.View(voters, 100, output="probabilities", per_example=200, white=False)
         played = direct.play(
             made(Square, starts=starts),
             voters,
@@ -322,8 +322,16 @@ def test_square_draws_towards_other_classes_where_a_score_is_flat(
             training=training,
         )
         broken[starts] = played.fooled.mean()
-    assert broken[40] > broken[0] + 0.1
-    assert broken[40] > 0.5
+    assert broken[40] > broken[0] + 0.05
+    assert broken[40] > 0.6
+
+
+def test_square_gets_far_with_few_probes(direct: ModuleType, mnist: tasks.Task) -> None:
+    net = direct.build("cnn", mnist)
+    x, y = direct.right_examples(net, mnist, 60)
+    view = direct.View(net, 60, output="probabilities", per_example=200, white=False)
+    played = direct.play(made(Square), net, mnist, x=x, y=y, epsilon=0.2, view=view)
+    assert played.fooled.mean() > 0.8
 
 
 def test_square_finds_more_with_more_probes(
