@@ -20,9 +20,9 @@ def attempt():
         yield from through(f"touch {path}", lambda path=path: os.utime(path))
         yield from through(f"times of {path}", lambda path=path: os.utime(path, (OLD, OLD)))
         yield from through(f"mode of {path}", lambda path=path: os.chmod(path, 0o600))
-    for number in range(3):  # not 3: that stream is nobody else's
-        yield from through(f"touch descriptor {number}", lambda n=number: os.utime(n))
-        yield from through(f"mode of descriptor {number}", lambda n=number: os.chmod(n, 0o777))
+    # Its log and its stream are nobody else's; standard input is such a device.
+    yield from through("touch standard input", lambda: os.utime(0))
+    yield from through("mode of standard input", lambda: os.chmod(0, 0o777))
 
 
 Attack, Defense = players(attempt)
