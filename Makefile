@@ -25,7 +25,7 @@ DEPLOY_ENV := ADVERSARIUM_ENV=production \
 	ADVERSARIUM_ALLOWED_HOSTS=arena.example.org \
 	ADVERSARIUM_CSRF_TRUSTED_ORIGINS=https://arena.example.org
 
-.PHONY: help venv install install-dev demo run worker test test-postgres check format calibrate bench house-weights clean
+.PHONY: help venv install install-dev demo run worker test test-postgres check format calibrate bench bench-sandbox house-weights clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ calibrate: install-dev ## the house players against the figures of the literatur
 
 bench: install-dev ## the tables that performance claims rest on
 	@$(PY) -m benchmarks
+
+bench-sandbox: install-dev ## what the jail costs beside the same work in one process
+	@$(PY) -m benchmarks.sandbox
 
 house-weights: install ## train the house defenses anew
 	@$(PY) -m arena.house.train

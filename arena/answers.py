@@ -48,22 +48,41 @@ def read_scores(
             manifest says that they are.
     """
     scores = np.asarray(scores, np.float64)
-    wanted = (rows, classes + int(abstains))
-    if scores.shape != wanted:
-        raise _fault(
-            FaultCode.WRONG_SHAPE,
-            f"predict returned an array of shape {scores.shape}; {wanted} was asked.",
-        )
-    if not np.isfinite(scores).all():
-        raise _fault(FaultCode.NOT_FINITE, "predict returned NaN or infinite scores.")
+    _held_against(scores, rows=rows, columns=classes + int(abstains))
     probabilities = softmax(scores) if output is Output.LOGITS else _checked(scores)
     return Answers(labels_of(scores, classes=classes), probabilities)
 
 
+def read_labels(
+    scores: NDArray[Any], *, rows: int, classes: int, abstains: bool, output: Output
+) -> NDArray[np.int64]:
+    """(n,) the labels alone of raw scores, at the price of no probabilities.
+
+    Raises:
+        PlayerError: as :func:`read_scores`.
+    """
+    _held_against(scores, rows=rows, columns=classes + int(abstains))
+    if output is not Output.LOGITS:
+        _checked(np.asarray(scores, np.float64))
+    return labels_of(scores, classes=classes)
+
+
+def _held_against(scores: NDArray[Any], *, rows: int, columns: int) -> None:
+    if scores.shape != (rows, columns):
+        raise _fault(
+            FaultCode.WRONG_SHAPE,
+            f"predict returned an array of shape {scores.shape}; {(rows, columns)} was asked.",
+        )
+    if not np.isfinite(scores).all():
+        raise _fault(FaultCode.NOT_FINITE, "predict returned NaN or infinite scores.")
+
+
 def labels_of(scores: NDArray[Any], *, classes: int) -> NDArray[np.int64]:
     """(n,) the column with the highest score, whatever the scores are; the lower on a tie."""
-    labels = scores.argmax(axis=1)
-    return np.where(labels == classes, ABSTAIN, labels).astype(np.int64)
+    labels: NDArray[np.int64] = scores.argmax(axis=1)
+    if scores.shape[1] > classes:
+        labels[labels == classes] = ABSTAIN
+    return labels
 
 
 def no_answers(rows: int, columns: int) -> Answers:

@@ -85,8 +85,23 @@ def _knowledge(needs: Needs, defense: Manifest, model: ThreatModel) -> Iterator[
 
 
 def _eligibility(defense: Manifest, round_: RoundSpec) -> Iterator[str]:
-    """Grey rounds reveal the architecture alone, so it must lie in a file of its own."""
+    if asks_for_eligibility(defense, round_) and not defense.architecture:
+        yield "The round reveals the architecture, and the defense keeps none apart from its code."
+
+
+def asks_for_eligibility(defense: Manifest, round_: RoundSpec) -> bool:
+    """Whether the round reveals this defense's architecture alone.
+
+    Then it must lie in a file of its own, and stand apart from the weights: that needs a jail, and
+    is found at qualification (``grey_eligible``).
+    """
     model = round_.threat_model
     grey = model.architecture is Architecture.GIVEN and model.parameters is not Parameters.FULL
-    if grey and defense.role is Role.DEFENSE and not defense.architecture:
-        yield "The round reveals the architecture, and the defense keeps none apart from its code."
+    return grey and defense.role is Role.DEFENSE
+
+
+INELIGIBLE: Final = (
+    "The round reveals the architecture without the weights, and qualification found that the "
+    "defense's do not stand apart."
+)
+"""Why a defense that failed the check does not play; what it failed by is for its team alone."""

@@ -169,6 +169,7 @@ class StandingBody(TypedDict):
     met: int
     pending: int
     reasons: list[str]
+    flags: list[dict[str, Any]]
 
 
 class BoardBody(TypedDict):

@@ -85,7 +85,14 @@ class PackageError(ArenaError, ValueError):
 
 
 class ThreatModelError(ArenaError, ValueError):
-    """Switches or budgets that contradict one another."""
+    """Switches or budgets that contradict one another.
+
+    ``switch``: the one to mend, by its name in the JSON, so that a form can say it there.
+    """
+
+    def __init__(self, message: str, *, switch: str = "") -> None:
+        super().__init__(message)
+        self.switch = switch
 
 
 class TaskError(ArenaError, ValueError):

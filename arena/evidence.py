@@ -11,6 +11,7 @@ believed of house players alone. A guest's gradient attack only adds to what gra
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,11 @@ HUGE_LINF: Final = 0.5
 ZERO_GRADIENTS: Final = "zero_gradients"
 """A metric, the share of gradients that were exactly zero, or a flag of that name."""
 MOSTLY_ZERO: Final = 0.5
+LATE: Final = 0.05
+"""Of what stands after half of its iterations, an attack that has converged breaks less than this
+in the other half."""
+SPLIT_DROP: Final = 0.02
+"""What an honest model may lose from practice to derived images (``arena.tasks.final``)."""
 
 
 class Code(StrEnum):
@@ -49,6 +55,8 @@ class Code(StrEnum):
     RISING = "more_epsilon_does_not_help"
     HUGE = "huge_epsilon_short_of_chance"
     ZERO = "zero_gradients"
+    DOUBLED = "doubled_iterations_change_the_result"
+    SPLITS = "practice_and_final_differ"
     NO_GRADIENTS = "no_gradients"
 
 
@@ -128,15 +136,38 @@ class Trial:
         return not levels or any(abs(level - epsilon) <= TOLERANCE for level in levels)
 
 
-def symptoms(defense: Manifest, trials: Iterable[Trial], *, classes: int) -> list[Symptom]:
+@dataclass(frozen=True)
+class Probed:
+    """What qualification measured itself, on the practice split of ``task``."""
+
+    task: str
+    right: int
+    examples: int
+    zero_gradients: float | None = None
+
+    @classmethod
+    def of(cls, task: str, figures: Mapping[str, Any]) -> Probed | None:
+        """From the figures of a qualification; None where they do not say."""
+        accuracy, examples = figures.get("clean_accuracy"), figures.get("examples")
+        if not isinstance(accuracy, float | int) or not isinstance(examples, int) or not examples:
+            return None
+        zero = figures.get(ZERO_GRADIENTS)
+        known = float(zero) if isinstance(zero, float | int) else None
+        return cls(task, round(accuracy * examples), examples, known)
+
+
+def symptoms(
+    defense: Manifest, trials: Iterable[Trial], *, classes: int, probed: Probed | None = None
+) -> list[Symptom]:
     """What the matches of one defense on one task show, in the order of :class:`Code`.
 
     ``trials`` are matches that ended with a score; those of other contests (norm, goal, split)
     are never compared with each other. An honest defense gives an empty list.
     """
-    if not defense.differentiable:
-        return [_without_gradients(defense)]
     ordered = sorted(trials, key=lambda t: (t.round, t.attacker.id))
+    if not defense.differentiable:
+        differing = _splits(ordered, probed)
+        return [_without_gradients(defense), *([differing] if differing else [])]
     # No attack of the house on single pixels is strong enough that its failure proves anything.
     balls = [trial for trial in ordered if trial.spec.norm is not Norm.L0]
     found = [
@@ -145,7 +176,9 @@ def symptoms(defense: Manifest, trials: Iterable[Trial], *, classes: int) -> lis
         _noise(balls),
         _rising(balls),
         _huge(balls, defense, classes),
-        _zero(balls),
+        _zero(balls, probed),
+        _doubled(balls),
+        _splits(ordered, probed),
     ]
     return [symptom for symptom in found if symptom is not None]
 
@@ -449,8 +482,11 @@ def _short_of_chance(reference: Reference, epsilon: float, classes: int) -> Symp
     return Symptom(Code.HUGE, sentence, figures)
 
 
-def _zero(trials: Iterable[Trial]) -> Symptom | None:
-    """As the house's gradient attacks met it: a guest could ask for gradients of nothing."""
+def _zero(trials: Iterable[Trial], probed: Probed | None) -> Symptom | None:
+    """As the house's gradient attacks met it: a guest could ask for gradients of nothing.
+
+    Qualification has asked at clean examples, of a defense that has met no such attack yet.
+    """
     for trial in trials:
         if not (trial.by_gradients and trial.attacker.house):
             continue
@@ -461,4 +497,81 @@ def _zero(trials: Iterable[Trial]) -> Symptom | None:
             return Symptom(
                 Code.ZERO, f"{trial.attacker.name} met gradients of exactly zero{told}.", figures
             )
-    return None
+    share = probed.zero_gradients if probed is not None else None
+    if share is None or share < MOSTLY_ZERO:
+        return None
+    sentence = (
+        f"Qualification met gradients of exactly zero: {100 * share:.0f} % of those it asked for."
+    )
+    return Symptom(Code.ZERO, sentence, {"attack": None, "round": None, "share": share})
+
+
+def _doubled(trials: Iterable[Trial]) -> Symptom | None:
+    """Whether the second half of an attack's iterations still finds what the first did not.
+
+    Then the figure hangs on when the attack stopped: with more it would be lower still (Carlini
+    et al. 2019, section 4.3: doubling the iterations must not change the result).
+    """
+    counted = [
+        (trial, int(late), int(standing))
+        for trial in trials
+        if trial.by_iterated_gradients
+        for late in [trial.metrics.get("late_successes")]
+        for standing in [trial.metrics.get("standing_halfway")]
+        if late is not None and standing
+    ]
+    if not counted:
+        return None
+    adjusted = holm(np.array([_at_least(late, n, LATE) for _, late, n in counted], np.float64))
+    told = [
+        (float(p), -late, trial, n)
+        for p, (trial, late, n) in zip(adjusted, counted, strict=True)
+        if p <= ALPHA and late >= LEAST_DISCORDANT
+    ]
+    if not told:
+        return None
+    p, less_late, trial, standing = min(told, key=lambda found: found[:2])
+    late = -less_late
+    sentence = (
+        f"{trial.attacker.name} broke {late} of the {standing} examples that stood after half of "
+        f"its iterations in the other half ({_shown_p(p)}): it has not converged, and more "
+        "iterations would break more."
+    )
+    figures = {"attack": trial.attacker.id, "round": trial.round, "late": late,
+               "standing": standing, "allowed": LATE, "p": p}  # fmt: skip
+    return Symptom(Code.DOUBLED, sentence, figures)
+
+
+def _at_least(hits: int, trials: int, share: float) -> float:
+    """P(at least that many of ``trials``, each with probability ``share``)."""
+    return float(bdtrc(hits - 1, trials, share)) if hits else 1.0
+
+
+def _splits(trials: Sequence[Trial], probed: Probed | None) -> Symptom | None:
+    """Clean accuracy on published images, as qualification found it, against the referee's own.
+
+    Derived images keep a model's accuracy within :data:`SPLIT_DROP`; a defense that knows the
+    published ones by heart does not keep its own.
+    """
+    final = [t for t in trials if t.spec.split is SplitName.FINAL and len(t.kills.examples)]
+    if probed is None or not final:
+        return None
+    judged = max(final, key=lambda trial: len(trial.kills.examples))
+    if judged.spec.task != probed.task:
+        return None
+    n, right = len(judged.kills.examples), int(judged.kills.clean_right.sum())
+    credited = min(n, right + math.ceil(SPLIT_DROP * n))
+    lead = probed.right * n - credited * probed.examples
+    p = fisher(probed.right, probed.examples, credited, n)
+    if p > ALPHA or lead < LEAST_DISCORDANT * probed.examples:
+        return None
+    before = 100 * probed.right / probed.examples
+    sentence = (
+        f"Right on {before:.1f} % of {probed.examples} published images and on "
+        f"{100 * right / n:.1f} % of {n} that the referee keeps; an honest model loses at most "
+        f"{100 * SPLIT_DROP:.0f} points ({_shown_p(p)})."
+    )
+    figures = {"round": judged.round, "practice_right": probed.right,
+               "practice_examples": probed.examples, "final_right": right, "final_examples": n,
+               "allowed": SPLIT_DROP, "p": p}  # fmt: skip
+    return Symptom(Code.SPLITS, sentence, figures)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -35,6 +36,8 @@ MAX_BYTES: Final = 16 * 1024
 MAX_NAME: Final = 80
 MAX_TEXT: Final = 2000
 MAX_NESTING: Final = 4
+MAX_SHOWN: Final = 5
+"""Keys that a message names."""
 
 
 class Role(StrEnum):
@@ -127,8 +130,11 @@ class Manifest:
             data = tomllib.loads(text.decode("utf-8"))
         except UnicodeDecodeError as error:
             raise PackageError(f"{FILE_NAME} is not UTF-8; save it as UTF-8.") from error
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise PackageError(f"{FILE_NAME} is not valid TOML: {error}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise PackageError(f"{FILE_NAME} is not valid TOML: {error}.") from error
+        except (RecursionError, ValueError) as error:  # ValueError: a number of 5,000 digits
+            message = f"{FILE_NAME} is nested too deep or holds a number that is too long."
+            raise PackageError(message) from error
         return cls.from_mapping(data)
 
     @classmethod
@@ -140,9 +146,7 @@ class Manifest:
         known = {*_TEXTS, *_FLAGS, *_CHOICES, *_OTHERS}
         unknown = sorted(set(data) - known)
         if unknown:
-            raise PackageError(
-                f"{FILE_NAME} has unknown keys: {', '.join(_shown(k) for k in unknown)}."
-            )
+            raise PackageError(f"{FILE_NAME} has unknown keys: {_listed(unknown)}.")
         values: dict[str, Any] = {key: _text(data, key) for key in _TEXTS if key in data}
         values |= {key: _flag(data, key) for key in _FLAGS if key in data}
         values |= {key: _choice(data, key, _CHOICES[key]) for key in _CHOICES if key in data}
@@ -181,6 +185,8 @@ _CHOICES: Final[dict[str, type[StrEnum]]] = {
     "framework": Framework,
     "output": Output,
 }
+_HARMLESS: Final = ("\n", "\t", "\u200c", "\u200d")
+_WORD: Final = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 _ENTRY: Final = re.compile(r"[A-Za-z_][\w/]*\.py:[A-Za-z_]\w*")
 _NEED_FLAGS: Final = (
     "gradients",
@@ -212,6 +218,11 @@ def _shown(value: object) -> str:
     return repr(value)[:60]
 
 
+def _listed(keys: list[str]) -> str:
+    more = [f"and {len(keys) - MAX_SHOWN} more"] if len(keys) > MAX_SHOWN else []
+    return ", ".join([*map(_shown, keys[:MAX_SHOWN]), *more])
+
+
 def _depth(value: object) -> int:
     deepest, layer = 0, [value]
     while layer and deepest <= MAX_NESTING:
@@ -236,9 +247,18 @@ def _text(data: Mapping[str, Any], key: str) -> str:
     value = value.strip()
     if len(value) > limit:
         raise PackageError(f"{key} in {FILE_NAME} is longer than {limit} characters.")
-    if any((ord(c) < 32 and c not in "\n\t") or 127 <= ord(c) < 160 for c in value):
-        raise PackageError(f"{key} in {FILE_NAME} holds control characters; remove them.")
+    if any(_is_invisible(c) for c in value):
+        raise PackageError(
+            f"{key} in {FILE_NAME} holds control characters, or invisible ones; remove them."
+        )
     return value
+
+
+def _is_invisible(character: str) -> bool:
+    """What could steer a terminal, turn a line around or break it; joiners belong to scripts."""
+    if character in _HARMLESS:
+        return False
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def _flag(data: Mapping[str, Any], key: str) -> bool:
@@ -281,8 +301,11 @@ def _tasks(data: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _words(value: Any, key: str, known: tuple[str, ...] | None) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(v, str) and len(v) <= 60 for v in value):
-        raise PackageError(f"{key} in {FILE_NAME} must be a list of short texts.")
+    words = isinstance(value, list) and all(isinstance(v, str) for v in value)
+    if not words or not all(_WORD.fullmatch(v) for v in value):
+        raise PackageError(
+            f"{key} in {FILE_NAME} must be a list of short words: letters, digits, '_', '-', '.'."
+        )
     for word in value:
         if known is not None and word not in known:
             raise PackageError(
@@ -298,7 +321,7 @@ def _needs(data: Any) -> Needs:
         raise PackageError(f"needs in {FILE_NAME} must be a table: write [needs].")
     unknown = sorted(set(data) - set(Needs.__dataclass_fields__))
     if unknown:
-        raise PackageError(f"[needs] has unknown keys: {', '.join(_shown(k) for k in unknown)}.")
+        raise PackageError(f"[needs] has unknown keys: {_listed(unknown)}.")
     values: dict[str, Any] = {key: _flag(data, key) for key in _NEED_FLAGS if key in data}
     for key, known in _NEED_LISTS.items():
         if key in data:

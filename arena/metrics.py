@@ -194,6 +194,24 @@ def auroc(positives: Floats, negatives: Floats) -> float | None:
 # ── hardness of finding a mistake ──────────────────────────────────────────────────────────
 
 
+def second_half(iterations: Floats, to_success: Floats) -> Metrics:
+    """What the second half of an attack's iterations added to the first (n,) cases.
+
+    The whole are the iterations that a case without a success took (their median). ``to_success``
+    is -1 where there was none. None where every case fell, or nothing was iterated: then there
+    is no half to speak of.
+    """
+    never = to_success <= 0
+    whole = float(np.median(iterations[never])) if never.any() else 0.0
+    if whole < 2:
+        return {"standing_halfway": None, "late_successes": None}
+    late = ~never & (to_success > whole / 2)
+    return {
+        "standing_halfway": int(np.count_nonzero(never | late)),
+        "late_successes": int(np.count_nonzero(late)),
+    }
+
+
 def kaplan_meier_median(times: Floats, found: Bits) -> float | None:
     """Median time to the first mistake where misses are censored; None if never reached.
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.answers import ABSTAIN, Answers, labels_of, read_scores
+from arena.answers import ABSTAIN, Answers, labels_of, read_labels, read_scores
 from arena.errors import (
     FaultCode,
     NotDifferentiable,
@@ -45,13 +46,18 @@ class Meter:
     """Counts probes, in total and per example. Charges before anything is answered."""
 
     def __init__(self, probes: Probes, examples: int) -> None:
-        self.probes = probes
         self.spent = np.zeros(examples, np.int64)
+        self._total = 0
+        self.grant(probes)
+
+    def grant(self, probes: Probes) -> None:
+        """Set what may be asked from now on, all that was asked before counted in."""
+        self.probes = probes
+        self._limit = probes.limit(len(self.spent))
 
     @property
     def left(self) -> float:
-        limit = self.probes.limit(len(self.spent))
-        return limit - int(self.spent.sum())
+        return self._limit - self._total
 
     def left_per_example(self) -> NDArray[np.float64]:
         """(n,) probes left for each example; the total binds as well."""
@@ -65,9 +71,11 @@ class Meter:
         Raises:
             QueryBudgetExceeded: nothing is charged.
         """
-        asked = np.bincount(examples, minlength=len(self.spent))
         if len(examples) > self.left:
             raise QueryBudgetExceeded(_too_many(len(examples), self.left))
+        if len(examples) == 1:
+            return self._charge_one(int(examples[0]))
+        asked = np.bincount(examples, minlength=len(self.spent))
         if self.probes.per_example is not None:
             over = np.flatnonzero(asked > self.probes.per_example - self.spent)
             if len(over):
@@ -78,7 +86,17 @@ class Meter:
                 )
         ordinal = self.spent[examples] + _occurrence(examples) + 1
         self.spent += asked
+        self._total += len(examples)
         return np.asarray(ordinal, np.int64)
+
+    def _charge_one(self, example: int) -> NDArray[np.int64]:
+        """The same for a single row, which is what most attacks without gradients ask about."""
+        spent = int(self.spent[example])
+        if self.probes.per_example is not None and spent >= self.probes.per_example:
+            raise QueryBudgetExceeded(_too_many(1, 0) + f" (for example {example})")
+        self.spent[example] = spent + 1
+        self._total += 1
+        return np.array([spent + 1], np.int64)
 
 
 def _too_many(asked: int, left: float) -> str:
@@ -106,6 +124,9 @@ class Record:
     iterations_to_success: NDArray[np.float64]
     candidates: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     """The last one handed in early, by example."""
+    gradients: int = 0
+    zero_gradients: int = 0
+    """Rows of all gradients that were answered, and those of them that were exactly zero."""
 
     @classmethod
     def empty(cls, examples: int) -> Record:
@@ -153,8 +174,12 @@ class Oracle:
     def ask(self, x: Array, examples: Array) -> Array:
         """Replies of the kind S10 allows, one probe a row."""
         x, examples = self._rows(x, examples)
-        answers, scores = self._probe(x, examples)
-        return _filtered(answers, scores, self.threat_model.output, classes=self.classes)
+        scores = self._probe(x, examples)
+        if self.threat_model.output.kind is OutputKind.LABEL:
+            return self._noted(x, examples, *scores)
+        answers = self._read(scores[0], rows=len(x))
+        self._note_queries(x, examples, answers.labels, scores[1])
+        return _filtered(answers, scores[0], self.threat_model.output, classes=self.classes)
 
     def check(self, x: Array, examples: Array) -> Array:
         """S11: (n,) whether each candidate is a success, one probe a row.
@@ -164,8 +189,8 @@ class Oracle:
         if self.threat_model.feedback is Feedback.NONE:
             raise Withheld("This round gives no feedback on candidates.")
         x, examples = self._rows(x, examples)
-        answers, _ = self._probe(x, examples)
-        return self._success(x, examples, answers.labels)
+        labels = self._noted(x, examples, *self._probe(x, examples))
+        return self._success(x, examples, labels)
 
     def logits(self, x: Array) -> Array:
         """White-box rounds: scores of the declared forward, free of query charge."""
@@ -190,7 +215,10 @@ class Oracle:
             return np.zeros((0, self._columns), np.float32), x
         scores = np.concatenate([part[0] for part in parts])
         self._note_iteration(x, labels_of(scores, classes=self.classes))
-        return scores, np.concatenate([part[1] for part in parts])
+        slopes = np.concatenate([part[1] for part in parts])
+        self.record.gradients += len(slopes)
+        self.record.zero_gradients += int((~slopes.reshape(len(slopes), -1).any(axis=1)).sum())
+        return scores, slopes
 
     def submit(self, x: Array, examples: Array) -> None:
         """Keep candidates: at a timeout the last ones handed in are judged."""
@@ -202,18 +230,26 @@ class Oracle:
 
     # ── how it is answered ─────────────────────────────────────────────────────────────────
 
-    def _probe(self, x: Array, examples: Array) -> tuple[Answers, Array]:
+    def _probe(self, x: Array, examples: Array) -> tuple[Array, Array]:
+        """Charge, then ask: scores, and how many probes each row's example had spent by then."""
         if self.threat_model.probes.none:
             raise Withheld("This round grants no probes.")
         self._in_time()
         ordinals = self.meter.charge(examples)
         defense = self._defense()
-        scores = self._ask_all(x, self._draw(x, examples), defense.predict)
-        answers = self._read(scores, rows=len(x))
-        self._note_queries(x, examples, answers.labels, ordinals)
-        return answers, scores
+        return self._ask_all(x, self._draw(x, examples), defense.predict), ordinals
+
+    def _noted(self, x: Array, examples: Array, scores: Array, ordinals: Array) -> Array:
+        """The labels of an answer, after a look at whether they are the first success."""
+        labels = read_labels(scores, rows=len(x), **self._columns_read)
+        self._note_queries(x, examples, labels, ordinals)
+        return labels
 
     def _ask_all(self, x: Array, seeds: Array, call: Callable[[Array, Array], Array]) -> Array:
+        if 0 < len(x) <= BATCH:
+            self._in_time()
+            self._notice()
+            return call(x, seeds)
         parts = [call(x[part], seeds[part]) for part in self._parts(len(x))]
         return np.concatenate(parts) if parts else np.zeros((0, self._columns), np.float32)
 
@@ -229,14 +265,17 @@ class Oracle:
         return self.classes + int(self._defense().manifest.abstains)
 
     def _read(self, scores: Array, *, rows: int) -> Answers:
+        return read_scores(scores, rows=rows, **self._columns_read)
+
+    @cached_property
+    def _columns_read(self) -> dict[str, Any]:
+        """What the columns of the defense's scores mean."""
         manifest = self._defense().manifest
-        return read_scores(
-            scores,
-            rows=rows,
-            classes=self.classes,
-            abstains=manifest.abstains,
-            output=manifest.output,
-        )
+        return {
+            "classes": self.classes,
+            "abstains": manifest.abstains,
+            "output": manifest.output,
+        }
 
     def _draw(self, x: Array, examples: Array | None) -> NDArray[np.uint64]:
         if examples is None:
@@ -266,6 +305,8 @@ class Oracle:
 
     def _note_queries(self, x: Array, examples: Array, labels: Array, ordinals: Array) -> None:
         first = self.record.queries_to_success
+        if len(x) == 1 and first[examples[0]] >= 0:
+            return
         waiting = first[examples] < 0
         if not waiting.any():
             return
@@ -301,7 +342,7 @@ class Oracle:
             raise _fault(
                 FaultCode.OUT_OF_RANGE, f"examples must lie in [0, {self.examples}): see len(x)."
             )
-        return x, examples.astype(np.int64)
+        return x, examples.astype(np.int64, copy=False)
 
     def _shaped(self, x: Array) -> Array:
         x = np.asarray(x)
@@ -310,18 +351,18 @@ class Oracle:
                 FaultCode.WRONG_SHAPE,
                 f"Asked about an array of shape {x.shape}; (n, {_plain(self.shape)}) is needed.",
             )
-        return x.astype(np.float32)
+        return x.astype(np.float32, copy=False)
 
     def _images(self, x: Array) -> Array:
         x = self._shaped(x)
+        if not x.size or (x.min() >= 0 and x.max() <= 1):  # False for NaN as well
+            return x
         if not np.isfinite(x).all():
             raise _fault(FaultCode.NOT_FINITE, "Asked about inputs that are NaN or infinite.")
-        if x.size and (x.min() < 0 or x.max() > 1):
-            raise _fault(
-                FaultCode.OUT_OF_RANGE,
-                "Asked about inputs outside [0, 1]; clip them with challenge.clip.",
-            )
-        return x
+        raise _fault(
+            FaultCode.OUT_OF_RANGE,
+            "Asked about inputs outside [0, 1]; clip them with challenge.clip.",
+        )
 
     def _weights(self, weights: Array, rows: int) -> Array:
         weights = np.asarray(weights)

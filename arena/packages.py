@@ -26,11 +26,16 @@ MAX_FILES: Final = 200
 MAX_RATIO: Final = 200
 RATIO_ALLOWANCE: Final = MIB
 """Bytes below which no compression ratio is suspicious."""
+MAX_DIRECTORY_ENTRIES: Final = 20_000
+"""Above that a zip's directory is not even read; room for weights that are zips themselves."""
 MAX_DEPTH: Final = 6
 MAX_LEARNER_BYTES: Final = 256 * 1024
 _CHUNK: Final = 64 * 1024
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
 _RESERVED: Final = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+_DIRECTORY_ENTRY: Final = b"PK\x01\x02"
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What unpacks in steps of a bounded size; zipfile unpacks the others in one go."""
 _ZIP_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 
@@ -116,6 +121,8 @@ def unzip(archive: bytes) -> dict[str, bytes]:
         raise PackageError(f"The archive is larger than {MAX_ARCHIVE_BYTES // MIB} MiB.")
     if not archive:
         raise PackageError("The archive is empty (0 bytes); upload the zip again.")
+    if archive.count(_DIRECTORY_ENTRY) > MAX_DIRECTORY_ENTRIES:
+        raise _too_many_files()
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
             return _extract(opened, len(archive))
@@ -125,7 +132,7 @@ def unzip(archive: bytes) -> dict[str, bytes]:
         if isinstance(error, PackageError):
             raise
         raise PackageError(
-            "The zip is encrypted or uses an unknown compression; use plain deflate."
+            "The zip cannot be read; pack it again, with plain deflate and file names of ASCII."
         ) from error
     except Exception as error:  # zlib.error, struct.error and kin: all mean a broken archive
         if isinstance(error, MemoryError):
@@ -136,19 +143,33 @@ def unzip(archive: bytes) -> dict[str, bytes]:
 def _extract(opened: zipfile.ZipFile, archive_bytes: int) -> dict[str, bytes]:
     entries = [entry for entry in opened.infolist() if not entry.is_dir()]
     if len(opened.infolist()) > 2 * MAX_FILES or len(entries) > MAX_FILES:
-        raise PackageError(f"The archive holds more than {MAX_FILES} files; remove some.")
+        raise _too_many_files()
     files: dict[str, bytes] = {}
     allowed = min(MAX_UNPACKED_BYTES, MAX_RATIO * archive_bytes + RATIO_ALLOWANCE)
     seen: set[str] = set()
     for entry in entries:
-        name = checked_name(entry.filename)
+        name = checked_name(entry.orig_filename)  # zipfile's own ends at a zero byte
         if name.casefold() in seen:
             raise PackageError(f"The archive holds {_shown(name)} twice; keep one.")
         seen.add(name.casefold())
         _refuse_special(entry, name)
         files[name] = _read_entry(opened, entry, allowed)
         allowed -= len(files[name])
+    _refuse_files_as_folders(seen)
     return _without_wrapper(files)
+
+
+def _too_many_files() -> PackageError:
+    return PackageError(f"The archive holds more than {MAX_FILES} files; remove some.")
+
+
+def _refuse_files_as_folders(names: set[str]) -> None:
+    """A jail could not write both."""
+    for name in sorted(names):
+        parts = name.split("/")
+        for end in range(1, len(parts)):
+            if (folder := "/".join(parts[:end])) in names:
+                raise PackageError(f"{_shown(folder)} is a file and a folder; keep one.")
 
 
 def _refuse_special(entry: zipfile.ZipInfo, name: str) -> None:
@@ -157,6 +178,8 @@ def _refuse_special(entry: zipfile.ZipInfo, name: str) -> None:
         raise PackageError(f"{_shown(name)} is a link or a special file; pack regular files only.")
     if entry.flag_bits & 0x1:
         raise PackageError("The archive is encrypted; pack it without a password.")
+    if entry.compress_type not in _METHODS:
+        raise PackageError("The zip uses an unusual compression; use plain deflate.")
 
 
 def _read_entry(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, allowed: int) -> bytes:

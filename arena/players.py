@@ -68,6 +68,7 @@ class TaskInfo:
     ``shape``: of one example; () when withheld. ``classes``: names; () when withheld.
     ``grid``: number of levels of the input grid, None for none. ``cost``: C[y, ŷ] or None.
     ``mutable``: (shape) bool, the features that may change, None for all.
+    ``device``: "cpu", or "cuda" where the task lets its players use a GPU; never withheld.
     """
 
     name: str
@@ -76,6 +77,7 @@ class TaskInfo:
     grid: int | None = None
     cost: NDArray[np.float64] | None = None
     mutable: NDArray[np.bool_] | None = None
+    device: str = "cpu"
 
 
 class Defense:

@@ -646,7 +646,13 @@ _CHECKS: Final[dict[Role, Callable[[_Check], str]]] = {
 # ── as a command ───────────────────────────────────────────────────────────────────────────
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    backend: SandboxBackend | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Check the package of a file. ``backend``: the strongest of this machine where left out."""
     parser = argparse.ArgumentParser(prog="python -m arena.qualification")
     parser.add_argument("package", type=Path)
     parser.add_argument("--task", required=True)
@@ -654,7 +660,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     started = time.monotonic()
     try:
-        finding = _finding(options.package, options.task)
+        finding = _finding(options.package, options.task, backend, progress or _print)
     except Exception as error:  # noqa: BLE001 (whatever it is, it is ours; the site tries again)
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return OUR_FAULT
@@ -666,16 +672,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return OK
 
 
-def _finding(path: Path, task: str) -> Qualification:
-    def tell(step: Step) -> None:
-        sys.stdout.write(json.dumps(asdict(step)) + "\n")
-        sys.stdout.flush()
+def _print(step: Step) -> None:
+    sys.stdout.write(json.dumps(asdict(step)) + "\n")
+    sys.stdout.flush()
 
+
+def _finding(
+    path: Path, task: str, backend: SandboxBackend | None, progress: Progress
+) -> Qualification:
     try:
         package = Package.read(path)
     except PackageError as error:
         return Qualification(False, str(error))
-    return qualify(package, task=tasks.load(task), backend=choose(trusted=False), progress=tell)
+    chosen = backend or choose(trusted=False)
+    return qualify(package, task=tasks.load(task), backend=chosen, progress=progress)
 
 
 if __name__ == "__main__":

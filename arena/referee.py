@@ -39,6 +39,7 @@ class MatchSpec:
     where it is derived, so that all rounds of a tournament judge the same images and a kill of one
     can count on another. ``seed`` is the match's. ``related`` are house models of the defense's
     declared family; ``reference`` is the house model on which least likely targets are chosen.
+    ``versions``: of what is installed, for a referee that cannot see it.
     """
 
     round: RoundSpec
@@ -49,6 +50,7 @@ class MatchSpec:
     related: tuple[Package, ...] = ()
     reference: Package | None = field(default=None, repr=False)
     split_secret: bytes | None = field(default=None, repr=False)
+    versions: Mapping[str, str] | None = None
 
 
 class SeatMaker(Protocol):
@@ -199,7 +201,7 @@ def _seats(match: MatchSpec, backend: SandboxBackend, task: Task, maker: SeatMak
 
 def _provenance(match: MatchSpec, backend: SandboxBackend, task: Task) -> Mapping[str, Any]:
     return {
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": dict(match.versions or versions()),
         "attack_sha256": match.attack.sha256,
         "defense_sha256": match.defense.sha256,
         "related_sha256": [package.sha256 for package in match.related],
@@ -212,8 +214,9 @@ def _provenance(match: MatchSpec, backend: SandboxBackend, task: Task) -> Mappin
     }
 
 
-def _versions() -> dict[str, str]:
-    found = {}
+def versions() -> dict[str, str]:
+    """Of the interpreter and of what verdicts hang on."""
+    found = {"python": platform.python_version()}
     for name in VERSIONED:
         try:
             found[name] = metadata.version(name)

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from arena.errors import ThreatModelError
 from arena.threat_model import (
     DefenseStructure,
+    FirstMover,
     Parameters,
     Probes,
     TaskKnowledge,
@@ -85,6 +86,13 @@ class Limits:
     open_files: int = 64
     log_kib: int = 64
 
+    def __post_init__(self) -> None:
+        for name in (limit.name for limit in fields(self)):
+            value = getattr(self, name)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (number and 0 < value < float("inf")):
+                raise ThreatModelError(f"{name} must be a positive number, not {value!r}.")
+
 
 @dataclass(frozen=True, slots=True)
 class RoundSpec:
@@ -116,9 +124,9 @@ class RoundSpec:
     defense_limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        for broken, message in _rules(self):
+        for broken, setting, message in _rules(self):
             if broken:
-                raise ThreatModelError(message)
+                raise ThreatModelError(message, switch=setting)
 
     @property
     def tier(self) -> tuple[str, str, str, str]:
@@ -178,69 +186,96 @@ def _read(key: str, value: Any) -> Any:
         return value if isinstance(value, Limits) else Limits(**value)
     if key in ("epsilons", "shares"):
         return tuple(float(item) for item in value)
+    if key in ("examples", "repeats", "seeds") and type(value) is not int:
+        raise ThreatModelError(f"{key} must be a whole number, not {value!r}.", switch=key)
     return value
 
 
-def _rules(r: RoundSpec) -> list[tuple[bool, str]]:
+def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
+    """(broken, the setting to mend, the sentence), in the order in which they are told."""
     poisoning = r.game in (GameName.POISONING, GameName.BACKDOOR)
     ball = r.game in (GameName.EVASION, GameName.TRANSFER, GameName.CERTIFICATION)
     return [
         (
             ball and not r.epsilons,
+            "epsilons",
             "An evasion, transfer or certification round needs at least one epsilon.",
         ),
         (
             r.game is GameName.MINIMUM_NORM and bool(r.epsilons),
+            "epsilons",
             "A minimum-norm round takes no epsilon: it is scored by distance.",
         ),
         (
             any(not 0 < e < float("inf") for e in r.epsilons)
             or list(r.epsilons) != sorted(set(r.epsilons)),
+            "epsilons",
             "Epsilons must be positive, finite, distinct and in ascending order.",
         ),
         (
             poisoning and not r.shares,
+            "shares",
             "A poisoning or backdoor round needs at least one poisoned share.",
         ),
         (
             any(not 0 < s < 1 for s in r.shares) or list(r.shares) != sorted(set(r.shares)),
+            "shares",
             "Poisoned shares must lie between 0 and 1, distinct and in ascending order.",
         ),
-        (poisoning and r.seeds < 5, "A poisoning or backdoor round needs at least 5 paired seeds."),
+        (
+            poisoning and r.seeds < 5,
+            "seeds",
+            "A poisoning or backdoor round needs at least 5 paired seeds.",
+        ),
         (
             poisoning and r.goal is Goal.TARGETED,
+            "goal",
             "Poisoning is untargeted, a backdoor's target is drawn; choose goal = 'untargeted'.",
         ),
         (
             r.game is GameName.BACKDOOR and len(r.epsilons) > 1,
+            "epsilons",
             "A backdoor round takes one epsilon, for a trigger that is added, or none for a patch.",
         ),
-        (not 0 < r.trigger_area <= 1, "trigger_area is a share of the features: 0 < area <= 1."),
+        (
+            not 0 < r.trigger_area <= 1,
+            "trigger_area",
+            "trigger_area is a share of the features: 0 < area <= 1.",
+        ),
         *_extraction_rules(r),
         (
             r.game is GameName.CERTIFICATION and r.goal is Goal.TARGETED,
+            "goal",
             "A certificate says that no class but one is reached; choose goal = 'untargeted'.",
         ),
-        (r.examples < 1, "A round needs at least one example."),
-        (r.repeats < 1, "repeats must be at least 1."),
+        (
+            r.threat_model.first_mover is not FirstMover.DEFENDER,
+            "first_mover",
+            "In every game here the defender commits first: choose first_mover = 'defender'.",
+        ),
+        (r.examples < 1, "examples", "A round needs at least one example."),
+        (r.repeats < 1, "repeats", "repeats must be at least 1."),
         (
             r.game is GameName.TRANSFER and not r.threat_model.probes.none,
+            "probes",
             "A transfer round grants no probes; use the evasion game for rounds with probes.",
         ),
         (
             r.game is GameName.TRANSFER and r.threat_model.parameters is Parameters.FULL,
+            "parameters",
             "A transfer round withholds the weights; use the evasion game for white-box rounds.",
         ),
     ]
 
 
-def _extraction_rules(r: RoundSpec) -> list[tuple[bool, str]]:
+def _extraction_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
     steals, model = r.game is GameName.EXTRACTION, r.threat_model
     probes = model.probes
     shown = model.parameters is Parameters.FULL or model.structure is DefenseStructure.SOURCE
     return [
         (
             steals and (probes.total is None or probes.per_example is not None),
+            "probes",
             (
                 "An extraction round counts its probes in total, since a thief has no examples: "
                 "set probes = {total = ...} alone."
@@ -248,14 +283,17 @@ def _extraction_rules(r: RoundSpec) -> list[tuple[bool, str]]:
         ),
         (
             steals and model.task_knowledge is TaskKnowledge.NONE,
+            "task_knowledge",
             "An extraction round shows the input space at least: a thief must know what to ask.",
         ),
         (
             steals and shown,
+            "parameters",
             "An extraction round withholds weights and source: there would be nothing to steal.",
         ),
         (
             steals and r.goal is Goal.TARGETED,
+            "goal",
             "Extraction is untargeted; choose goal = 'untargeted'.",
         ),
     ]

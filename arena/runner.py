@@ -4,11 +4,11 @@ The file holds one object::
 
     {"round": {...}, "attack": "house:pgd", "defense": "/path/to/package.zip", "seed": 1,
      "secret": "00ff...", "related": [...], "reference": "house:cnn", "out": "/path",
-     "trusted": false, "split_secret": "00ff..."}
+     "trusted": false, "split_secret": "00ff...", "versions": {...}}
 
 ``attack``, ``defense``, ``related`` and ``reference`` are paths (zip or directory) or house names.
 ``related`` left out means those of the defense's declared family, where the round shows any;
-``split_secret`` left out means ``secret``.
+``split_secret`` left out means ``secret``; ``versions``, those that are found here.
 
 Progress goes to stdout, one JSON object a line: ``{"stage", "done", "total", "sentence"}``. The
 verdict is written to ``out``. Exit status: 0 with a verdict, 2 for a file that cannot be read,
@@ -25,14 +25,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 from arena import house, tasks
-from arena.games.base import Step
+from arena.games.base import Progress, Step
 from arena.packages import Package
 from arena.referee import MatchSpec, play_match, void
 from arena.rounds import Goal, RoundSpec, TargetRule
 from arena.sandbox import choose
+from arena.sandbox.backend import SandboxBackend
 from arena.threat_model import Parameters
 from arena.verdict import Status, Verdict
 
@@ -43,7 +44,13 @@ HOUSE: Final = "house:"
 REFERENCE: Final = "house:cnn"
 
 
-def main(arguments: Sequence[str] | None = None, *, stdout: TextIO | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    backend: SandboxBackend | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Play the match of a file. ``backend``: the strongest of this machine where left out."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         (path,) = given
@@ -53,7 +60,7 @@ def main(arguments: Sequence[str] | None = None, *, stdout: TextIO | None = None
         sys.stderr.write(f"usage: python -m arena.runner MATCH.json ({error})\n")
         return USAGE
     signal.signal(signal.SIGTERM, _leave)
-    verdict = _verdict(order, stdout or sys.stdout)
+    verdict = _verdict(order, backend, progress or _print)
     verdict.write(out)
     return OUR_FAULT if verdict.status is Status.VOID else OK
 
@@ -63,15 +70,19 @@ def _leave(signum: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + signum)
 
 
-def _verdict(order: Mapping[str, Any], stdout: TextIO) -> Verdict:
-    def tell(step: Step) -> None:
-        stdout.write(json.dumps(asdict(step)) + "\n")
-        stdout.flush()
+def _print(step: Step) -> None:
+    sys.stdout.write(json.dumps(asdict(step)) + "\n")
+    sys.stdout.flush()
 
+
+def _verdict(
+    order: Mapping[str, Any], backend: SandboxBackend | None, progress: Progress
+) -> Verdict:
     try:
         match = read_match(order)
-        backend = choose(trusted=bool(order.get("trusted", False)))
-        return play_match(match, backend=backend, task=tasks.load(match.round.task), progress=tell)
+        chosen = backend or choose(trusted=bool(order.get("trusted", False)))
+        task = tasks.load(match.round.task)
+        return play_match(match, backend=chosen, task=task, progress=progress)
     except Exception as error:  # noqa: BLE001 (before the match began: ours, and told as such)
         return void(f"The match could not be set up: {error}", traceback.format_exc())
 
@@ -89,6 +100,7 @@ def read_match(order: Mapping[str, Any]) -> MatchSpec:
         split_secret=_split_secret(order),
         related=_related(order, round_, attack, defense),
         reference=_reference(order, round_),
+        versions=order.get("versions"),
     )
 
 

@@ -188,8 +188,9 @@ class ThreatModel:
     true_label: bool = True
 
     def __post_init__(self) -> None:
-        for problem in _contradictions(self):
-            raise ThreatModelError(problem)
+        for broken, switch, message in _rules(self):
+            if broken:
+                raise ThreatModelError(message, switch=switch)
 
     # ── presets ────────────────────────────────────────────────────────────────────────────
 
@@ -305,6 +306,8 @@ class ThreatModel:
             raise ThreatModelError(f"Unknown switch {', '.join(unknown)} in the threat model.")
         try:
             return cls(**{key: _READERS[key](data[key]) for key in _READERS if key in data})
+        except KeyError as error:
+            raise ThreatModelError(f"The threat model must say {error} too.") from error
         except (TypeError, ValueError, AttributeError) as error:
             if isinstance(error, ThreatModelError):
                 raise
@@ -361,51 +364,57 @@ _ORDERED: Final = (
 )
 
 
-def _contradictions(model: ThreatModel) -> list[str]:
-    return [message for broken, message in _rules(model) if broken]
-
-
-def _rules(m: ThreatModel) -> list[tuple[bool, str]]:
+def _rules(m: ThreatModel) -> list[tuple[bool, str, str]]:
+    """(broken, the switch to mend, the sentence), in the order in which they are told."""
     data, probes, output = m.training_data, m.probes, m.output
     counts = (probes.total, probes.per_example, data.samples)
     return [
         (
             any(count is not None and count < 1 for count in counts),
+            "probes",
             "Numbers of probes and samples must be at least 1; leave one out for none.",
         ),
         (
             probes.unlimited and (probes.total is not None or probes.per_example is not None),
+            "probes",
             "Probes are either unlimited or counted; remove one of the two.",
         ),
         (
             data.kind is TrainingDataKind.SAMPLES and data.samples is None,
+            "training_data",
             "Training data 'samples' needs the number of samples.",
         ),
         (
             data.samples is not None
             and data.kind in (TrainingDataKind.NONE, TrainingDataKind.FULL_SET),
+            "training_data",
             f"A number of samples makes no sense with training data '{data.kind.value}'.",
         ),
         (
             (output.kind is OutputKind.TOP_K) != (output.k is not None)
             or (output.k is not None and output.k < 1),
+            "output",
             "Oracle output 'top_k' needs k >= 1, and no other output takes k.",
         ),
         (
             (output.kind is OutputKind.ROUNDED) != (output.decimals is not None)
             or (output.decimals is not None and not 0 <= output.decimals <= 7),
+            "output",
             "Oracle output 'rounded' needs decimals from 0 to 7, and no other output takes them.",
         ),
         (
             m.feedback is not Feedback.NONE and probes.none,
+            "feedback",
             "Feedback on candidates is charged as a probe: grant probes, or no feedback.",
         ),
         (
             m.parameters is Parameters.FULL and m.architecture is Architecture.HIDDEN,
+            "architecture",
             "Full parameters without the architecture cannot be used: give the architecture too.",
         ),
         (
             m.task_knowledge is TaskKnowledge.NONE and m.true_label,
+            "true_label",
             (
                 "Without task knowledge the attack cannot read labels: set true_label = false or "
                 "reveal at least the classes."
@@ -414,10 +423,12 @@ def _rules(m: ThreatModel) -> list[tuple[bool, str]]:
         (
             m.task_knowledge.level < TaskKnowledge.CLASSES.level
             and data.kind is not TrainingDataKind.NONE,
+            "task_knowledge",
             "Training data carries labels: reveal at least the classes (task_knowledge).",
         ),
         (
             m.repeats < 1 or (m.repeats > 1 and m.first_mover is not FirstMover.REPEATED),
+            "repeats",
             "repeats must be at least 1, and more than 1 needs first_mover = 'repeated'.",
         ),
     ]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,12 +24,12 @@ from numpy.typing import NDArray
 
 from arena.errors import PackageError
 from arena.manifest import FILE_NAME, Manifest, Output
-from arena.players import Defense, Images, Labels, Scores, TaskInfo
+from arena.players import Defense, DefenseView, Images, Labels, Scores, TaskInfo
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["TorchDefense", "load_module"]
+__all__ = ["TorchDefense", "expected_gradient", "load_module", "straight_through"]
 
 BATCH_BYTES: Final = 64 * 2**20
 ACTIVATIONS_PER_INPUT: Final = 64
@@ -52,8 +53,8 @@ class TorchDefense(Defense):
         super().__init__(package, task)
 
     def load(self) -> None:
-        """Build the module and fill in the weights; an override may do more."""
-        self.module = load_module(self.package)
+        """Build the module on the task's device, fill in the weights; an override may do more."""
+        self.module = load_module(self.package).to(self.task.device)
 
     def forward(self, x: torch.Tensor, *seeds: NDArray[np.uint64]) -> torch.Tensor:
         """Scores (n, classes) of ``x`` (n, *shape) in [0, 1]; differentiable in x."""
@@ -65,10 +66,10 @@ class TorchDefense(Defense):
 
         with torch.inference_mode():
             parts = [
-                self._forward(_tensor(x[rows]), None if seeds is None else seeds[rows])
+                self._forward(self._there(_tensor(x[rows])), None if seeds is None else seeds[rows])
                 for rows in batches(x)
             ]
-        return np.concatenate([part.numpy() for part in parts]) if parts else self._nothing()
+        return np.concatenate([part.cpu().numpy() for part in parts]) if parts else self._nothing()
 
     def gradient(
         self,
@@ -96,15 +97,21 @@ class TorchDefense(Defense):
         import torch
         from torch.nn import functional
 
-        point = torch.tensor(x, dtype=torch.float32, requires_grad=True)
+        point = torch.tensor(x, dtype=torch.float32, device=self.task.device, requires_grad=True)
         with torch.enable_grad():
             logits = self._logits(self._forward(point, seeds))
             if weights.ndim == 1:
-                loss = functional.cross_entropy(logits, _tensor(weights), reduction="sum")
+                loss = functional.cross_entropy(
+                    logits, self._there(_tensor(weights)), reduction="sum"
+                )
             else:
-                loss = (logits * _tensor(weights)).sum()
+                loss = (logits * self._there(_tensor(weights))).sum()
             (slope,) = torch.autograd.grad(loss, point)
-        return logits.detach().numpy(), slope.numpy()
+        return logits.detach().cpu().numpy(), slope.cpu().numpy()
+
+    def _there(self, tensor: torch.Tensor) -> torch.Tensor:
+        """On the task's device."""
+        return tensor.to(self.task.device)
 
     def _forward(self, x: torch.Tensor, seeds: NDArray[np.uint64] | None) -> torch.Tensor:
         scores = self.forward(x) if seeds is None else self.forward(x, seeds)
@@ -138,6 +145,39 @@ def load_module(directory: Path) -> torch.nn.Module:
     if manifest.weights:
         fill(module, directory / manifest.weights)
     return _frozen(module)
+
+
+def straight_through(
+    shown: Callable[[torch.Tensor], torch.Tensor],
+    x: torch.Tensor,
+    *,
+    like: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """``shown(x)``, with the gradient of ``like(x)``, or of x itself: BPDA.
+
+    Athalye, Carlini & Wagner 2018 (arXiv:1802.00420), section 4.1, for an adaptive attack that
+    runs its opponent's net past a rounding, a median filter or the like::
+
+        scores = net(straight_through(torch.round, x))
+    """
+    smooth = x if like is None else like(x)
+    return smooth + (shown(x) - smooth).detach()
+
+
+def expected_gradient(
+    defense: DefenseView, x: Images, weights: Scores | Labels, *, draws: int
+) -> tuple[Scores, Images]:
+    """Mean logits and mean gradient over ``draws`` requests: expectation over transformation.
+
+    Athalye, Engstrom, Ilyas & Kwok 2018 (arXiv:1707.07397), eq. 3, where the transformation is
+    the randomness that a stochastic defense draws for each request. Arguments as for
+    :meth:`arena.players.DefenseView.logits_and_gradient`; needs a white-box round.
+    """
+    if draws < 1:
+        raise ValueError("An expectation takes at least one draw; pass draws=1 or more.")
+    answers = [defense.logits_and_gradient(x, weights) for _ in range(draws)]
+    logits, slopes = (np.mean([answer[i] for answer in answers], axis=0) for i in (0, 1))
+    return logits.astype(np.float32), slopes.astype(np.float32)
 
 
 def build(architecture: Path) -> torch.nn.Module:

@@ -36,8 +36,10 @@ from arena.errors import ArenaError
 
 Array = NDArray[Any]
 
-VERSION: Final = 1
+VERSION: Final = 2
 MAGIC: Final = b"ADV1"
+READ_AHEAD: Final = 16 * 1024
+"""Bytes: more than a question about one small image takes."""
 MAX_ARRAYS: Final = 6
 MAX_DIMENSIONS: Final = 5
 MAX_META_DEPTH: Final = 6
@@ -60,9 +62,11 @@ class Op(IntEnum):
     op                  sender               when
     ==================  ===================  =====================================================
     HELLO               referee              first frame: seed, framework
-    LOCKED              any jail             reply to HELLO: the walls stand, no guest byte came yet
-    FILE                referee              after LOCKED, any number; no reply
-    START               referee              after the files: task; the player is loaded now
+    UP                  any jail             reply to HELLO: no byte of a player has come yet
+    FILE                referee              after UP, any number; no reply
+    SEAL                referee              after the files: the last walls go up
+    LOCKED              any jail             reply to SEAL: no line of a player has run yet
+    START               referee              after LOCKED: task; the player is loaded now
     READY               any jail             reply to START
     PREDICT             referee              to a loaded defense or a fitted learner
     SCORES              defense, learner     reply to PREDICT
@@ -95,10 +99,12 @@ class Op(IntEnum):
     """
 
     HELLO = 1
-    LOCKED = 2
+    UP = 2
     FILE = 3
-    START = 4
-    READY = 5
+    SEAL = 4
+    LOCKED = 5
+    START = 6
+    READY = 7
     PREDICT = 10
     SCORES = 11
     BACKWARD = 12
@@ -252,7 +258,9 @@ class Wire:
     referee's end takes deadlines, moments of :func:`time.monotonic`.
 
     Headers repeat from frame to frame but for their number: what was packed or found right once
-    is remembered, and the hot path of a query packs and checks nothing but that number.
+    is remembered, and the hot path of a query packs and checks nothing but that number. What has
+    come is taken in one system call where it fits :data:`READ_AHEAD`; the rest of a long array is
+    read in place.
     """
 
     def __init__(self, stream: socket.socket, *, blocking: bool) -> None:
@@ -260,6 +268,9 @@ class Wire:
         self._stream = stream
         self._blocking = blocking
         self._header = bytearray(HEADER_BYTES)
+        self._ahead = bytearray(READ_AHEAD)
+        self._ahead_view = memoryview(self._ahead)
+        self._from = self._upto = 0
         self._readable = select.poll()
         self._readable.register(stream, select.POLLIN)
         self._writable = select.poll()
@@ -307,7 +318,7 @@ class Wire:
             DeadlineExceeded: the frame was not complete at ``deadline``.
         """
         header = self._header
-        if not self._blocking:
+        if not self._blocking and self._from == self._upto:
             self._wait(self._readable, deadline)
         self._fill(header, HEADER_BYTES, deadline)
         (number,) = _NUMBER.unpack_from(header, _NUMBER_AT)
@@ -335,7 +346,7 @@ class Wire:
 
     def quiet(self) -> bool:
         """Whether nothing waits to be read: before a question is asked, nothing may."""
-        return not self._readable.poll(0)
+        return self._from == self._upto and not self._readable.poll(0)
 
     def _array(self, dtype: np.dtype[Any], shape: tuple[int, ...], deadline: float) -> Array:
         array = np.empty(shape, dtype)
@@ -352,14 +363,25 @@ class Wire:
 
     def _fill(self, buffer: Any, size: int, deadline: float) -> None:
         """Fill ``buffer``, of ``size`` > 0 bytes."""
-        filled = self._receive_into(buffer, deadline)
-        if filled == size:
-            return
         view = memoryview(buffer).cast("B")
+        filled = self._take_ahead(view, 0, size)
         while filled < size:
-            if time.monotonic() > deadline:
+            if filled and time.monotonic() > deadline:
                 raise DeadlineExceeded("The message was not complete in time.")
-            filled += self._receive_into(view[filled:], deadline)
+            if size - filled >= READ_AHEAD:
+                filled += self._receive_into(view[filled:], deadline)
+            else:
+                self._from, self._upto = 0, self._receive_into(self._ahead, deadline)
+                filled = self._take_ahead(view, filled, size)
+
+    def _take_ahead(self, view: memoryview, filled: int, size: int) -> int:
+        """Move what was read ahead; how much is filled now."""
+        count = min(size - filled, self._upto - self._from)
+        if count:
+            end = self._from + count
+            view[filled : filled + count] = self._ahead_view[self._from : end]
+            self._from = end
+        return filled + count
 
     def _receive_into(self, buffer: Any, deadline: float) -> int:
         while True:

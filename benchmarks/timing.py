@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 
@@ -13,6 +13,10 @@ class Timed:
     """Seconds of each run, ascending."""
 
     seconds: tuple[float, ...]
+
+    @classmethod
+    def of(cls, seconds: Iterable[float]) -> Timed:
+        return cls(tuple(sorted(seconds)))
 
     @property
     def least(self) -> float:
@@ -37,4 +41,4 @@ def timed(work: Callable[[], object], *, runs: int, warm_up: int = 1) -> Timed:
         started = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - started)
-    return Timed(tuple(sorted(seconds)))
+    return Timed.of(seconds)

@@ -14,6 +14,7 @@ have_library libseccomp.so.2 || missing+=(libseccomp2)
 have_any chromium chromium-browser google-chrome || missing+=(chromium)
 have_postgres || missing+=(postgresql)
 have_any redis-server valkey-server || missing+=(redis-server)
+have nginx || missing+=(nginx) # the proxy's configuration is tried in it
 have make || missing+=(make)
 
 if [ ${#missing[@]} -eq 0 ]; then
@@ -47,4 +48,6 @@ if [ ! -e "$policy" ]; then
   trap 'rm -f "$policy"' EXIT
 fi
 retry apt-get -o DPkg::Lock::Timeout=300 -qq update
+# Optional: where the distribution has gVisor, its backend is tested too.
+if ! have runsc && [ -n "$(apt-cache madison runsc 2>/dev/null)" ]; then missing+=(runsc); fi
 retry apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -qq install -y --no-install-recommends "${missing[@]}"

@@ -1,9 +1,16 @@
-"""Runs a referee in a process of its own: watched by heartbeats, ended with its whole tree."""
+"""Runs a referee in processes of their own: watched by heartbeats, ended with the whole tree.
+
+:func:`play` gives an order to the keeper of this worker process (:mod:`arena.keeper`), which lives
+from order to order as long as nothing about it is in doubt; :func:`supervise` runs any command
+once.
+"""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
+import json
 import logging
 import os
 import selectors
@@ -23,7 +30,11 @@ logger = logging.getLogger(__name__)
 
 TAIL_BYTES: Final = 16 * 1024
 LINE_BYTES: Final = 64 * 1024
-PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
+PASSED_ON: Final = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV"),
+    "ADVERSARIUM_DATA",  # where this installation's own tasks lie
+    "ARENA_BACKEND",  # the wall that the operator wants
+)
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC: Final = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -99,6 +110,133 @@ def supervise(
             return _watch(process, _Pulse(heartbeat), on_line, seconds)
         finally:
             kill_tree(process.pid)
+
+
+def play(
+    order: Mapping[str, object],
+    *,
+    instead: Sequence[str],
+    directory: Path,
+    heartbeat: Callable[[], bool],
+    on_line: Callable[[str], None],
+    seconds: float,
+) -> Ended:
+    """Let the keeper of this process carry out ``order``, or a command of the settings instead.
+
+    The rest is as for :func:`supervise`.
+    """
+    if instead:
+        arguments = [str(argument) for argument in _arguments(order)]
+        return supervise(
+            command_of(instead, *arguments),
+            directory=directory,
+            heartbeat=heartbeat,
+            on_line=on_line,
+            seconds=seconds,
+        )
+    return _kept.play(order, _Pulse(heartbeat), on_line, seconds)
+
+
+def _arguments(order: Mapping[str, object]) -> Sequence[object]:
+    arguments = order["arguments"]
+    assert isinstance(arguments, list)
+    return arguments
+
+
+class _Kept:
+    """The keeper that this worker process has, if it has one. A fork has none."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def play(
+        self,
+        order: Mapping[str, object],
+        pulse: _Pulse,
+        on_line: Callable[[str], None],
+        seconds: float,
+    ) -> Ended:
+        process = self._alive()
+        answer = _Answer(on_line)
+        ended = Ended(None)
+        try:
+            _ask(process, order)
+            with contextlib.closing(_Streams(process, answer.take)) as streams:
+                deadline = time.monotonic() + seconds
+                ended = _to_the_end(process, pulse, streams, deadline, lambda: answer.ended)
+        finally:
+            if answer.ended is None:  # it is dead, or must not go on with what it does
+                self.end()
+        return answer.ended or ended
+
+    def _alive(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self.end()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "arena.keeper"],
+                cwd="/",
+                env=referee_environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+            atexit.register(self.end)
+        return self._process
+
+    def end(self) -> None:
+        """Kill it with everything that it has started; the next order finds a fresh one."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        atexit.unregister(self.end)
+        kill_tree(process.pid)
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+
+_kept = _Kept()
+
+
+def forget_keeper() -> None:
+    """In a fork: the keeper is the parent's."""
+    global _kept
+    _kept = _Kept()
+
+
+os.register_at_fork(after_in_child=forget_keeper)
+
+
+def end_keeper() -> None:
+    """End the keeper of this process, if it has one."""
+    _kept.end()
+
+
+def _ask(process: subprocess.Popen[bytes], order: Mapping[str, object]) -> None:
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # that it is dead is seen right after
+        process.stdin.write(json.dumps(order).encode() + b"\n")
+        process.stdin.flush()
+
+
+class _Answer:
+    """Passes lines of progress on, and keeps the last one: how the order ended."""
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self._on_line = on_line
+        self.ended: Ended | None = None
+
+    def take(self, line: str) -> None:
+        with contextlib.suppress(ValueError):
+            said = json.loads(line)
+            if isinstance(said, dict) and "ended" in said:
+                self.ended = Ended(int(said["ended"]), tail=str(said.get("sentence", "")))
+                return
+        self._on_line(line)
 
 
 class _Pulse:
@@ -177,13 +315,20 @@ def _watch(
     seconds: float,
 ) -> Ended:
     with contextlib.closing(_Streams(process, on_line)) as streams:
-        return _to_the_end(process, pulse, streams, time.monotonic() + seconds)
+        return _to_the_end(process, pulse, streams, time.monotonic() + seconds, lambda: None)
 
 
 def _to_the_end(
-    process: subprocess.Popen[bytes], pulse: _Pulse, streams: _Streams, deadline: float
+    process: subprocess.Popen[bytes],
+    pulse: _Pulse,
+    streams: _Streams,
+    deadline: float,
+    answer: Callable[[], Ended | None],
 ) -> Ended:
+    """Until the process ends, or ``answer`` has come, or the lease or the time is gone."""
     while process.poll() is None:
+        if (ended := answer()) is not None:
+            return ended
         if not pulse.alive():
             return Ended(None, lost=True, tail=streams.tail)
         if time.monotonic() > deadline:

@@ -137,14 +137,24 @@ def announce_qualifications(times: int = 1) -> None:
 
 
 def _task_for(named: Iterable[str], role: Role, wanted: str) -> str:
+    """The task to be qualified on: the one wanted, else the first that is named and known here."""
     tasks = [task for task in named if task != "*"]
     poisons = role in (Role.LEARNER, Role.POISONER)
     default = DEFAULT_POISONING_TASK if poisons else DEFAULT_TASK
     if wanted and wanted not in arena.tasks.names():
-        raise Invalid(f"There is no task {wanted!r}; known are {', '.join(arena.tasks.names())}.")
+        raise _unknown(wanted)
     if wanted and tasks and wanted not in tasks:
         raise Invalid(f"The manifest is for {', '.join(tasks)}, not for {wanted!r}.")
-    return wanted or (tasks[0] if tasks else default)
+    if wanted or not tasks:
+        return wanted or default
+    known = [task for task in tasks if task in arena.tasks.names()]
+    if not known:
+        raise _unknown(tasks[0])
+    return known[0]
+
+
+def _unknown(task: str) -> Invalid:
+    return Invalid(f"There is no task {task!r}; known are {', '.join(arena.tasks.names())}.")
 
 
 def _revived(submission: Submission) -> Submission:

@@ -10,9 +10,12 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+import arena.tasks
 from arena.errors import RefereeError
+from arena.sandbox import gpu
 from events import hints
 from submissions import artifacts, processes, services
 from submissions.jobs import Leases, persistently
@@ -31,18 +34,26 @@ LEASES: Final = Leases(
 
 
 def claim(*, worker: str) -> Submission | None:
-    """The submission that has waited longest, now ours; None where none waits, or where the
-    jail of this machine is too weak for guests."""
+    """The submission that has waited longest, now ours; None where none waits that this machine
+    can check, or where its jail is too weak for guests."""
     if settings.TRUSTED_ONLY:
         return None
     while True:
-        waiting = Submission.objects.filter(state=SubmissionState.QUEUED).order_by("queued_at")
-        first = waiting.values_list("pk", flat=True).first()
+        queued = Submission.objects.filter(state=SubmissionState.QUEUED)
+        first = _playable_here(queued).order_by("queued_at").values_list("pk", flat=True).first()
         if first is None:
             return None
         claimed = _take(first, worker)
         if claimed is not None:
             return claimed
+
+
+def _playable_here(queued: QuerySet[Submission]) -> QuerySet[Submission]:
+    """Without a GPU, all but those for tasks that ask for one: they wait for who has one."""
+    if gpu.nodes():
+        return queued
+    tasks = queued.values_list("task", flat=True).distinct()
+    return queued.exclude(task__in=arena.tasks.on_a_gpu(tasks))
 
 
 @transaction.atomic
@@ -85,9 +96,10 @@ def qualify(submission: Submission) -> None:
 
 def _run(submission: Submission, scratch: Path, out: Path) -> processes.Ended:
     package = artifacts.local_copy(submission.sha256, scratch)
-    options = ("--task", submission.task, "--out", str(out))
-    return processes.supervise(
-        processes.command_of(settings.QUALIFIER, str(package), *options),
+    arguments = [str(package), "--task", submission.task, "--out", str(out)]
+    return processes.play(
+        {"program": "qualification", "arguments": arguments, "fresh": True},
+        instead=settings.QUALIFIER,
         directory=out,
         heartbeat=lambda: LEASES.renew(submission),
         on_line=lambda line: progress_line(submission.uid, line),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from arena.cli import engine, exits, house, new, play, site, tasks
+from arena.cli import attacking, engine, exits, house, new, play, site, tasks
 from arena.cli.console import warn
 from arena.cli.exits import ExitCode
 from arena.errors import ArenaError
@@ -24,6 +24,7 @@ app.command("qualify")(engine.qualify)
 app.command("play")(play.play)
 app.add_typer(house.app, name="house")
 app.add_typer(tasks.app, name="tasks")
+engine.sandbox.command("attack")(attacking.attack)
 app.add_typer(engine.sandbox, name="sandbox")
 site.register(app)
 

@@ -1,4 +1,4 @@
-"""``arena qualify`` and ``arena sandbox``: what the site would say, without the site."""
+"""``arena qualify`` and ``arena sandbox doctor``: what the site would say, without the site."""
 
 from __future__ import annotations
 

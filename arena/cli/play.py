@@ -14,6 +14,7 @@ from arena.cli.exits import ExitCode, Stop
 if TYPE_CHECKING:
     from arena.referee import MatchSpec
     from arena.rounds import RoundSpec
+    from arena.sandbox.backend import SandboxBackend
     from arena.tasks import Task
 
 Several = Annotated[list[float] | None, typer.Option(help="May be given several times: a curve.")]
@@ -72,6 +73,10 @@ def play(
         bool,
         typer.Option("--trust", help="These packages are mine: play even behind a weaker wall."),
     ] = False,
+    backend: Annotated[
+        str | None,
+        typer.Option(help="The wall to play behind, as `arena sandbox doctor` names it."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="The verdict as JSON on stdout.")] = False,
 ) -> None:
     """Play DEFENSE against ATTACK. A learner plays against a poisoner, a defense
@@ -79,6 +84,8 @@ def play(
 
     Exit status: 0 scored, 1 a forfeit, 2 the two cannot meet, 5 our fault.
     """
+    from arena.sandbox import choose
+
     sources = rules.source_of(defense), rules.source_of(attack)
     if round_file is not None:
         round_, found = _given(round_file)
@@ -107,7 +114,8 @@ def play(
         split_secret=_bytes(split_secret, "--split-secret"),
     )
     trusted = trust or all(rules.is_house(source) for source in sources)
-    code = _play(match, found, trusted=trusted, out=out, logs=logs, json=json)
+    wall = choose(trusted=trusted, named=backend)
+    code = _play(match, found, wall, out=out, logs=logs, json=json)
     raise typer.Exit(code)
 
 
@@ -135,13 +143,17 @@ def _bytes(text: str | None, option: str) -> bytes | None:
 
 
 def _play(
-    match: MatchSpec, task: Task, *, trusted: bool, out: Path | None, logs: bool, json: bool
+    match: MatchSpec,
+    task: Task,
+    backend: SandboxBackend,
+    *,
+    out: Path | None,
+    logs: bool,
+    json: bool,
 ) -> ExitCode:
     from arena.referee import play_match
-    from arena.sandbox import choose
 
     names = f"{match.attack.manifest.name} against {match.defense.manifest.name}"
-    backend = choose(trusted=trusted)
     with progress(names) as tell:
         verdict = play_match(match, backend=backend, task=task, progress=tell)
     if out is not None:

@@ -33,7 +33,7 @@ def list_(
         print_json([_as_json(name, task) for name, task in found.items()])
         return
     table(
-        ("Name", "Shape", "Classes", "Clean floor", "Usual ε in L∞", "Title"),
+        ("Name", "Shape", "Classes", "Clean floor", "Usual ε in L∞", "Device", "Title"),
         [_row(name, task) for name, task in found.items()],
     )
 
@@ -59,16 +59,25 @@ def _as_json(name: str, task: Task | None) -> dict[str, object]:
         "shape": list(task.shape),
         "classes": list(task.classes),
         "floor": task.floor,
+        "device": task.device.value,
         "norms": {norm: list(epsilons) for norm, epsilons in task.norms.items()},
     }
 
 
 def _row(name: str, task: Task | None) -> tuple[object, ...]:
     if task is None:
-        return name, "", "", "", "", f"not here yet: arena tasks fetch {name}"
+        return name, "", "", "", "", "", f"not here yet: arena tasks fetch {name}"
     shape = " x ".join(map(str, task.shape))
     epsilons = ", ".join(f"{epsilon:g}" for epsilon in task.norms.get("linf", ()))
-    return name, shape, len(task.classes), f"{task.floor:g}", epsilons, task.title
+    return (
+        name,
+        shape,
+        len(task.classes),
+        f"{task.floor:g}",
+        epsilons,
+        task.device.value,
+        task.title,
+    )
 
 
 @app.command("import")

@@ -167,7 +167,9 @@ def _attack(table: Table, cases: Cases, budgets: Sequence[Budget]) -> Play:
             _play_levels(table, dealt, budgets, opened, played)
     finally:
         for seat, side in zip(opened, ("attack", "defense"), strict=False):
-            if not isinstance(seat, PlayerError):
+            if isinstance(seat, PlayerError):
+                played.logs[side] += seat.log
+            else:
                 played.seconds[side] += seat.seconds
                 played.logs[side] += seat.close()
     back = np.argsort(order)
@@ -239,6 +241,8 @@ def _reordered(handed: Handed, back: NDArray[np.int64]) -> Handed:
             record.queries_to_success[back],
             record.iterations[back],
             record.iterations_to_success[back],
+            gradients=record.gradients,
+            zero_gradients=record.zero_gradients,
         ),
         handed.queries[back],
         handed.seconds,

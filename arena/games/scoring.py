@@ -229,7 +229,17 @@ def _hardness(level: Level) -> Metrics:
         "median_queries": metrics.kaplan_meier_median(times, found),
         "iterations": metrics.mean(record.iterations),
         "median_iterations": metrics.kaplan_meier_median(steps, steps_found),
+        **_gradients(level),
     }
+
+
+def _gradients(level: Level) -> Metrics:
+    """What ``arena.evidence`` asks of an attack's gradients; None where it asked for none."""
+    record, right = level.record, level.clean_right
+    zero = record.zero_gradients / record.gradients if record.gradients else None
+    by_case = len(np.unique(level.cases.example)) == len(level.cases)
+    halves = metrics.second_half(record.iterations[right], record.iterations_to_success[right])
+    return {"zero_gradients": zero, **(halves if by_case else dict.fromkeys(halves))}
 
 
 def _over_targets(level: Level, examples: Examples) -> Metrics:

@@ -89,7 +89,7 @@ def tasks_of(name: str) -> list[str]:
     """Tasks that a defense has weights for; ``["*"]`` for players without weights."""
     if not manifest(name).weights:
         return list(manifest(name).tasks)
-    trained = sorted(key.removeprefix(f"{_lender(name)}-") for key in _entries(name))
+    trained = sorted(_entries(name))
     return trained + [full for full, subset in SUBSETS.items() if subset in trained]
 
 
@@ -141,16 +141,26 @@ def _package(name: str, task: str, _modified: int) -> Package:
     path = _path(name)
     data = manifest(name)
     text = _manifest_text(path, path.stat().st_mtime_ns)
-    files = {"player.py": path.read_bytes()} if data.entry else {}
+    files = _code(path) if data.entry else {}
     if data.weights:
         files |= _weight_files(name, task)
         text = f'task = "{task}"\n{text}'
     return Package.of(files | {"manifest.toml": text.encode()})
 
 
+def _code(path: Path) -> dict[str, bytes]:
+    """The player's file; a neighbour that it builds on travels along, as ``neighbour.py``."""
+    source = path.read_text("utf-8")
+    files: dict[str, bytes] = {}
+    for neighbour in re.findall(rf"(?m)^from arena\.house\.{path.parent.name}\.(\w+) ", source):
+        files[f"{neighbour}.py"] = (path.parent / f"{neighbour}.py").read_bytes()
+    plain = re.sub(rf"(?m)^from arena\.house\.{path.parent.name}\.", "from ", source)
+    return files | {"player.py": plain.encode()}
+
+
 def _weight_files(name: str, task: str) -> dict[str, bytes]:
     data = manifest(name)
-    entry = _entries(name).get(f"{_lender(name)}-{_trained_task(task)}")
+    entry = _entries(name).get(_trained_task(task))
     if entry is None:
         raise PackageError(
             f"House defense {name!r} has no weights for task {task!r}; it has them for "
@@ -163,13 +173,10 @@ def _weight_files(name: str, task: str) -> dict[str, bytes]:
 
 
 def _entries(name: str) -> dict[str, dict[str, Any]]:
-    """The weight files of one player, or of the one that lends it its own."""
-    mine = {recipe.name for recipe in RECIPES if recipe.player == _lender(name)}
-    return {key: entry for key, entry in sidecar.read(WEIGHTS).items() if key in mine}
-
-
-def _lender(name: str) -> str:
-    return LENT.get(name, name)
+    """The weight files of one player, its own or lent, by task."""
+    lender, known = LENT.get(name, name), sidecar.read(WEIGHTS)
+    mine = [recipe for recipe in RECIPES if recipe.player == lender]
+    return {recipe.task: known[recipe.name] for recipe in mine if recipe.name in known}
 
 
 def _trained_task(task: str) -> str:

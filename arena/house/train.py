@@ -13,6 +13,7 @@ import importlib
 import time
 import tomllib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,12 +26,14 @@ from torch.nn import functional
 
 from arena import tasks
 from arena.house import sidecar
-from arena.house.architectures import cnn, small_cnn, softmax
+from arena.house.architectures import cnn, small_cnn, smooth_cnn, softmax
+from arena.house.objectives import OBJECTIVES, Step
 from arena.house.recipes import ARCHITECTURES, RECIPES, Recipe
 
 BUILDERS: Final = {
     "cnn.py": cnn.build,
     "small_cnn.py": small_cnn.build,
+    "smooth_cnn.py": smooth_cnn.build,
     "softmax.py": softmax.build,
 }
 #: Stored examples keep so many grey levels: what a nearest neighbour or a tree needs, in few bytes.
@@ -95,7 +98,10 @@ def save(path: Path, arrays: Arrays) -> None:
 
 
 def train(recipe: Recipe) -> tuple[Arrays, float]:
-    """The trained arrays and the accuracy on the whole practice split (without noise)."""
+    """The trained arrays and the accuracy on the whole practice split (without noise).
+
+    Nets are kept in half precision, which is all that their files hold; players run in single.
+    """
     return _train_torch(recipe) if recipe.architecture in BUILDERS else _train_sklearn(recipe)
 
 
@@ -105,14 +111,38 @@ def train(recipe: Recipe) -> tuple[Arrays, float]:
 def _train_sklearn(recipe: Recipe) -> tuple[Arrays, float]:
     """The examples that the estimator is fitted on when it is loaded."""
     task = tasks.load(recipe.task)
-    x, y = _examples(recipe, task.train)
-    stored = _rounded(x.flatten(1), STORED_LEVELS).numpy()
+    x, labels = _examples(recipe, task.train)
+    stored, y = _rounded(x.flatten(1), STORED_LEVELS).numpy(), labels.numpy()
+    if recipe.separation:
+        kept = separated(stored, y, recipe.separation)
+        stored, y = stored[kept], y[kept]
     table = tomllib.loads((ARCHITECTURES / recipe.architecture).read_text("utf-8"))
     module, _, name = table["class"].rpartition(".")
     estimator = getattr(importlib.import_module(module), name)(**table["params"])
-    estimator.fit(stored, y.numpy())
+    estimator.fit(stored, y)
     right = estimator.predict(task.practice.x.reshape(len(task.practice), -1)) == task.practice.y
-    return {"x": stored, "y": y.numpy()}, float(right.mean())
+    return {"x": stored, "y": y}, float(right.mean())
+
+
+def separated(x: NDArray[np.float32], y: NDArray[np.int64], distance: float) -> NDArray[np.int64]:
+    """Rows that are left when no two with different labels lie nearer than ``distance`` in L2.
+
+    Wang, Jha & Chaudhuri 2018 (arXiv:1706.03922), section 3.3, remove as few as they can (a
+    smallest vertex cover of the conflicts, for two classes). Here the row with the most conflicts
+    goes first, over and over: the greedy cover, for any number of classes.
+    """
+    far = (x**2).sum(1)
+    squares = far[:, None] - 2 * x @ x.T + far
+    conflicts = (y[:, None] != y) & (squares < distance**2)
+    count = conflicts.sum(1)
+    kept = np.ones(len(x), bool)
+    while count.max(initial=0):
+        worst = int(count.argmax())
+        kept[worst] = False
+        count -= conflicts[worst]
+        count[worst] = 0
+        conflicts[worst] = conflicts[:, worst] = False
+    return np.flatnonzero(kept)
 
 
 # ── torch ──────────────────────────────────────────────────────────────────────────────────────
@@ -120,6 +150,22 @@ def _train_sklearn(recipe: Recipe) -> tuple[Arrays, float]:
 
 def _train_torch(recipe: Recipe) -> tuple[Arrays, float]:
     task = tasks.load(recipe.task)
+    teacher = None
+    if recipe.objective == "distillation":
+        teacher = _fitted(replace(recipe, seed=recipe.seed + 1), task, None).eval()
+    model = _fitted(recipe, task, teacher)
+    arrays = {
+        name: tensor.half().numpy() if tensor.is_floating_point() else tensor.numpy()
+        for name, tensor in model.state_dict().items()
+    }
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+    practice_x, practice_y = _examples(recipe, task.practice)
+    with torch.no_grad():
+        right = model(_rounded(practice_x, recipe.levels)).argmax(1) == practice_y
+    return arrays, float(right.float().mean())
+
+
+def _fitted(recipe: Recipe, task: tasks.Task, teacher: nn.Module | None) -> nn.Module:
     x, y = _examples(recipe, task.train)
     model = build(recipe)
     generator = torch.Generator().manual_seed(recipe.seed)
@@ -131,17 +177,22 @@ def _train_torch(recipe: Recipe) -> tuple[Arrays, float]:
         optimizer, max_lr=2 * recipe.learning_rate, total_steps=recipe.epochs * batches
     )
     for epoch in range(recipe.epochs):
-        for rows in _batches(len(x), recipe.batch, generator):
-            inputs = _disturbed(model, x[rows], y[rows], recipe, epoch, generator)
+        for number, rows in enumerate(_batches(len(x), recipe.batch, generator)):
+            progress = (epoch + number / batches) / recipe.epochs
+            step = Step(model, x[rows], y[rows], recipe, progress, generator, teacher)
             optimizer.zero_grad()
-            functional.cross_entropy(model(inputs), y[rows]).backward()
+            _loss(step, epoch).backward()
             optimizer.step()
             schedule.step()
-    practice_x, practice_y = _examples(recipe, task.practice)
-    with torch.no_grad():
-        right = model(_rounded(practice_x, recipe.levels)).argmax(1) == practice_y
-    arrays = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    return arrays, float(right.float().mean())
+    return model
+
+
+def _loss(step: Step, epoch: int) -> Tensor:
+    """The recipe's objective; the cross-entropy on disturbed inputs where it names none."""
+    if step.recipe.objective:
+        return OBJECTIVES[step.recipe.objective](step)
+    inputs = _disturbed(step.model, step.x, step.y, step.recipe, epoch, step.generator)
+    return functional.cross_entropy(step.model(inputs), step.y)
 
 
 def build(recipe: Recipe) -> nn.Module:

@@ -214,7 +214,7 @@ def _accuracy_metrics(
         "robust_worst_bootstrap": as_json(
             percentile_interval(replicates) if replicates is not None else None
         ),
-        "robust_mean": float(np.mean(list(against.values()))) if against else None,
+        "robust_mean": held.mean,
         "strongest_attack": min(against, key=lambda a: (against[a], a)) if against else None,
         "broken_only_with_less": held.from_nested,
         "curve": curve,

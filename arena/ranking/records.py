@@ -102,6 +102,10 @@ class CellResult:
     def forfeited_by_defense(self) -> bool:
         return self.status is Status.FORFEIT and self.blame is Side.DEFENSE
 
+    @property
+    def forfeited_by_attack(self) -> bool:
+        return self.status is Status.FORFEIT and self.blame is Side.ATTACK
+
 
 @dataclass(frozen=True)
 class ExampleSet:

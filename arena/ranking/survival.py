@@ -38,6 +38,14 @@ class Survival:
     per_attack: Mapping[str, float]
     from_nested: int
     """Examples at the last epsilon that only kills of nested tiers break."""
+    forfeited: frozenset[str] = frozenset()
+    """Attacks of ``per_attack`` that failed in their match: their kills count, no mean does."""
+
+    @property
+    def mean(self) -> float | None:
+        """Over the attacks that played to the end: a crash must not make a defense look better."""
+        whole = [robust for a, robust in self.per_attack.items() if a not in self.forfeited]
+        return float(np.mean(whole)) if whole else None
 
     @property
     def examples(self) -> int:
@@ -67,6 +75,7 @@ class Ledger:
         self.lost_to_nested = np.zeros((len(epsilons), n), bool)
         self.bound = np.full(n, np.inf)
         self.per_attack: dict[str, float] = {}
+        self.forfeited: set[str] = set()
 
     def add(self, cell: CellResult) -> None:
         """A met cell of the tier itself."""
@@ -84,6 +93,8 @@ class Ledger:
         self._bound(places, _distances, cell.kills, here)
         if len(right) and len(broken):
             self.per_attack[cell.attack] = float((right & ~broken[-1]).mean())
+            if cell.forfeited_by_attack:
+                self.forfeited.add(cell.attack)
 
     def add_nested(self, cell: CellResult) -> None:
         """A met cell of a tier that knows no more: its kills count, nothing else does."""
@@ -113,6 +124,7 @@ class Ledger:
             distances=np.where(known, distances, np.nan),
             per_attack=self.per_attack,
             from_nested=int(only_nested[-1].sum()) if len(only_nested) else 0,
+            forfeited=frozenset(self.forfeited),
         )
 
     def _bound(

@@ -45,9 +45,10 @@ jail also dies with the process that started it. How it ended is told apart from
 bubblewrap's status descriptor, which no player holds, says whether the player ran at all; the
 control group says whether memory ended it; the processor time used says whether that did.
 
-Backends, the strongest first: ``bubblewrap`` (:mod:`.bubblewrap`), for everybody; ``landlock``
+Backends, in the order they are tried: ``bubblewrap`` (:mod:`.bubblewrap`), for everybody;
+``gvisor`` (:mod:`.gvisor`), slower and behind a kernel of its own, for everybody; ``landlock``
 and ``process`` (:mod:`.bare`), for the arena's own players on machines without namespaces.
-:func:`choose` takes the first that starts and withstands :mod:`.self_test`.
+:func:`choose` takes the first that starts and withstands :mod:`.self_test`, or the one named.
 
 Files named ``guest_*``, ``child``, ``seccomp`` and ``landlock`` run inside the jail. They need
 the standard library (and the child numpy) alone, and never import what stays outside.
@@ -62,17 +63,18 @@ if TYPE_CHECKING:
     from arena.sandbox.choice import Diagnosis
 
 
-def choose(*, trusted: bool) -> SandboxBackend:
-    """The strongest backend that starts and passes its self-test; asked once per process.
+def choose(*, trusted: bool, named: str | None = None) -> SandboxBackend:
+    """The first backend that starts and passes its self-test; asked once per process.
 
-    ``trusted``: only the arena's own players will be started.
+    ``trusted``: only the arena's own players will be started. ``named``: this backend or none;
+    without it, the one that ``ARENA_BACKEND`` names, if it is set.
 
     Raises:
         SandboxUnavailable: nothing here is strong enough; the message names the remedy.
     """
     from arena.sandbox import choice
 
-    return choice.choose(trusted=trusted)
+    return choice.choose(trusted=trusted, named=named)
 
 
 def doctor() -> list[Diagnosis]:

@@ -15,6 +15,7 @@ from typing import Protocol
 from arena.errors import Side
 from arena.manifest import Framework
 from arena.rounds import Limits
+from arena.tasks.task import Device
 
 
 class Strength(IntEnum):
@@ -37,15 +38,18 @@ class Ending(StrEnum):
     CPU_TIME = "cpu_time"
     OUT_OF_MEMORY = "out_of_memory"
     NEVER_STARTED = "never_started"
+    LOST = "lost"
+    """Ended by something outside that is not the referee: nobody's player is to blame."""
 
 
 @dataclass(frozen=True, slots=True)
 class JailSpec:
-    """What a backend needs to start one jail."""
+    """What a backend needs to start one jail. ``device``: of the task; "cuda" shows it a GPU."""
 
     side: Side
     framework: Framework
     limits: Limits
+    device: Device = Device.CPU
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from arena.errors import SandboxUnavailable
 from arena.rounds import Limits
 from arena.sandbox import landlock, seccomp, view
 from arena.sandbox.backend import JailSpec, Strength
@@ -25,6 +26,7 @@ from arena.sandbox.guest_lockdown import VARIABLE, Lockdown
 from arena.sandbox.limits import lockdown
 from arena.sandbox.running import LogDrain, RunningJail
 from arena.sandbox.spawn import spawner
+from arena.tasks.task import Device
 
 CHILD: Final = "arena.sandbox.child"
 _KIB: Final = 1024
@@ -40,6 +42,10 @@ class BareBackend:
 
     def start(self, spec: JailSpec) -> RunningJail:
         """Start a process; returns at once, before the interpreter is up."""
+        if spec.device is Device.CUDA:
+            raise SandboxUnavailable(
+                f"Behind {self.name!r} no player sees a GPU: play this task behind bubblewrap."
+            )
         return self.start_module(CHILD, spec.limits)
 
     def start_module(self, module: str, limits: Limits, *arguments: str) -> RunningJail:
@@ -63,7 +69,7 @@ class BareBackend:
                 process_group=0,
                 pass_fds=[theirs.fileno()],
             )
-            return RunningJail(ours, process, limits, drain, on_end=undo.pop_all().close)
+            return RunningJail(ours, limits, drain, process=process, on_end=undo.pop_all().close)
 
     def _interpreter(self, home: Path) -> list[str]:
         lib = home / "arena-lib.zip"
@@ -85,7 +91,11 @@ class BareBackend:
         if self.strength < Strength.LANDLOCK:
             on_linux = sys.platform == "linux"
             return replace(
-                wanted, seccomp=False, memory_mib=wanted.memory_mib if on_linux else None
+                wanted,
+                seccomp=False,
+                memory_mib=wanted.memory_mib if on_linux else None,
+                readable=(),
+                writable=(),
             )
         shown = [str(bind.source) for bind in view.host_view().binds]
         return replace(

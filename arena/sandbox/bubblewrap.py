@@ -18,18 +18,21 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from arena.errors import SandboxUnavailable
 from arena.rounds import Limits
-from arena.sandbox import cgroup, seccomp, uids, view
+from arena.sandbox import cgroup, gpu, seccomp, uids, view
 from arena.sandbox.backend import JailSpec, Strength
 from arena.sandbox.guest_lockdown import VARIABLE
+from arena.sandbox.guest_zygote import USER_NAMESPACES
 from arena.sandbox.limits import lockdown
 from arena.sandbox.running import LogDrain, RunningJail, Status
 from arena.sandbox.spawn import spawner
+from arena.tasks.task import Device
 
 CHILD: Final = "arena.sandbox.child"
 _MIB: Final = 1024 * 1024
@@ -37,6 +40,22 @@ _KIB: Final = 1024
 _START_SECONDS: Final = 10.0
 _NOBODY: Final = "65534"
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom")
+
+
+class Kind(Enum):
+    """What runs behind the walls."""
+
+    PLAYER = "player"
+    """One player: one process to its end, under a system call filter from its first instruction."""
+    ZYGOTE = "zygote"
+    """Our own code, which forks players into namespaces of their own (:mod:`.guest_zygote`)."""
+    REFEREE = "referee"
+    """The same with the whole engine: what it forks is a referee (:mod:`arena.jailed`)."""
+
+    @property
+    def socket_type(self) -> socket.SocketKind:
+        """A zygote is spoken to in messages, with descriptors."""
+        return socket.SOCK_STREAM if self is Kind.PLAYER else socket.SOCK_SEQPACKET
 
 
 @dataclass
@@ -53,20 +72,36 @@ class BubblewrapBackend:
         Raises:
             SandboxUnavailable: the machine refuses; the message names the remedy.
         """
-        return self.start_module(CHILD, spec.limits)
+        return launch(self.binary, spec.limits, CHILD, device=spec.device)
 
     def start_module(self, module: str, limits: Limits, *arguments: str) -> RunningJail:
         """As :meth:`start`, with any of the jail's modules (the self-test's probes)."""
-        walls = _walls(self.binary or find_binary())
-        with ExitStack() as undo:
-            ours, theirs = socket.socketpair()
-            undo.callback(theirs.close)
-            undo.callback(ours.close)
-            command = (module, str(theirs.fileno()), *arguments)
-            jail = _Launch(walls, limits, command).run(ours, theirs)
-            undo.pop_all()
-        theirs.close()
-        return jail
+        return launch(self.binary, limits, module, *arguments)
+
+
+def launch(
+    binary: Path | None,
+    limits: Limits,
+    module: str,
+    *arguments: str,
+    kind: Kind = Kind.PLAYER,
+    device: Device = Device.CPU,
+) -> RunningJail:
+    """Start ``module`` behind bubblewrap's walls, with one end of a socket as descriptor 3.
+
+    Raises:
+        SandboxUnavailable: the machine refuses; the message names the remedy.
+    """
+    walls = _walls(binary or find_binary(), kind)
+    with ExitStack() as undo:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, kind.socket_type)
+        undo.callback(theirs.close)
+        undo.callback(ours.close)
+        command = (module, str(theirs.fileno()), *arguments)
+        jail = _Launch(walls, limits, command, kind, device).run(ours, theirs)
+        undo.pop_all()
+    theirs.close()
+    return jail
 
 
 # --- the same for every jail of this process ----------------------------------------------------
@@ -104,20 +139,31 @@ def find_binary() -> Path:
 
 
 @cache
-def _walls(binary: Path) -> Walls:
-    shown = view.host_view()
+def _walls(binary: Path, kind: Kind) -> Walls:
+    shown = view.referee_view(_tasks()) if kind is Kind.REFEREE else view.host_view()
     libraries = [path for path in (_wheel_libraries(binary),) if path.is_dir()]
     sources = [bind.source for bind in shown.binds]
     names = spawner().reachable([binary, *libraries, *sources])
     own = {"LD_LIBRARY_PATH": str(names[libraries[0]])} if libraries else {}
     arguments = [
-        *_namespaces(names[binary], own),
+        *_namespaces(),
+        *(_without_namespaces(names[binary], own) if kind is Kind.PLAYER else _CAPABLE),
         *_flat(("--ro-bind", str(names[b.source]), b.target) for b in shown.binds),
         *_flat(("--symlink", target, link) for target, link in shown.links),
-        *_flat(("--dev-bind", f"/dev/{name}", f"/dev/{name}") for name in _DEVICES),
+        *_flat(_device(f"/dev/{name}") for name in _DEVICES),
         *_flat(_hidden(directory) for directory in shown.hidden),
     ]
     return Walls(names[binary], own, tuple(arguments), shown.library_path)
+
+
+def _tasks() -> Path | None:
+    """The directory of this installation's own tasks, made so that later ones are seen too."""
+    from arena.tasks.library import user_directory
+
+    with suppress(OSError):
+        user_directory().mkdir(parents=True, exist_ok=True)
+        return user_directory()
+    return None
 
 
 def _wheel_libraries(binary: Path) -> Path:
@@ -129,17 +175,33 @@ def _flat(groups: Iterable[tuple[str, ...]]) -> Iterator[str]:
     return (word for group in groups for word in group)
 
 
+def _device(path: str) -> tuple[str, ...]:
+    """Read-only, which a device itself is not bound by: its times, which all jails see, are."""
+    return ("--dev-bind", path, path, "--remount-ro", path)
+
+
 def _hidden(directory: str) -> tuple[str, ...]:
     """An empty directory in the place of another, that cannot be written to."""
     return ("--perms", "0555", "--size", "4096", "--tmpfs", directory, "--remount-ro", directory)
 
 
-def _namespaces(binary: Path, environment: dict[str, str]) -> tuple[str, ...]:
+def _namespaces() -> tuple[str, ...]:
     return (
         *("--unshare-all", "--unshare-user", "--uid", _NOBODY, "--gid", _NOBODY),
         *("--hostname", "jail", "--die-with-parent", "--new-session", "--clearenv"),
-        *(("--disable-userns",) if _can_disable_userns(binary, environment) else ()),
     )
+
+
+_CAPABLE: Final = (
+    *("--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_SETPCAP", "--cap-add", "CAP_SYS_RESOURCE"),
+    *("--bind-try", "/proc/sys/user/max_user_namespaces", USER_NAMESPACES),
+)
+"""Over its own namespaces alone. It forbids further user namespaces itself: ``--disable-userns``
+would put its process namespace out of its reach, into which it has to come back after a fork."""
+
+
+def _without_namespaces(binary: Path, environment: dict[str, str]) -> tuple[str, ...]:
+    return ("--disable-userns",) if _can_disable_userns(binary, environment) else ()
 
 
 def _can_disable_userns(binary: Path, environment: dict[str, str]) -> bool:
@@ -197,6 +259,8 @@ class _Launch:
     walls: Walls
     limits: Limits
     command: tuple[str, ...]
+    kind: Kind
+    device: Device
 
     def run(self, ours: socket.socket, theirs: socket.socket) -> RunningJail:
         with ExitStack() as given, ExitStack() as kept, ExitStack() as undo:
@@ -204,9 +268,10 @@ class _Launch:
             log, log_end = _pipe(kept, given)
             status, status_end = _pipe(kept, given)
             hold, release = _pipe(given, kept)
-            group = cgroup.make_group(self.limits, undo)
+            group = cgroup.make_group(self.limits, undo) if self._holds_a_player else None
             words = (
                 *self.walls.arguments,
+                *self._gpu(),
                 *("--json-status-fd", descriptors.give(status_end)),
                 *(("--block-fd", descriptors.give(hold)) if group else ()),
                 *self._private(descriptors),
@@ -218,9 +283,9 @@ class _Launch:
             drain = LogDrain(os.dup(log), cap=self.limits.log_kib * _KIB)
             jail = RunningJail(
                 ours,
-                process,
                 self.limits,
                 drain,
+                process=process,
                 status=Status(os.dup(status)),
                 group=group,
                 on_end=undo.pop_all().close,
@@ -229,22 +294,42 @@ class _Launch:
                 _admit(jail, group, release)
             return jail
 
+    @property
+    def _holds_a_player(self) -> bool:
+        return self.kind is Kind.PLAYER
+
+    def _gpu(self) -> tuple[str, ...]:
+        """The device files, and a procfs of the jail's own, without which the driver fails."""
+        if self.device is not Device.CUDA:
+            return ()
+        shown = [str(node) for node in gpu.required()]
+        return ("--proc", "/proc", *_flat(("--dev-bind", node, node) for node in shown))
+
     def _private(self, descriptors: _Descriptors) -> tuple[str, ...]:
         """What exists for this jail alone: our code, two tmpfs, the filter; then all is sealed."""
         size = str(self.limits.disk_mib * _MIB)
+        filtered = ("--seccomp", descriptors.memory_file(self._filter()))
+        lib = ("--ro-bind-data", descriptors.memory_file(view.arena_lib()), view.ARENA_LIB)
         return (
-            *("--ro-bind-data", descriptors.memory_file(view.arena_lib()), view.ARENA_LIB),
+            *(() if self.kind is Kind.REFEREE else lib),
             *("--size", size, "--tmpfs", "/tmp"),  # noqa: S108 - the jail's own
             *("--size", size, "--tmpfs", view.SUBMISSION),
             *("--remount-ro", "/", "--chdir", view.SUBMISSION),
-            *("--seccomp", descriptors.memory_file(seccomp.start_filter())),
+            *(filtered if self._holds_a_player else ()),
         )
+
+    def _filter(self) -> bytes:
+        return seccomp.start_filter(cuda=self.device is Device.CUDA)
 
     def _environment(self) -> dict[str, str]:
         variables = view.environment(self.limits.threads)
         if self.walls.library_path:
             variables["LD_LIBRARY_PATH"] = self.walls.library_path
-        return {**variables, VARIABLE: lockdown(self.limits).to_text()}
+        if self._holds_a_player:
+            variables[VARIABLE] = lockdown(self.limits, self.device).to_text()
+        if self.kind is Kind.REFEREE:
+            variables["ADVERSARIUM_DATA"] = view.USER_DATA
+        return variables
 
     def _popen(
         self, words: tuple[str, ...], descriptors: _Descriptors, log: int, undo: ExitStack
@@ -257,7 +342,7 @@ class _Launch:
         arguments = descriptors.memory_file("\0".join((*words, "")).encode())
         command = [str(self.walls.binary), "--args", arguments, "--", view.PYTHON]
         return spawner().popen(
-            [*command, *view.interpreter_arguments(), *self.command],
+            [*command, *self._interpreter(), *self.command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -267,6 +352,10 @@ class _Launch:
             pass_fds=descriptors.passed,
             **dropped,
         )
+
+    def _interpreter(self) -> list[str]:
+        lib = view.ENGINE if self.kind is Kind.REFEREE else view.ARENA_LIB
+        return view.interpreter_arguments(lib)
 
 
 def _admit(jail: RunningJail, group: cgroup.Group, release: int) -> None:

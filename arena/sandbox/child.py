@@ -1,10 +1,12 @@
 """The process inside a jail: ``python -m arena.sandbox.child``, its one socket as descriptor 3.
 
-1. HELLO: import the declared framework, raise the last walls from inside, say LOCKED. No byte of
-   any player has arrived until then.
+1. HELLO: import the declared framework, say UP. No byte of any player has arrived until then.
 2. FILE: the player's files, and what the round reveals, written below ``/sub``.
-3. START: load the player, say READY.
-4. Answer requests until the referee hangs up.
+3. SEAL: raise the last walls from inside, say LOCKED. No line of any player has run until then.
+4. START: load the player, say READY.
+5. Answer requests until the referee hangs up.
+
+A zygote's child (:mod:`.guest_zygote`) begins here too, with the framework imported already.
 
 Whatever the player raises becomes a FAILED message with a traceback, which goes into its own
 side's log, and the process ends. What it prints goes to stdout and stderr, never to the socket.
@@ -20,7 +22,8 @@ import re
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -75,12 +78,27 @@ class Ended(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
+    return run(options.base, unjailed=options.unjailed)
+
+
+def run(base: Path = BASE, *, unjailed: bool = False, forked: bool = False) -> int:
+    """The whole life of the process; its exit status.
+
+    ``forked``: from a zygote, which has put what it loaded out of the garbage collector's reach.
+    """
     stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=DESCRIPTOR)
     os.set_inheritable(DESCRIPTOR, False)
     wire = Wire(stream, blocking=True)
     try:
-        hello = _boot(wire, unjailed=options.unjailed)
-        guest = _load(wire, hello, options.base)
+        hello = _boot(wire)
+        seal = _files(wire, base)
+        with _ours(wire, seal.request):
+            lock_down(unjailed=unjailed)
+            reseed(int(hello.meta["seed"]))
+        if not forked:
+            gc.freeze()
+        wire.send(Op.LOCKED, request=seal.request)
+        guest = _load(wire, hello, base)
         _serve(guest)
     except Ended as ended:
         return ended.status
@@ -99,7 +117,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _boot(wire: Wire, *, unjailed: bool) -> Frame:
+def _boot(wire: Wire) -> Frame:
     """Everything before the first guest byte. What fails here is the arena's fault."""
     hello = wire.receive({Op.HELLO: Trusting(bytes=0)})
     sys.dont_write_bytecode = True
@@ -107,22 +125,26 @@ def _boot(wire: Wire, *, unjailed: bool) -> Frame:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
-    try:
+    with _ours(wire, hello.request):
         if hello.meta["version"] != VERSION:
             raise ProtocolViolation(f"This jail speaks version {VERSION} of the wire.")
         import_framework(Framework(hello.meta["framework"]))
-        lock_down(unjailed=unjailed)
-        reseed(int(hello.meta["seed"]))
-    except BaseException as error:
-        _fail(wire, hello.request, Failure.LOCKDOWN, error)
-        raise Ended(Exit.NO_WALLS) from error
-    gc.freeze()
-    wire.send(Op.LOCKED, request=hello.request)
+    wire.send(Op.UP, request=hello.request)
     return hello
 
 
+@contextmanager
+def _ours(wire: Wire, request: int) -> Iterator[None]:
+    """No player has run yet: what fails here is the arena's fault, and is said so."""
+    try:
+        yield
+    except BaseException as error:
+        _fail(wire, request, Failure.LOCKDOWN, error)
+        raise Ended(Exit.NO_WALLS) from error
+
+
 def _load(wire: Wire, hello: Frame, base: Path) -> Guest:
-    start = _files(wire, base)
+    start = wire.receive({Op.START: Trusting()})
     package = base / "package"
 
     def load() -> Guest:
@@ -138,10 +160,10 @@ def _load(wire: Wire, hello: Frame, base: Path) -> Guest:
 
 
 def _files(wire: Wire, base: Path) -> Frame:
-    """Write files as they come; the START that follows them."""
+    """Write files as they come; the SEAL that follows them."""
     while True:
-        frame = wire.receive({Op.FILE: Trusting(), Op.START: Trusting()})
-        if frame.op is Op.START:
+        frame = wire.receive({Op.FILE: Trusting(), Op.SEAL: Trusting(bytes=0)})
+        if frame.op is Op.SEAL:
             return frame
         path = base / _checked(frame.meta["path"])
         try:
@@ -175,6 +197,7 @@ def _task(start: Frame) -> TaskInfo:
         grid=task["grid"],
         cost=arrays.get("cost"),
         mutable=arrays.get("mutable"),
+        device=task.get("device", "cpu"),
     )
 
 

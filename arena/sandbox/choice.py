@@ -1,4 +1,4 @@
-"""Which wall a player stands behind on this machine: the strongest that passes its self-test."""
+"""Which wall a player stands behind on this machine: the first that passes its self-test."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from arena.errors import SandboxUnavailable
-from arena.sandbox import bare, remedies
+from arena.sandbox import bare, gvisor, remedies
 from arena.sandbox.backend import SandboxBackend, Strength
 from arena.sandbox.bubblewrap import BubblewrapBackend, find_binary
 from arena.sandbox.self_test import ProbedBackend, ProbeResult, got_through, probe
+from arena.sandbox.zygote import ZygoteBackend
 
 PASSED: Final = "ARENA_SANDBOX_PASSED"
 """Set by a process whose backend passed, for the processes it starts: they need not ask again.
@@ -22,7 +23,10 @@ It names the boot and the backend; whoever can set it runs our processes, and ne
 """
 
 
-AnyBackend = BubblewrapBackend | bare.BareBackend
+NAMED: Final = "ARENA_BACKEND"
+"""The environment's choice of a backend, by its name in ``arena sandbox doctor``."""
+
+AnyBackend = ZygoteBackend | BubblewrapBackend | gvisor.GvisorBackend | bare.BareBackend
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +44,20 @@ class Diagnosis:
     probes: tuple[ProbeResult, ...] = ()
 
 
-def choose(*, trusted: bool) -> SandboxBackend:
-    """The strongest backend that starts and passes its self-test; asked once per process.
+def choose(*, trusted: bool, named: str | None = None) -> SandboxBackend:
+    """The first backend that starts and passes its self-test; asked once per process.
 
-    ``trusted``: only the arena's own players will be started.
+    ``trusted``: only the arena's own players will be started. ``named``: this backend or none;
+    without it, the one of the environment (:data:`NAMED`), if that names one.
 
     Raises:
         SandboxUnavailable: nothing here is strong enough; the message names the remedy.
     """
+    if named := named or os.environ.get(NAMED):
+        return _choose_named(named, trusted=trusted)
+    for backend in _candidates():
+        if os.environ.get(PASSED) == _mark(backend):
+            return backend
     for backend in _candidates():
         if backend.strength < Strength.NAMESPACES and not trusted:
             break
@@ -57,9 +67,30 @@ def choose(*, trusted: bool) -> SandboxBackend:
     raise SandboxUnavailable(f"No wall on this machine is strong enough for guests. {remedy}")
 
 
+def _choose_named(name: str, *, trusted: bool) -> SandboxBackend:
+    known = {backend.name: backend for backend in _candidates()}
+    if name not in known:
+        listed = ", ".join(known)
+        raise SandboxUnavailable(f"There is no wall {name!r} on this machine; it has {listed}.")
+    backend = known[name]
+    if backend.strength < Strength.NAMESPACES and not trusted:
+        raise SandboxUnavailable(f"The wall {name!r} is not strong enough for guests.")
+    if os.environ.get(PASSED) != _mark(backend) and not _passes(backend):
+        found = _diagnose(backend)
+        raise SandboxUnavailable(
+            f"The wall {name!r} does not stand: {found.sentence} {found.remedy}"
+        )
+    return backend
+
+
 def doctor() -> list[Diagnosis]:
     """What works on this machine, the strongest first, and what to do about the rest."""
     return [_diagnose(backend) for backend in _candidates()]
+
+
+def strong() -> tuple[SandboxBackend, ...]:
+    """Every backend behind which guests may play, the strongest first; works here or not."""
+    return tuple(b for b in _candidates() if b.strength >= Strength.NAMESPACES)
 
 
 @cache
@@ -68,18 +99,20 @@ def _bubblewrap() -> BubblewrapBackend:
 
 
 @cache
+def _zygote() -> ZygoteBackend:
+    return ZygoteBackend()
+
+
+@cache
 def _candidates() -> tuple[AnyBackend, ...]:
-    return (_bubblewrap(), *bare.find_backends())
+    return (_zygote(), _bubblewrap(), *gvisor.find_backends(), *bare.find_backends())
 
 
 def _passes(backend: AnyBackend) -> bool:
-    mark = _mark(backend)
-    if os.environ.get(PASSED) == mark:
-        return True
     if not _diagnose(backend).works:
         return False
     if backend.strength >= Strength.NAMESPACES:
-        os.environ[PASSED] = mark
+        os.environ[PASSED] = _mark(backend)
     return True
 
 
@@ -119,8 +152,10 @@ def _examine(backend: AnyBackend) -> Diagnosis:
 
 def _failed(backend: ProbedBackend, sentence: str, results: tuple[ProbeResult, ...]) -> Diagnosis:
     remedy = ""
-    if isinstance(backend, BubblewrapBackend):
+    if isinstance(backend, ZygoteBackend | BubblewrapBackend):
         remedy = remedies.for_bubblewrap(_binary())
+    if isinstance(backend, gvisor.GvisorBackend):
+        remedy = gvisor.REMEDY
     return Diagnosis(
         backend.name,
         backend.strength,

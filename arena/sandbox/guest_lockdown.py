@@ -1,8 +1,9 @@
-"""The last wall, put up by the jailed process itself right before it loads a player's code.
+"""The last walls, put up by the jailed process itself right before it loads a player's code.
 
-The backend describes it in one environment variable; :func:`lock_down` reads that, removes it,
-and gives up for good what a player never needs: new programs, new processes, sockets, signals to
-others, more memory, more time. Nothing here can be undone by code that runs later.
+The backend describes them in one environment variable; :func:`lock_down` reads that, removes it,
+and gives up for good what a player never needs: writing to its package, privileges, new programs,
+new processes, sockets, signals to others, more memory, more time. Nothing here can be undone by
+code that runs later.
 
 Runs inside the jail; needs the standard library alone.
 """
@@ -37,10 +38,17 @@ class Lockdown:
     """What :func:`lock_down` enforces. Sizes in MiB, times in seconds.
 
     ``memory_mib``: address space beyond what the interpreter and its libraries have mapped when
-    the wall goes up; None for none (CUDA reserves terabytes). ``seccomp``: False only where the
+    the wall goes up; None for none. ``seccomp``: False only where the
     system has none. ``own_namespaces``: False for a backend without any, where the process asks
-    the kernel itself to die with its parent. ``readable`` and ``writable``: paths that stay open
-    to such a backend, everything else is closed by Landlock; empty for no Landlock.
+    the kernel itself to die with its parent. ``readable`` and ``writable``: paths that stay open,
+    everything else is closed by Landlock: the only wall around files of a backend without mounts,
+    which is up from the start, and a belt around the mounts of the others, put on last. Empty for
+    no Landlock. ``sealed``: mounts that become read-only now that the player's files lie there;
+    only a process that holds capabilities (a zygote's child) can do that. ``siblings``: jails that
+    share one user, and with it the kernel's count of threads. ``receives_descriptors``: the
+    referee's jail, which is handed the streams of players. ``cuda``: a jail with a GPU, a weaker
+    wall: its driver may be spoken to, what may be written is limited in place of addresses, and
+    the GPU's memory by torch's allocator.
     """
 
     memory_mib: int | None
@@ -52,6 +60,10 @@ class Lockdown:
     own_namespaces: bool = True
     readable: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
+    sealed: tuple[str, ...] = ()
+    siblings: int = 1
+    receives_descriptors: bool = False
+    cuda: bool = False
 
     def to_text(self) -> str:
         return json.dumps(asdict(self))
@@ -59,7 +71,7 @@ class Lockdown:
     @classmethod
     def from_text(cls, text: str) -> Self:
         data: dict[str, Any] = json.loads(text)
-        for key in ("readable", "writable"):
+        for key in ("readable", "writable", "sealed"):
             data[key] = tuple(data[key])
         return cls(**data)
 
@@ -89,9 +101,44 @@ def lock_down(*, unjailed: bool = False) -> None:
         if unjailed:
             return
         raise NotJailed("This process was not started by a sandbox backend; it loads no players.")
+    if wanted.sealed:
+        _seal(wanted.sealed)
+    if wanted.own_namespaces and wanted.writable:
+        _close_files(wanted)
     _limit_resources(wanted)
     if wanted.seccomp:
-        _filter_system_calls()
+        _filter_system_calls(wanted)
+    if wanted.cuda and wanted.memory_mib is not None:
+        _limit_gpu(wanted.memory_mib)
+
+
+def _limit_gpu(memory_mib: int) -> None:
+    """By torch's own allocator, which a player could loosen: no system call counts a GPU's memory.
+
+    A player without torch has no use for the GPU, and none is opened for it.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    _, whole = torch.cuda.mem_get_info()
+    torch.cuda.set_per_process_memory_fraction(min(1.0, memory_mib * _MIB / whole))
+
+
+def _seal(mounts: tuple[str, ...]) -> None:
+    """Make mounts read-only, then give up every capability."""
+    from arena.sandbox import guest_namespaces
+
+    for mount in mounts:
+        guest_namespaces.remount_read_only(mount)
+    guest_namespaces.drop_capabilities()
+
+
+def _close_files(wanted: Lockdown) -> None:
+    """A belt: where the kernel has no Landlock, the mounts stand alone."""
+    from arena.sandbox import landlock
+
+    if landlock.abi():
+        landlock.restrict(readable=wanted.readable, writable=wanted.writable)
 
 
 def _limit_resources(wanted: Lockdown) -> None:
@@ -102,9 +149,11 @@ def _limit_resources(wanted: Lockdown) -> None:
     _limit(resource.RLIMIT_NOFILE, wanted.open_files)
     _limit(resource.RLIMIT_MEMLOCK, 0)
     if wanted.own_namespaces and _kernel() >= _PER_NAMESPACE_NPROC:
-        _limit(resource.RLIMIT_NPROC, wanted.threads + _SPARE_THREADS)
+        _limit(resource.RLIMIT_NPROC, wanted.siblings * (wanted.threads + _SPARE_THREADS))
     if wanted.memory_mib is not None:
-        _limit(resource.RLIMIT_AS, address_space() + wanted.memory_mib * _MIB)
+        # CUDA reserves terabytes of addresses that it never writes to: what may be written counts.
+        kind = resource.RLIMIT_DATA if wanted.cuda else resource.RLIMIT_AS
+        _limit(kind, mapped(kind) + wanted.memory_mib * _MIB)
 
 
 def _limit(kind: int, soft: int, hard: int | None = None) -> None:
@@ -124,34 +173,43 @@ def _kernel() -> tuple[int, ...]:
 
 
 def address_space() -> int:
-    """Bytes of address space mapped now, to the MiB: there is no procfs in a jail to ask.
+    """Bytes of address space mapped now, to the MiB."""
+    return mapped(resource.RLIMIT_AS)
 
-    A mapping succeeds exactly when it fits below RLIMIT_AS: halve until that point is known.
+
+def mapped(kind: int) -> int:
+    """Bytes that count against RLIMIT_AS or RLIMIT_DATA now, to the MiB.
+
+    There is no procfs in a jail to ask. A private mapping succeeds exactly when it fits below the
+    limit: halve until that point is known.
     """
-    before = resource.getrlimit(resource.RLIMIT_AS)
+    before = resource.getrlimit(kind)
     low, high = 0, 1 << 47
     if before[1] != resource.RLIM_INFINITY:
         high = min(high, before[1])
     try:
         while high - low > _MIB:
             middle = (low + high) // 2
-            resource.setrlimit(resource.RLIMIT_AS, (middle, before[1]))
+            resource.setrlimit(kind, (middle, before[1]))
             low, high = (low, middle) if _can_map() else (middle, high)
     finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
+        resource.setrlimit(kind, before)
     return high
 
 
 def _can_map() -> bool:
     try:
-        mmap.mmap(-1, mmap.PAGESIZE).close()
+        mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
     except (OSError, MemoryError):
         return False
     return True
 
 
-def _filter_system_calls() -> None:
+def _filter_system_calls(wanted: Lockdown) -> None:
     from arena.sandbox import seccomp
 
     seccomp.prctl(_PR_SET_DUMPABLE, 0)
-    seccomp.install(seccomp.player_filter(pid=os.getpid()))
+    program = seccomp.player_filter(
+        pid=os.getpid(), receives_descriptors=wanted.receives_descriptors, cuda=wanted.cuda
+    )
+    seccomp.install(program)

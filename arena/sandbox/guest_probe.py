@@ -158,9 +158,10 @@ _PROCESS_PATHS: Final = (
     *("/proc/mounts", "/proc/meminfo", "/proc/sys/kernel/hostname", "/sys/class/net"),
 )
 _DEVICE_PATHS: Final = (
-    *("/dev/mem", "/dev/kmsg", "/dev/vda", "/dev/sda", "/dev/tty", "/dev/ptmx", "/dev/shm"),  # noqa: S108
-    *("/dev/kvm", "/dev/fuse", "/dev/vsock", "/dev/net/tun", "/dev/mqueue"),
+    *("/dev/mem", "/dev/kmsg", "/dev/vda", "/dev/sda", "/dev/tty"),
+    *("/dev/kvm", "/dev/vsock", "/dev/net/tun"),
 )
+_SHARED_DEVICE_PATHS: Final = ("/dev/ptmx", "/dev/shm", "/dev/fuse", "/dev/mqueue")  # noqa: S108
 _ENVIRONMENT: Final = {
     *("HOME", "TMPDIR", "USER", "LOGNAME", "LANG", "PATH", "PWD", "PYTHONHASHSEED"),
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "JOBLIB_MULTIPROCESSING"),
@@ -185,11 +186,15 @@ _DESCRIPTORS: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """``attempt`` returns what got through. ``landlock``: Landlock and seccomp must stop it too."""
+    """``attempt`` returns what got through. ``landlock``: Landlock and seccomp must stop it too.
+
+    ``virtual``: must be stopped also where the kernel is the jail's own, and shared with nobody.
+    """
 
     name: str
     attempt: Callable[[], str]
     landlock: bool = True
+    virtual: bool = True
 
 
 def _listed(found: Iterable[str]) -> str:
@@ -212,8 +217,9 @@ def _read(paths: Iterable[str]) -> Callable[[], str]:
 
 
 def _top_level() -> str:
-    """An entry of the root that no jail has."""
-    return _listed(sorted(set(os.listdir("/")) - _TOP_LEVEL))  # noqa: PTH208 - names only
+    """An entry of the root that no jail has. gVisor's has a /sys, with nothing in it."""
+    unknown = sorted(set(os.listdir("/")) - _TOP_LEVEL)  # noqa: PTH208 - names only
+    return _listed(name for name in unknown if name != "sys" or os.listdir("/sys"))  # noqa: PTH208
 
 
 def _writable() -> str:
@@ -376,6 +382,7 @@ PROBES: Final = (
     Probe("find more than its own tree", _top_level, landlock=False),
     Probe("read processes and the system", _read(_PROCESS_PATHS)),
     Probe("open devices", _read(_DEVICE_PATHS)),
+    Probe("open devices that jails share", _read(_SHARED_DEVICE_PATHS), virtual=False),
     Probe("write outside its own directories", _writable),
     Probe("find bundled data sets", _bundled_data, landlock=False),
     Probe("import the platform", _foreign_modules),
@@ -399,7 +406,8 @@ def run(probe: Probe) -> dict[str, Any]:
         through = probe.attempt()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told
         through = f"the probe itself failed: {error!r}"
-    return {"name": probe.name, "through": through, "landlock": probe.landlock}
+    needed = {"landlock": probe.landlock, "virtual": probe.virtual}
+    return {"name": probe.name, "through": through, **needed}
 
 
 def main() -> None:

@@ -24,11 +24,20 @@ def start(module: str, descriptor: int, arguments: Sequence[str] = ()) -> None:
     """Run ``module`` as the main program, with the socket at 3 and nothing open beyond it."""
     if descriptor != SOCKET:
         os.dup2(descriptor, SOCKET)
+        if descriptor < SOCKET:
+            _replace_by_nothing(descriptor)
     os.set_inheritable(SOCKET, False)
     os.closerange(SOCKET + 1, max(1024, resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
     _close_files()
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _replace_by_nothing(descriptor: int) -> None:
+    """A standard stream that brought the socket: from now on it is empty."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, descriptor)
+    os.close(nothing)
 
 
 def _close_files() -> None:

@@ -32,9 +32,10 @@ WRITE_FILE: Final = 1 << 1
 READ_FILE: Final = 1 << 2
 READ_DIR: Final = 1 << 3
 _TRUNCATE: Final = 1 << 14
+_IOCTL_DEVICE: Final = 1 << 15
 _ALL_RIGHTS: Final = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 """How many file system rights each ABI knows."""
-_FILE_RIGHTS: Final = EXECUTE | WRITE_FILE | READ_FILE | _TRUNCATE
+_FILE_RIGHTS: Final = EXECUTE | WRITE_FILE | READ_FILE | _TRUNCATE | _IOCTL_DEVICE
 _TCP: Final = 0b11
 _SCOPES: Final = 0b11
 _ABI_TCP: Final = 4
@@ -55,8 +56,13 @@ class _PathBeneath(ctypes.Structure):
     _fields_ = [("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32)]
 
 
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def _call(number: int, *arguments: object) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
+    libc = _libc()
     result = int(libc.syscall(ctypes.c_long(number), *arguments))
     if result < 0:
         code = ctypes.get_errno()

@@ -110,14 +110,15 @@ class Status:
 
 
 @dataclass
-class RunningJail:
-    """One jail. Implements :class:`arena.sandbox.backend.Jail`."""
+class KillableJail:
+    """One jail: how it is told to end, and how its end is told. Subclasses know of what it is made.
+
+    Implements :class:`arena.sandbox.backend.Jail`.
+    """
 
     socket: socket.socket
-    process: subprocess.Popen[bytes]
     limits: Limits
     drain: LogDrain
-    status: Status | None = None
     group: Group | None = None
     on_end: Callable[[], None] = lambda: None
     _report: ExitReport = _RUNNING
@@ -139,8 +140,7 @@ class RunningJail:
         """
         with self._lock:
             if self.poll().ending is Ending.RUNNING:
-                self._signal()
-                self.process.wait()
+                self._end()
                 self._reap(because=because)
             return self._report
 
@@ -153,27 +153,35 @@ class RunningJail:
         self.kill()
         self.socket.close()
 
-    def _signal(self) -> None:
-        """Kill the namespace's init first: the kernel then takes every process in it along."""
-        if self.status is not None:
-            self.status.read(seconds=1.0, until_pid=True)
-            _kill_child(self.status.init_pid, parent=self.process.pid)
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+    @property
+    def init_pid(self) -> int | None:
+        """The first process of its namespace, as this process sees it; None before it is there."""
+        raise NotImplementedError
+
+    def _end(self) -> None:
+        """Kill it and wait until it is gone."""
+        raise NotImplementedError
+
+    def _has_ended(self) -> bool:
+        raise NotImplementedError
+
+    def _exit_code(self) -> int | None:
+        """As a shell says it; None when the player never ran."""
+        raise NotImplementedError
+
+    def _used_up_its_time(self, code: int) -> bool:
+        raise NotImplementedError
+
+    def _was_lost(self, code: int) -> bool:
+        """Whether the end came from outside, by nobody that this process knows of."""
+        raise NotImplementedError
 
     def _reap(self, *, because: Ending | None) -> None:
-        """Take in the process's end, if it has ended."""
-        if self.process.poll() is None:
-            return
-        if self.status is not None:
-            self.status.read()
-            self.status.close()
-        self._report = self._explain(because)
-        self._clean_up()
-
-    def _clean_up(self) -> None:
-        self.drain.join(_KILL_SECONDS)
-        self.on_end()
+        """Take in the end, if it has come."""
+        if self._has_ended():
+            self._report = self._explain(because)
+            self.drain.join(_KILL_SECONDS)
+            self.on_end()
 
     def _explain(self, because: Ending | None) -> ExitReport:
         code = self._exit_code()
@@ -185,25 +193,12 @@ class RunningJail:
             return ExitReport(Ending.NEVER_STARTED, f"The jail did not start: {self._last_line()}")
         if code == EXIT_OUT_OF_MEMORY:
             return self._out_of_memory(code)
-        if code in _CPU_SIGNALS and self._could_have_used_its_time():
+        if self._used_up_its_time(code):
             sentence = f"The player used up its {self.limits.cpu_seconds:g} s of processor time."
             return ExitReport(Ending.CPU_TIME, sentence, code)
+        if self._was_lost(code):
+            return ExitReport(Ending.LOST, "The jail was ended from outside.", code)
         return _ended_by_itself(code)
-
-    def _could_have_used_its_time(self) -> bool:
-        """A player can end as if by the limit; not before that much time could have passed.
-
-        Bubblewrap leaves its init unreaped, so the kernel tells no processor time of the jail.
-        """
-        used_at_most = (time.monotonic() - self._started) * self.limits.threads
-        return used_at_most >= _CPU_SHARE * self.limits.cpu_seconds
-
-    def _exit_code(self) -> int | None:
-        """As a shell says it; None when bubblewrap failed before it ran the player."""
-        if self.status is not None:
-            return self.status.exit_code
-        code = self.process.returncode
-        return code if code is None or code >= 0 else _BY_SIGNAL - code
 
     def _out_of_memory(self, code: int | None) -> ExitReport:
         sentence = f"The player ran out of its {self.limits.memory_mib} MiB of memory."
@@ -212,6 +207,57 @@ class RunningJail:
     def _last_line(self) -> str:
         lines = self.log().strip().splitlines()
         return lines[-1][:300] if lines else "no reason was given"
+
+
+@dataclass(kw_only=True)
+class RunningJail(KillableJail):
+    """A process of this one's: bubblewrap, whose status descriptor tells of the player inside."""
+
+    process: subprocess.Popen[bytes]
+    status: Status | None = None
+
+    @property
+    def init_pid(self) -> int | None:
+        if self.status is None:
+            return self.process.pid
+        self.status.read()
+        return self.status.init_pid
+
+    def _end(self) -> None:
+        """Kill the namespace's init first: the kernel then takes every process in it along."""
+        if self.status is not None:
+            self.status.read(seconds=1.0, until_pid=True)
+            _kill_child(self.status.init_pid, parent=self.process.pid)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def _has_ended(self) -> bool:
+        if self.process.poll() is None:
+            return False
+        if self.status is not None:
+            self.status.read()
+            self.status.close()
+        return True
+
+    def _exit_code(self) -> int | None:
+        """None when bubblewrap failed before it ran the player."""
+        if self.status is not None:
+            return self.status.exit_code
+        code = self.process.returncode
+        return code if code is None or code >= 0 else _BY_SIGNAL - code
+
+    def _used_up_its_time(self, code: int) -> bool:
+        """A player can end as if by the limit; not before that much time could have passed.
+
+        Bubblewrap leaves its init unreaped, so the kernel tells no processor time of the jail.
+        """
+        used_at_most = (time.monotonic() - self._started) * self.limits.threads
+        return code in _CPU_SIGNALS and used_at_most >= _CPU_SHARE * self.limits.cpu_seconds
+
+    def _was_lost(self, code: int) -> bool:
+        """Not to be told here: a player may send itself any signal."""
+        return False
 
 
 def _kill_child(pid: int | None, *, parent: int) -> None:

@@ -30,7 +30,7 @@ from arena.sandbox.backend import JailSpec, SandboxBackend
 from arena.sandbox.session import FAILED, Session
 from arena.seats import OracleService, Revealed
 from arena.tasks import Task
-from arena.threat_model import TaskKnowledge
+from arena.threat_model import OutputKind, TaskKnowledge
 from arena.wire import (
     BOOL,
     FLOAT32,
@@ -56,24 +56,17 @@ REQUEST_BYTES: Final = 8 * 2**20
 QUESTION_BYTES: Final = 128 * 2**20
 """The most an attack may hand in with one question; the referee has to hold it."""
 SMALLEST_PROBABILITY: Final = 1e-12
+QUANTUM: Final = 1e-3
+"""Seconds. Where a round gives labels alone, an answer comes a whole number of these after its
+question: how long the defense thought about an input must not tell what its label does not."""
 _BRIEF: Final = (
-    "norm",
-    "epsilon",
-    "seed",
-    "output",
-    "game",
-    "count",
-    "mode",
-    "examples",
-    "queries",
-    "queries_in_all",
-    "target",
-    "trigger",
-    "features",
+    *("norm", "epsilon", "seed", "output", "game", "count", "mode", "examples"),
+    *("queries", "queries_in_all", "target", "trigger", "features"),
 )
 _ARRAYS: Final = ("x", "y", "targets", "training_x", "training_y")
 _ON_THE_DEFENSE: Final = frozenset({Op.ASK, Op.CHECK, Op.LOGITS, Op.GRADIENT, Op.WEIGHTED_GRADIENT})
 """Questions that are answered on the defense's clock; the others are on the attack's own."""
+_LABELS_ALONE: Final = (OutputKind.LABEL, OutputKind.TOP_K)
 _WRONG_SHAPES: Final = {
     Op.POISON: FaultCode.POISON_BUDGET,
     Op.BACKDOOR: FaultCode.POISON_BUDGET,
@@ -98,7 +91,14 @@ class JailSeats:
         """A fresh attack process with its own package and what is revealed, ready to play."""
         files = {**_under("package", self.attack.files), **_files_of(revealed)}
         session = self._open(Side.ATTACK, self.attack, self.round.attack_limits, files)
-        seat = JailedAttack(session, revealed, self._shape, self._columns(), self._columns_shown())
+        seat = JailedAttack(
+            session,
+            revealed,
+            self._shape,
+            self._columns(),
+            self._columns_shown(),
+            quantum=QUANTUM if self.round.threat_model.output.kind in _LABELS_ALONE else 0.0,
+        )
         return self._loaded(seat, files, self._shown())
 
     def open_defense(self) -> JailedDefense:
@@ -132,6 +132,7 @@ class JailSeats:
             side=side,
             framework=package.manifest.framework,
             limits=_with_room_for(limits, files),
+            device=self.task.device,
         )
         return Session.open(self.backend, spec, package.manifest, seed=self.seed)
 
@@ -317,9 +318,12 @@ class JailedAttack(_Seat):
         shape: tuple[int, ...],
         columns: int,
         columns_shown: int | None,
+        *,
+        quantum: float = 0.0,
     ) -> None:
         super().__init__(session, shape, columns)
         self._revealed = revealed
+        self._quantum = quantum
         self._columns_shown = columns_shown
 
     def evade(
@@ -417,11 +421,14 @@ class JailedAttack(_Seat):
         """Let the service answer one question, off the attack's clock where the defense works."""
         arrays: tuple[Array, ...] = ()
         refusal: dict[str, str] | None = None
+        asked = time.monotonic()
         try:
             arrays = _SERVICES[frame.op](self, service, *frame.arrays)
         except InGameError as error:
             refusal = {"error": type(error).__name__, "message": str(error)}
         if frame.op in _ON_THE_DEFENSE:
+            if self._quantum:
+                time.sleep(-(time.monotonic() - asked) % self._quantum)
             clock.resume()
         self.session.reply(
             Op.REFUSED if refusal else Op.ANSWER,
@@ -554,6 +561,7 @@ def _task_shown(task: Task, shown: TaskKnowledge) -> tuple[dict[str, Any], dict[
         "shape": list(task.shape) if space else [],
         "classes": list(task.classes) if classes else [],
         "grid": task.grid if space else None,
+        "device": task.device.value,
     }
     return meta, arrays
 

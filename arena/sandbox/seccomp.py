@@ -178,7 +178,19 @@ _START: Final[dict[str, _Numbers]] = {
     "madvise": (28, 233),
     "tgkill": (234, 131),
     "getsockopt": (55, 209),
+    "landlock_create_ruleset": (444, 444),
+    "landlock_add_rule": (445, 445),
+    "landlock_restrict_self": (446, 446),
 }
+
+_RECVMSG: Final[_Numbers] = (47, 212)
+
+_CUDA: Final[dict[str, _Numbers]] = {
+    "eventfd2": (290, 19),
+    "get_mempolicy": (239, 236),
+    "mincore": (27, 232),
+}
+"""What NVIDIA's driver library calls beside ``ioctl``, in a jail that sees a GPU."""
 
 # Conditions on arguments. Commands and options are 32-bit for the kernel: it ignores the rest.
 _CLONE_THREAD_FLAGS: Final = 0x00010F00  # THREAD | SIGHAND | FILES | FS | VM
@@ -186,6 +198,8 @@ _CLONE_FORBIDDEN: Final = 0x7E02_E000 | 0x1000 | 0x80  # NEW*, PARENT, VFORK, PT
 _FCNTL: Final = (0, 1, 2, 3, 4, 1030)  # DUPFD, GETFD, SETFD, GETFL, SETFL, DUPFD_CLOEXEC
 _IOCTL: Final = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 """TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX."""
+_TERMINAL: Final = (0x5412, 0x541C)
+"""TIOCSTI, TIOCLINUX: what a driver's own ioctls are not."""
 _PRCTL: Final = (15, 16)  # PR_SET_NAME, PR_GET_NAME
 _MADVISE: Final = (0, 1, 2, 3, 4, 8, 14, 15, 16, 17)
 """NORMAL to DONTNEED, FREE, (NO)HUGEPAGE, DONTDUMP, DODUMP."""
@@ -260,6 +274,12 @@ def _one_of(index: int, values: Iterable[int]) -> bytes:
     return _argument(index) + b"".join(tests) + _give(_DENY)
 
 
+def _none_of(index: int, values: Iterable[int]) -> bytes:
+    """Allow unless the low half of an argument is one of ``values``."""
+    tests = [_instruction(_JUMP_EQUAL, value, 0, 1) + _give(_DENY) for value in values]
+    return _argument(index) + b"".join(tests) + _give(_ALLOW)
+
+
 def _thread_only() -> bytes:
     """Allow ``clone`` for a thread of this process, in its namespaces."""
     return (
@@ -315,33 +335,46 @@ def _here() -> Machine:
     return found
 
 
-def _common() -> dict[str, bytes]:
+def _common(*, cuda: bool) -> dict[str, bytes]:
     return {
         "clone": _thread_only(),
         "clone3": _give(_ERRNO | errno.ENOSYS),  # its flags lie in memory: libc falls back to clone
         "fcntl": _one_of(1, _FCNTL),
-        "ioctl": _one_of(1, _IOCTL),
+        "ioctl": _none_of(1, _TERMINAL) if cuda else _one_of(1, _IOCTL),
     }
 
 
 @cache
-def start_filter(target: Machine | None = None) -> bytes:
-    """The filter for bubblewrap's init and the starting interpreter."""
+def start_filter(target: Machine | None = None, *, cuda: bool = False) -> bytes:
+    """The filter for bubblewrap's init and the starting interpreter. ``cuda``: it sees a GPU."""
     target = target or _here()
-    calls = (*_PLAYER.values(), *_START.values())
-    return _program(_plain(calls, target) + _by_argument(_common(), target), target)
+    calls = (*_PLAYER.values(), *_START.values(), *(_CUDA.values() if cuda else ()))
+    rules = _by_argument(_common(cuda=cuda), target)
+    return _program(_plain(calls, target) + rules, target)
 
 
-def player_filter(*, pid: int, target: Machine | None = None) -> bytes:
-    """The filter for a player in the process ``pid``, which may signal none but itself."""
+def player_filter(
+    *,
+    pid: int,
+    receives_descriptors: bool = False,
+    cuda: bool = False,
+    target: Machine | None = None,
+) -> bytes:
+    """The filter for a player in the process ``pid``, which may signal none but itself.
+
+    ``receives_descriptors``: for the referee, whom players' streams are handed to. ``cuda``: for a
+    jail that sees a GPU.
+    """
     target = target or _here()
-    rules = _common() | {
+    calls = [*_PLAYER.values(), *([_RECVMSG] if receives_descriptors else [])]
+    calls += _CUDA.values() if cuda else ()
+    rules = _common(cuda=cuda) | {
         "prctl": _one_of(0, _PRCTL),
         "madvise": _one_of(2, _MADVISE),
         "prlimit64": _ask_own_limits(),
         "tgkill": _one_of(0, (pid,)),
     }
-    return _program(_plain(_PLAYER.values(), target) + _by_argument(rules, target), target)
+    return _program(_plain(calls, target) + _by_argument(rules, target), target)
 
 
 # --- installing ---------------------------------------------------------------------------------
@@ -353,13 +386,18 @@ class _Fprog(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p)]
 
 
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def prctl(option: int, *values: int) -> None:
     """prctl(2).
 
     Raises:
         OSError: it failed.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
+    libc = _libc()
     arguments = [ctypes.c_ulong(value) for value in (*values, 0, 0, 0, 0)[:4]]
     if libc.prctl(option, *arguments) != 0:
         number = ctypes.get_errno()
@@ -378,7 +416,7 @@ def install(program: bytes) -> None:
         OSError: the kernel refused, or a thread could not be reached.
     """
     set_no_new_privileges()
-    libc = ctypes.CDLL(None, use_errno=True)
+    libc = _libc()
     held = ctypes.create_string_buffer(program, len(program))
     count = len(program) // _INSTRUCTION_BYTES
     fprog = _Fprog(count, ctypes.addressof(held))

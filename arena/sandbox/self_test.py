@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from arena.errors import SandboxUnavailable
 from arena.rounds import Limits
 from arena.sandbox.backend import Strength
-from arena.sandbox.running import RunningJail
+from arena.sandbox.running import KillableJail
 
 PROBES: Final = "arena.sandbox.guest_probe"
 _LIMITS: Final = Limits(memory_mib=512, disk_mib=8, cpu_seconds=20)
@@ -30,7 +31,7 @@ class ProbedBackend(Protocol):
     name: str
     strength: Strength
 
-    def start_module(self, module: str, limits: Limits, *arguments: str) -> RunningJail:
+    def start_module(self, module: str, limits: Limits, *arguments: str) -> KillableJail:
         """As ``start``, with ``module`` in the place of the child."""
 
 
@@ -65,10 +66,16 @@ def probe(backend: ProbedBackend, *, seconds: float = _SECONDS) -> list[ProbeRes
             name=finding["name"],
             stopped=not finding["through"],
             through=finding["through"],
-            needed=backend.strength >= Strength.NAMESPACES or finding["landlock"],
+            needed=_is_needed(backend.strength, finding),
         )
         for finding in json.loads(answer)
     ]
+
+
+def _is_needed(strength: Strength, finding: Mapping[str, Any]) -> bool:
+    if strength is Strength.VIRTUAL:
+        return bool(finding["virtual"])
+    return strength is Strength.NAMESPACES or bool(finding["landlock"])
 
 
 def _receive(stream: socket.socket, seconds: float) -> bytes:

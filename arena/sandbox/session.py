@@ -43,10 +43,11 @@ from arena.wire import (
 )
 
 BOOT_SECONDS: Final = 120.0
-"""For the interpreter and the framework: ours, before any guest byte; not the player's clock."""
+"""For the interpreter, the framework and the walls: ours, not the player's clock."""
 ENDING_SECONDS: Final = 2.0
 """How long a jail that hung up may take to be gone, so that its ending can be told."""
 FAILED: Final = Accepts(meta=FAILED_META)
+_UP: Final = {Op.UP: Accepts(), Op.FAILED: FAILED}
 _LOCKED: Final = {Op.LOCKED: Accepts(), Op.FAILED: FAILED}
 _READY: Final = {Op.READY: Accepts(), Op.FAILED: FAILED}
 
@@ -105,7 +106,7 @@ class Session:
         *,
         seed: int,
     ) -> Session:
-        """Start a jail and wait until its walls stand. No guest byte is sent.
+        """Start a jail and wait until it is up. No guest byte is sent.
 
         Raises:
             RefereeError: the jail did not come up; nobody's player is to blame.
@@ -116,7 +117,7 @@ class Session:
         try:
             session._number = 1
             session._wire.send(Op.HELLO, request=1, meta=meta, deadline=deadline)
-            frame = session._wire.receive(_LOCKED, request=1, deadline=deadline)
+            frame = session._wire.receive(_UP, request=1, deadline=deadline)
         except WireError as error:
             raise session._unavailable(str(error)) from error
         except BaseException:
@@ -129,26 +130,56 @@ class Session:
     def load(
         self, files: Mapping[str, bytes], task: Mapping[str, Any], arrays: Mapping[str, Array]
     ) -> None:
-        """Send the files and let the player load, on its load clock.
+        """Send the files, see the last walls go up, and let the player load on its load clock.
 
         Raises:
-            PlayerError: it raised, took too long or died.
+            PlayerError: it raised, took too long or died, or its files fill the jail's disk.
+            RefereeError: a wall did not go up; no line of the player has run.
         """
+        self._send_files(files)
         deadline = time.monotonic() + self.limits.load_seconds
         self._number += 1
-        number = self._number
-        send = partial(self._wire.send, request=number, deadline=deadline)
+        meta = {"task": dict(task), "arrays": list(arrays)}
         try:
-            for path, content in files.items():
-                data = np.frombuffer(content, np.uint8)
-                send(Op.FILE, meta={"path": path}, arrays=(data,))
-            meta = {"task": dict(task), "arrays": list(arrays)}
-            send(Op.START, meta=meta, arrays=tuple(arrays.values()))
-            frame = self._wire.receive(_READY, request=number, deadline=deadline)
+            self._wire.send(
+                Op.START,
+                request=self._number,
+                meta=meta,
+                arrays=tuple(arrays.values()),
+                deadline=deadline,
+            )
+            frame = self._wire.receive(_READY, request=self._number, deadline=deadline)
         except WireError as error:
             raise self.blame(error, late=FaultCode.LOAD_FAILED) from error
         self._no_failure(frame)
         self._loading = False
+
+    def _send_files(self, files: Mapping[str, bytes]) -> None:
+        deadline = time.monotonic() + BOOT_SECONDS
+        self._number += 1
+        send = partial(self._wire.send, request=self._number, deadline=deadline)
+        try:
+            for path, content in files.items():
+                data = np.frombuffer(content, np.uint8)
+                send(Op.FILE, meta={"path": path}, arrays=(data,))
+            send(Op.SEAL)
+            frame = self._wire.receive(_LOCKED, request=self._number, deadline=deadline)
+        except ConnectionClosed:
+            frame = self._last_word()
+        except WireError as error:
+            raise self._unavailable(str(error)) from error
+        if frame.meta.get("kind") == Failure.LOCKDOWN.value:
+            raise self._unavailable(str(frame.meta.get("traceback"))[-1000:])
+        self._no_failure(frame)
+
+    def _last_word(self) -> Frame:
+        """What a jail said before it hung up while files were on their way: that they fill it."""
+        try:
+            return self._wire.receive(_LOCKED, request=self._number, deadline=time.monotonic())
+        except WireError as error:
+            if self._ending().ending is Ending.OUT_OF_MEMORY:
+                raise self.fault(FaultCode.OUT_OF_MEMORY) from error
+            raise self._unavailable(str(error)) from error
 
     def ask(
         self,
@@ -252,7 +283,7 @@ class Session:
 
     def _hung_up(self) -> ArenaError:
         report = self._ending()
-        if report.ending is Ending.NEVER_STARTED:
+        if report.ending in (Ending.NEVER_STARTED, Ending.LOST):
             return self._end(SandboxUnavailable(report.sentence))
         code = _ENDINGS.get(report.ending, FaultCode.CRASHED)
         return self.fault(self._stage(code), note=report.sentence)

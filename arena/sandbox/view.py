@@ -23,6 +23,7 @@ import re
 import sys
 import sysconfig
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -56,6 +57,8 @@ GUEST_DISTRIBUTIONS: Final = (
     "typing-extensions",
 )
 """What guests may import, documented in docs/writing-a-submission.md."""
+REFEREE_DISTRIBUTIONS: Final = ("numpy", "scipy", "pyarrow", "scikit-learn")
+"""What the jailed referee imports, and where the task ``digits`` lies."""
 _REQUIRED: Final = ("numpy",)
 _ACCELERATOR: Final = re.compile(r"(nvidia-|cuda-).+|triton")
 """What a CUDA build of torch loads at import."""
@@ -78,6 +81,10 @@ PYTHON: Final = "/python/bin/python3"
 SITE: Final = "/site"
 ARENA_LIB: Final = "/arena-lib.zip"
 SUBMISSION: Final = "/sub"
+ENGINE: Final = "/engine"
+"""Where the jailed referee finds the whole of ``arena``."""
+USER_DATA: Final = "/data"
+"""Where it finds the tasks of this installation."""
 
 HIDDEN_IN_SITE: Final = (
     "sklearn/datasets/data",
@@ -116,7 +123,8 @@ def host_view() -> View:
     Raises:
         SandboxUnavailable: numpy is not installed for this interpreter.
     """
-    binds = [*_system_libraries(), *_interpreter(), *_site_packages()]
+    guests = (*GUEST_DISTRIBUTIONS, *_accelerator_distributions())
+    binds = [*_system_libraries(), *_interpreter(), *_site_packages(guests)]
     shown = {bind.target for bind in binds}
     hidden = [
         *(d for bind in binds for d in _packages_below(bind)),
@@ -126,8 +134,33 @@ def host_view() -> View:
         binds=tuple(binds),
         hidden=tuple(hidden),
         links=tuple(_system_links()),
-        library_path="/python/lib" if sysconfig.get_config_var("Py_ENABLE_SHARED") else "",
+        library_path=_library_path(),
     )
+
+
+@cache
+def referee_view(tasks: Path | None) -> View:
+    """What a jailed referee sees: the engine with its tasks, numpy, and no framework.
+
+    ``tasks``: the directory of this installation's own tasks.
+
+    Raises:
+        SandboxUnavailable: numpy is not installed for this interpreter.
+    """
+    binds = [*_system_libraries(), *_interpreter(), *_site_packages(REFEREE_DISTRIBUTIONS)]
+    binds.append(Bind(Path(arena.__file__).parent, f"{ENGINE}/arena"))
+    if tasks is not None:
+        binds.append(Bind(tasks, f"{USER_DATA}/tasks"))
+    return View(
+        binds=tuple(binds),
+        hidden=tuple(d for bind in binds for d in _packages_below(bind)),
+        links=tuple(_system_links()),
+        library_path=_library_path(),
+    )
+
+
+def _library_path() -> str:
+    return "/python/lib" if sysconfig.get_config_var("Py_ENABLE_SHARED") else ""
 
 
 def _is_shown(name: str, shown: set[str]) -> bool:
@@ -271,9 +304,9 @@ def _accelerator_distributions() -> list[str]:
     return sorted({name for name in names if _ACCELERATOR.fullmatch(name)})
 
 
-def _site_packages() -> list[Bind]:
+def _site_packages(distributions: Iterable[str]) -> list[Bind]:
     binds: dict[str, Bind] = {}
-    for name in (*GUEST_DISTRIBUTIONS, *_accelerator_distributions()):
+    for name in distributions:
         for bind in _distribution(name):
             binds[bind.target] = bind
     return list(binds.values())

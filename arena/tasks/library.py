@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from arena.errors import TaskError
-from arena.tasks.task import Task
+from arena.tasks.task import Device, Task
 from arena.tasks.taskfile import NAME, read_task
 
 HOUSE_DIRECTORY: Final = Path(__file__).parent
@@ -39,6 +41,16 @@ def names() -> list[str]:
     house = house_names()
     own = {path.stem for path in user_directory().glob("*.toml") if NAME.fullmatch(path.stem)}
     return house + sorted(own - set(house))
+
+
+def on_a_gpu(names: Iterable[str]) -> list[str]:
+    """Those of ``names`` whose players may use a GPU; what is no task is left to who loads it."""
+    found = []
+    for name in names:
+        with suppress(TaskError):
+            if load(name).device is Device.CUDA:
+                found.append(name)
+    return found
 
 
 def load(name_or_path: str | Path) -> Task:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from typing import Final
 
@@ -20,9 +21,16 @@ from arena.errors import TaskError
 from arena.tasks.final import derive_final
 from arena.tasks.split import Split, Splits, TaskWarning
 
-__all__ = ["SCHEMA_VERSION", "Split", "Splits", "Task", "TaskWarning"]
+__all__ = ["SCHEMA_VERSION", "Device", "Split", "Splits", "Task", "TaskWarning"]
 
 SCHEMA_VERSION: Final = 1
+
+
+class Device(StrEnum):
+    """Where the players of a task may compute."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +45,7 @@ class Task:
     - ``cost``: (k, k) float64, ``cost[y, prediction]``, zero on the diagonal; None: all ones.
     - ``mutable``: (*shape) bool, the features that an attack may change; None: all.
     - ``abstention_share``: share of clean inputs on which a defense may abstain.
+    - ``device``: where its players may compute; "cuda" is played by workers with a GPU alone.
     - ``read``: gives the splits; called once, at first use, and may raise :class:`TaskError`.
     """
 
@@ -54,6 +63,7 @@ class Task:
     cost: NDArray[np.float64] | None = None
     mutable: NDArray[np.bool_] | None = None
     abstention_share: float = 0.2
+    device: Device = Device.CPU
     schema_version: int = SCHEMA_VERSION
 
     @cached_property
@@ -122,6 +132,7 @@ class Task:
             "cost": None if self.cost is None else self.cost.tolist(),
             "mutable": None if self.mutable is None else self.mutable.tolist(),
             "abstention_share": self.abstention_share,
+            "device": self.device.value,
             "splits": {
                 "train": {"size": len(self.train), "sha256": self.train.sha256},
                 "practice": {"size": len(self.practice), "sha256": self.practice.sha256},

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from arena.errors import TaskError
 from arena.tasks.digits import read_digits
 from arena.tasks.npz import Arrays, read_npz, splits_of
-from arena.tasks.task import SCHEMA_VERSION, Split, Splits, Task
+from arena.tasks.task import SCHEMA_VERSION, Device, Split, Splits, Task
 from arena.tasks.toml_table import Table
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -66,6 +66,7 @@ def read_task(path: Path) -> Task:
         cost=_cost(table, classes=len(classes)) if "cost" in table else None,
         mutable=_mutable(table, shape=shape) if "mutable" in table else None,
         abstention_share=table.number("abstention_share", 0.2, least=0.0, most=1.0),
+        device=_device(table) if "device" in table else Device.CPU,
         licence=table.text("licence"),
         version=table.integer("version", least=1, most=2**31 - 1),
         read=partial(_read_splits, source, shape=shape, classes=len(classes), grid=grid),
@@ -122,6 +123,13 @@ def _mutable(table: Table, *, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     if mutable.dtype != np.bool_ or not mutable.any():
         table.refuse("mutable", "must hold true and false, and true at least once")
     return mutable
+
+
+def _device(table: Table) -> Device:
+    named = table.text("device")
+    if named not in tuple(Device):
+        table.refuse("device", f"must be one of {', '.join(Device)}")
+    return Device(named)
 
 
 def _data_source(table: Table, *, folder: Path) -> DataSource:

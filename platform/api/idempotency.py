@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -75,6 +75,9 @@ def _again(kept: KeptAnswer) -> Response:
 def fingerprint(request: Request) -> str:
     """SHA-256 over method, path and every field; files by their content."""
     state = hashlib.sha256(f"{request.method} {request.path}\n".encode())
+    if not isinstance(request.data, Mapping):
+        state.update(_digest(request.data))
+        return state.hexdigest()
     for name in sorted(request.data):
         state.update(f"{name}\0".encode())
         state.update(_digest(request.data[name]))

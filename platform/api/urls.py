@@ -25,6 +25,16 @@ urlpatterns = [
     ),
     path("tournaments/", tournaments.TournamentsView.as_view(), name="tournaments"),
     path("tournaments/<slug:slug>/", tournaments.TournamentView.as_view(), name="tournament"),
+    path(
+        "tournaments/<slug:slug>/move/",
+        tournaments.TournamentMoveView.as_view(),
+        name="tournament-move",
+    ),
+    path(
+        "tournaments/<slug:slug>/pause/",
+        tournaments.TournamentPauseView.as_view(),
+        name="tournament-pause",
+    ),
     path("tournaments/<slug:slug>/rounds/", tournaments.RoundsView.as_view(), name="rounds"),
     path(
         "tournaments/<slug:slug>/entries/",
@@ -33,6 +43,7 @@ urlpatterns = [
     ),
     path("tournaments/<slug:slug>/standings/", boards.StandingsView.as_view(), name="standings"),
     path("rounds/<slug:uid>/", tournaments.RoundView.as_view(), name="round"),
+    path("rounds/<slug:uid>/move/", tournaments.RoundMoveView.as_view(), name="round-move"),
     path(
         "rounds/<slug:uid>/standings/", boards.RoundStandingsView.as_view(), name="round-standings"
     ),

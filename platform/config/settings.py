@@ -217,9 +217,10 @@ HEARTBEAT_SECONDS = environment.number("HEARTBEAT_SECONDS", 10)
 REAPER_SECONDS = environment.number("REAPER_SECONDS", 5)
 HINT_SECONDS = environment.number("HINT_SECONDS", 20)
 """A pending match that nobody claimed for so long is announced again."""
-RUNNER = environment.words("RUNNER") or ["{python}", "-m", "arena.runner"]
-QUALIFIER = environment.words("QUALIFIER") or ["{python}", "-m", "arena.qualification"]
-"""The commands that play a match and check a submission, in words separated by commas."""
+RUNNER = environment.words("RUNNER") or []
+QUALIFIER = environment.words("QUALIFIER") or []
+"""Commands that play a match and check a submission in the place of the worker's keeper
+(``python -m arena.keeper``), in words separated by commas."""
 TRUSTED_ONLY = environment.flag("TRUSTED_ONLY")
 """Plays the house alone, in the strongest wall there is; guests are refused."""
 

@@ -66,7 +66,14 @@ def _look(ledger: Ledger, entry: Entry, cells: Sequence[PlayedCell]) -> list[dic
         return []
     trials = [trial for trial in (_trial(ledger, cell) for cell in cells) if trial is not None]
     classes = len(tasks.load(ledger.tier.spec.task).classes)
-    return [symptom.to_json() for symptom in evidence.symptoms(manifest, trials, classes=classes)]
+    found = evidence.symptoms(manifest, trials, classes=classes, probed=_probed(entry))
+    return [symptom.to_json() for symptom in found]
+
+
+def _probed(entry: Entry) -> evidence.Probed | None:
+    """What its qualification measured; house players were never qualified."""
+    submission = entry.submission
+    return evidence.Probed.of(submission.task, submission.figures) if submission else None
 
 
 def _trial(ledger: Ledger, cell: PlayedCell) -> evidence.Trial | None:

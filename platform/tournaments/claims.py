@@ -9,6 +9,8 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.expressions import CombinedExpression
 
+import arena.tasks
+from arena.sandbox import gpu
 from submissions.jobs import Leases
 from tournaments import announcing, selectors
 from tournaments.clock import SecondsSince
@@ -48,6 +50,7 @@ def _best() -> list[int]:
     waiting = selectors.claimable()
     if settings.TRUSTED_ONLY:
         waiting = waiting.filter(attack__team__isnull=True, defense__team__isnull=True)
+    waiting = _playable_here(waiting)
     teams = list(waiting.order_by().values_list("beneficiary", flat=True).distinct())
     if not teams:
         return []
@@ -59,6 +62,15 @@ def _best() -> list[int]:
         else waiting.filter(beneficiary__isnull=True)
     )
     return list(of_team.order_by("-priority", "pk").values_list("pk", flat=True)[:LOOK_AHEAD])
+
+
+def _playable_here(waiting: QuerySet[Match]) -> QuerySet[Match]:
+    """Without a GPU, all but the matches of tasks that ask for one: they wait for who has one."""
+    if gpu.nodes():
+        return waiting
+    tasks = waiting.order_by().values_list("round__spec__task", flat=True).distinct()
+    elsewhere = arena.tasks.on_a_gpu(tasks)
+    return waiting.exclude(round__spec__task__in=elsewhere) if elsewhere else waiting
 
 
 @transaction.atomic

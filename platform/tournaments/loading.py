@@ -1,9 +1,10 @@
-"""A tournament from a TOML file (docs/running-a-tournament.md)."""
+"""A tournament from a table: a TOML file or the API's JSON (docs/running-a-tournament.md)."""
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from tournaments.models import Visibility
 from tournaments.services import RoundPlan, TournamentPlan
 
 SCHEMA_VERSION: Final = 1
+YEARS: Final = range(2000, 3000)
 _TOURNAMENT: Final = frozenset(
     ("schema_version", "slug", "title", "description", "task", "split", "visibility", "opens_at",
      "closes_at", "defaults", "rounds")
@@ -43,20 +45,27 @@ def read(path: Path) -> TournamentPlan:
 
 
 def parse(data: Mapping[str, Any]) -> TournamentPlan:
+    """The plan in a table; nothing of it is believed.
+
+    Raises:
+        Invalid: with a sentence that names the key and the remedy.
+    """
     _refuse_unknown(data, _TOURNAMENT, "the tournament")
     if data.get("schema_version") != SCHEMA_VERSION:
-        raise Invalid(f"The file must say schema_version = {SCHEMA_VERSION}.")
+        raise Invalid(f"The tournament must say schema_version = {SCHEMA_VERSION}.")
     for key in ("title", "task", "rounds"):
         if not data.get(key):
             raise Invalid(f"The tournament must say {key}.")
-    defaults = dict(data.get("defaults", {}))
+    defaults = _table(data.get("defaults", {}), "defaults")
     _refuse_unknown(defaults, _ROUND | _THREAT | _SPEC, "defaults")
-    shared = {"task": data["task"], "split": data.get("split", "practice"), **defaults}
-    kept = {key: data[key] for key in ("slug", "description", "split") if key in data}
+    task, split = _text(data, "task"), _text(data, "split", "practice")
+    shared = {"task": task, "split": split, **defaults}
+    kept = {key: _text(data, key) for key in ("slug", "description") if key in data}
     return TournamentPlan(
-        title=str(data["title"]),
-        task=str(data["task"]),
-        rounds=tuple(_round(shared, table) for table in data["rounds"]),
+        title=_text(data, "title"),
+        task=task,
+        split=split,
+        rounds=tuple(_round(shared, table) for table in _tables(data["rounds"])),
         visibility=_visibility(data),
         opens_at=_time(data, "opens_at"),
         closes_at=_time(data, "closes_at"),
@@ -64,22 +73,56 @@ def parse(data: Mapping[str, Any]) -> TournamentPlan:
     )
 
 
+def _table(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise Invalid(f"{name} must be a table.")
+    return dict(value)
+
+
+def _tables(value: Any) -> list[dict[str, Any]]:
+    if not isinstance(value, list):
+        raise Invalid("rounds must be a list of tables.")
+    return [_table(item, "Each of the rounds") for item in value]
+
+
+def _text(data: Mapping[str, Any], key: str, default: str = "") -> str:
+    value = data.get(key, default)
+    if not isinstance(value, str):
+        raise Invalid(f"{key} must be a text, not {value!r}.")
+    return value
+
+
+def _names(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    value = data.get(key, ())
+    listed = isinstance(value, Sequence) and not isinstance(value, str)
+    if not listed or not all(isinstance(name, str) for name in value):
+        raise Invalid(f"{key} must be a list of names of house players.")
+    return tuple(value)
+
+
+def _weight(data: Mapping[str, Any]) -> float:
+    value = data.get("weight", 1.0)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Invalid(f"weight must be a number, not {value!r}.")
+    return float(value)
+
+
 def _round(shared: Mapping[str, Any], table: Mapping[str, Any]) -> RoundPlan:
-    title = str(table.get("title", "")).strip()
+    title = _text(table, "title").strip()
     if not title:
         raise Invalid("Give every round a title.")
     _refuse_unknown(table, _ROUND | _THREAT | _SPEC, f"round {title!r}")
     data = {**shared, **table}
     try:
         spec = _spec(data)
-    except (ThreatModelError, TypeError) as error:
+    except (ThreatModelError, TypeError, ValueError) as error:
         raise Invalid(f"Round {title!r}: {error}") from error
     return RoundPlan(
         title=title,
         spec=spec,
-        attacks=tuple(data.get("attacks", ())),
-        defenses=tuple(data.get("defenses", ())),
-        weight=float(data.get("weight", 1.0)),
+        attacks=_names(data, "attacks"),
+        defenses=_names(data, "defenses"),
+        weight=_weight(data),
         opens_at=_time(data, "opens_at"),
         closes_at=_time(data, "closes_at"),
     )
@@ -102,8 +145,13 @@ def _threat_model(data: Mapping[str, Any]) -> ThreatModel:
         known = ", ".join(PRESET_NAMES)
         raise ThreatModelError(f"threat_model is {preset!r}; it must be one of {known}.")
     queries = data.get("queries") if preset in ("grey", "black") else None
+    if queries is not None and type(queries) is not int:
+        raise ThreatModelError(f"queries must be a whole number, not {queries!r}.")
     model = threat_model_for(data["game"], ThreatModel.preset(preset, queries=queries))
-    return ThreatModel.from_json({**model.to_json(), **data.get("switches", {})})
+    switches = data.get("switches", {})
+    if not isinstance(switches, Mapping):
+        raise ThreatModelError("switches must be a table.")
+    return ThreatModel.from_json({**model.to_json(), **switches})
 
 
 def _visibility(data: Mapping[str, Any]) -> Visibility:
@@ -114,16 +162,19 @@ def _visibility(data: Mapping[str, Any]) -> Visibility:
 
 
 def _time(data: Mapping[str, Any], key: str) -> datetime | None:
-    """TOML knows times; one without a zone is UTC."""
+    """TOML knows times, JSON writes them as ISO 8601; one without a zone is UTC."""
     value = data.get(key)
     if value is None:
         return None
-    if not isinstance(value, datetime):
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime) or value.year not in YEARS:
         raise Invalid(f"{key} must be a time, written as 2030-01-31T12:00:00Z.")
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def _refuse_unknown(data: Mapping[str, Any], known: frozenset[str], where: str) -> None:
-    unknown = sorted(set(data) - known)
+    unknown = sorted(str(key) for key in set(data) - known)
     if unknown:
         raise Invalid(f"Unknown key {', '.join(unknown)} in {where}.")

@@ -8,7 +8,13 @@ from collections.abc import Collection, Iterable
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from arena.applicability import ROLES, USUAL_ROLES, applicability
+from arena.applicability import (
+    INELIGIBLE,
+    ROLES,
+    USUAL_ROLES,
+    applicability,
+    asks_for_eligibility,
+)
 from arena.errors import Side
 from arena.manifest import Manifest, Role
 from arena.pairing import Entrant, OpenRound, PlannedCell, missing_cells
@@ -46,8 +52,10 @@ def plan(
     """
     playing = list(rounds if rounds is not None else tournament.rounds.filter(state__in=PLAYABLE))
     entries = list(
-        tournament.entries.filter(state=EntryState.ACTIVE)
-        | tournament.entries.filter(state=EntryState.SUPERSEDED, kept=True)
+        (
+            tournament.entries.filter(state=EntryState.ACTIVE)
+            | tournament.entries.filter(state=EntryState.SUPERSEDED, kept=True)
+        ).select_related("team", "submission")
     )
     wanted = None if only is None else {entry.uid for entry in only}
     return sum(_plan_round(round_, entries, wanted) for round_ in playing)
@@ -87,7 +95,7 @@ def _existing(round_: Round) -> list[PlannedCell]:
 def _match(
     round_: Round, rules: RoundSpec, attack: Entry, defense: Entry, only: Collection[str] | None
 ) -> Match:
-    reason = applicability(_manifest(attack), _manifest(defense), rules)
+    reason = _obstacle(attack, defense, rules)
     newest = max((attack, defense), key=lambda e: (only is not None and e.uid in only, e.pk))
     return Match(
         tournament_id=round_.tournament_id,
@@ -100,6 +108,16 @@ def _match(
         sentence=reason or "",
         queued_at=timezone.now(),
     )
+
+
+def _obstacle(attack: Entry, defense: Entry, rules: RoundSpec) -> str | None:
+    """What the manifests say, and what qualification found; the house was built to be eligible."""
+    manifest = _manifest(defense)
+    reason = applicability(_manifest(attack), manifest, rules)
+    if reason is not None or defense.submission is None:
+        return reason
+    failed = defense.submission.figures.get("grey_eligible") is False
+    return INELIGIBLE if failed and asks_for_eligibility(manifest, rules) else None
 
 
 def seed_of(round_: Round, attack: Entry, defense: Entry) -> int:

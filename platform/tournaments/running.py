@@ -1,4 +1,4 @@
-"""Plays one claimed match: in a process of its own, under its lease, to a recorded verdict."""
+"""Plays one claimed match: refereed in a jail, under its lease, to a recorded verdict."""
 
 from __future__ import annotations
 
@@ -47,13 +47,14 @@ def play(match: Match) -> None:
 
 
 def run(match: Match, out: Path) -> processes.Ended:
-    """The runner's process, with its orders in a directory that goes with it."""
+    """Its referee, with its orders in a directory that goes with it."""
     with files.scratch(match) as scratch:
         orders = scratch / "match.json"
         orders.touch(mode=0o600)
         orders.write_text(json.dumps(orders_for(match, scratch, out)))
-        return processes.supervise(
-            processes.command_of(settings.RUNNER, str(orders)),
+        return processes.play(
+            {"program": "match", "arguments": [str(orders)], "trusted": house_only(match)},
+            instead=settings.RUNNER,
             directory=out,
             heartbeat=lambda: claims.LEASES.renew(match),
             on_line=lambda line: progress_line(match.uid, line),
@@ -66,7 +67,6 @@ def orders_for(match: Match, scratch: Path, out: Path) -> dict[str, Any]:
 
     All rounds of a tournament judge the same examples, so that a kill in one counts on another.
     """
-    house_only = match.attack.is_house and match.defense.is_house
     return {
         "match": match.uid,
         "attempt": match.attempt,
@@ -77,8 +77,12 @@ def orders_for(match: Match, scratch: Path, out: Path) -> dict[str, Any]:
         "secret": bytes(match.round.secret).hex(),
         "split_secret": bytes(match.round.tournament.secret).hex(),
         "out": str(out),
-        "trusted": house_only,
+        "trusted": house_only(match),
     }
+
+
+def house_only(match: Match) -> bool:
+    return match.attack.is_house and match.defense.is_house
 
 
 def player(entry: Entry, scratch: Path) -> str:

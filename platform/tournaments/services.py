@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
+from django.core.validators import slug_re
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
@@ -20,7 +22,7 @@ from accounts.models import User
 from accounts.services import require_member
 from arena.errors import PackageError
 from arena.manifest import Role
-from arena.rounds import RoundSpec
+from arena.rounds import RoundSpec, SplitName
 from events.errors import Conflict, Invalid, NotAllowed
 from events.identifiers import opaque_id
 from submissions.models import Submission
@@ -40,6 +42,10 @@ from tournaments.states import (
 )
 
 # --- making -------------------------------------------------------------------------------------
+
+MOST_ROUNDS: Final = 30
+RESERVED: Final = frozenset(("new",))
+"""Addresses of pages beside those of tournaments."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +112,48 @@ def check(plan: TournamentPlan) -> None:
     """Raises Invalid with one sentence for the first thing that cannot be."""
     if not plan.title.strip():
         raise Invalid("Give the tournament a title.")
+    _check_texts(plan)
     if not plan.rounds:
         raise Invalid("A tournament needs at least one round.")
+    if len(plan.rounds) > MOST_ROUNDS:
+        raise Invalid(f"A tournament has at most {MOST_ROUNDS} rounds.")
+    if plan.split not in list(SplitName):
+        raise Invalid(f"split must be one of {', '.join(SplitName)}.")
+    _check_clock(plan.title, plan.opens_at, plan.closes_at)
     for task in {plan.task, *(round_.spec.task for round_ in plan.rounds)}:
         if task not in arena.tasks.names():
             raise Invalid(f"There is no task {task!r}; known are {', '.join(arena.tasks.names())}.")
     for round_ in plan.rounds:
-        _check_house(round_)
+        check_round(round_)
+
+
+def _check_texts(plan: TournamentPlan) -> None:
+    """What the columns hold, before a database refuses it without a sentence."""
+    texts = [("title", plan.title, 120), ("description", plan.description, 4000)]
+    texts += [("title of a round", round_.title, 120) for round_ in plan.rounds]
+    for name, text, most in texts:
+        if len(text) > most:
+            raise Invalid(f"The {name} has {len(text)} characters; at most {most} are kept.")
+        if "\0" in text:
+            raise Invalid(f"The {name} holds a NUL character; remove it.")
+    if not slug_re.match(plan.slug) or len(plan.slug) > 60 or plan.slug in RESERVED:
+        raise Invalid(
+            f"{plan.slug!r} cannot be an address: take up to 60 letters, digits and hyphens, and "
+            f"none of {', '.join(sorted(RESERVED))}."
+        )
+
+
+def _check_clock(title: str, opens_at: datetime | None, closes_at: datetime | None) -> None:
+    if opens_at and closes_at and closes_at <= opens_at:
+        raise Invalid(f"{title!r} closes before it opens.")
+
+
+def check_round(round_: RoundPlan) -> None:
+    """The same for one of its rounds."""
+    _check_clock(round_.title, round_.opens_at, round_.closes_at)
+    if not 0 <= round_.weight < float("inf"):
+        raise Invalid(f"The weight of round {round_.title!r} must be a number from 0 up.")
+    _check_house(round_)
 
 
 def _check_house(round_: RoundPlan) -> None:

@@ -8,33 +8,25 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.forms import BaseFormSet, formset_factory
 
-import arena.house
 import arena.tasks
 from accounts.models import Scope, Team, User
-from arena.errors import ArenaError
-from arena.manifest import Role
-from arena.rounds import (
-    GameName,
-    Goal,
-    Norm,
-    PoisonMode,
-    RoundSpec,
-    SplitName,
-    threat_model_for,
-)
-from arena.threat_model import PRESET_NAMES, ThreatModel
+from arena.rounds import SplitName
 from events.identifiers import opaque_id
 from submissions.models import Submission
 from tournaments.models import Tournament, Visibility
 from tournaments.services import RoundPlan, TournamentPlan
 
 _FIELDS: dict[type[forms.Widget], str] = {
-    forms.Select: "form-select",
     forms.CheckboxInput: "form-check-input",
     forms.CheckboxSelectMultiple: "form-check-input",
+    forms.Select: "form-select",
 }
+
+
+def _class_of(widget: forms.Widget) -> str:
+    known = (name for kind, name in _FIELDS.items() if isinstance(widget, kind))
+    return next(known, "form-control")
 
 
 class Styled(forms.Form):
@@ -43,7 +35,7 @@ class Styled(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
-            field.widget.attrs.setdefault("class", _FIELDS.get(type(field.widget), "form-control"))
+            field.widget.attrs.setdefault("class", _class_of(field.widget))
 
 
 # --- people -------------------------------------------------------------------------------------
@@ -167,10 +159,6 @@ class Moment(forms.DateTimeField):
         super().__init__(widget=widget, required=False, **kwargs)
 
 
-def _house(*roles: Role) -> list[tuple[str, str]]:
-    return [(name, name) for role in roles for name in arena.house.names(role)]
-
-
 class TournamentForm(Styled):
     title = forms.CharField(max_length=120)
     slug = forms.SlugField(
@@ -182,9 +170,10 @@ class TournamentForm(Styled):
     task = forms.ChoiceField()
     split = forms.ChoiceField(
         choices=[
-            (SplitName.PRACTICE, "Practice: published, for development"),
-            (SplitName.FINAL, "Final: kept by the referee"),
-        ]
+            (SplitName.PRACTICE, "Practice: published"),
+            (SplitName.FINAL, "Final: kept back"),
+        ],
+        help_text="Anyone may look up labels of the practice split.",
     )
     visibility = forms.ChoiceField(choices=Visibility.choices)
     opens_at = Moment(label="Opens (UTC)", help_text="Empty: when you open it.")
@@ -206,113 +195,9 @@ class TournamentForm(Styled):
             description=data["description"],
             split=data["split"],
             visibility=Visibility(data["visibility"]),
-            opens_at=_utc(data["opens_at"]),
-            closes_at=_utc(data["closes_at"]),
+            opens_at=utc(data["opens_at"]),
+            closes_at=utc(data["closes_at"]),
         )
-
-
-class RoundForm(Styled):
-    title = forms.CharField(max_length=120)
-    game = forms.ChoiceField(choices=[(g.value, g.value.replace("_", "-")) for g in GameName])
-    preset = forms.ChoiceField(
-        label="Threat model", choices=[(name, name) for name in PRESET_NAMES]
-    )
-    queries = forms.IntegerField(
-        required=False,
-        min_value=1,
-        label="Probes per example",
-        help_text="Grey and black only; in extraction rounds in total.",
-    )
-    norm = forms.ChoiceField(
-        choices=[("linf", "L∞"), ("l2", "L2"), ("l1", "L1"), ("l0", "L0")], initial="linf"
-    )
-    epsilons = Numbers(
-        required=False,
-        label="ε, ascending",
-        help_text="Several make a curve. Poisoning, extraction, patches: leave out.",
-    )
-    shares = Numbers(
-        required=False,
-        label="Poisoned shares",
-        help_text="Poisoning and backdoor, between 0 and 1.",
-    )
-    poison_mode = forms.ChoiceField(
-        label="Poison", choices=[(m.value, f"{m.value} points") for m in PoisonMode]
-    )
-    trigger_area = forms.FloatField(
-        required=False,
-        min_value=0.0001,
-        max_value=1,
-        initial=0.02,
-        label="Trigger area",
-        help_text="Backdoor only: share of the features that a patch may set.",
-    )
-    goal = forms.ChoiceField(choices=[(g.value, g.value) for g in Goal])
-    examples = forms.IntegerField(min_value=1, max_value=5000, initial=200)
-    attacks = forms.MultipleChoiceField(
-        required=False,
-        label="House attacks, poisoners and thieves",
-        choices=lambda: _house(Role.ATTACK, Role.POISONER, Role.THIEF),
-        widget=forms.CheckboxSelectMultiple,
-    )
-    defenses = forms.MultipleChoiceField(
-        required=False,
-        label="House defenses and learners",
-        choices=lambda: _house(Role.DEFENSE, Role.LEARNER),
-        widget=forms.CheckboxSelectMultiple,
-    )
-    opens_at = Moment(label="Opens (UTC)")
-    closes_at = Moment(label="Closes (UTC)")
-
-    def plan(self, *, task: str, split: str) -> RoundPlan:
-        """The round as the service takes it.
-
-        Raises:
-            ArenaError: switches or budgets that contradict one another.
-        """
-        data = self.cleaned_data
-        game, preset = GameName(data["game"]), data["preset"]
-        queries = data["queries"] if preset in ("grey", "black") else None
-        spec = RoundSpec(
-            game=game,
-            task=task,
-            split=SplitName(split),
-            threat_model=threat_model_for(game, ThreatModel.preset(preset, queries=queries)),
-            norm=Norm(data["norm"]),
-            epsilons=data["epsilons"],
-            shares=data["shares"],
-            poison_mode=PoisonMode(data["poison_mode"]),
-            **({"trigger_area": data["trigger_area"]} if data["trigger_area"] else {}),
-            goal=Goal(data["goal"]),
-            examples=data["examples"],
-        )
-        return RoundPlan(
-            title=data["title"],
-            spec=spec,
-            attacks=tuple(data["attacks"]),
-            defenses=tuple(data["defenses"]),
-            opens_at=_utc(data["opens_at"]),
-            closes_at=_utc(data["closes_at"]),
-        )
-
-
-RoundForms = formset_factory(RoundForm, extra=0, min_num=1, max_num=30, validate_min=True)
-
-
-def plans_of(
-    forms_: BaseFormSet[RoundForm], *, task: str, split: str
-) -> tuple[RoundPlan, ...] | None:
-    """The rounds of a valid formset; None, with the error on its round, where one cannot be."""
-    plans, right = [], True
-    for form in forms_:
-        if not form.has_changed() and form.empty_permitted:
-            continue
-        try:
-            plans.append(form.plan(task=task, split=split))
-        except ArenaError as error:
-            form.add_error(None, str(error))
-            right = False
-    return tuple(plans) if right else None
 
 
 class ReasonForm(Styled):
@@ -331,5 +216,6 @@ class MemberForm(forms.Form):
         field.queryset = User.objects.filter(memberships__team=team)
 
 
-def _utc(value: Any) -> Any:
+def utc(value: Any) -> Any:
+    """A form's time, which is in UTC unless it says otherwise."""
     return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value

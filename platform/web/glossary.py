@@ -61,6 +61,64 @@ TERMS: Final = (
         "The referee bounds the trigger and applies it; without it the model should be as good as "
         "before.",
     ),
+    Term(
+        "first-mover",
+        "First mover",
+        "Who commits first: the defender, the attacker, or both in turn.",
+        "In every game of this arena it is the defender.",
+    ),
+    Term(
+        "task-knowledge",
+        "Task knowledge",
+        "How much of the task the attack is told: input space, classes, the defender's costs.",
+    ),
+    Term(
+        "training-data",
+        "Training data",
+        "Labelled points that the attack receives, disjoint from the judged examples.",
+    ),
+    Term(
+        "learning-algorithm",
+        "Learning algorithm",
+        "The family of the defense, as its manifest declares it.",
+    ),
+    Term("architecture", "Architecture", "The defense's untrained builder, without its weights."),
+    Term(
+        "parameters",
+        "Parameters",
+        "The defense's weights with exact gradients, or house models of the same family.",
+    ),
+    Term(
+        "defense-structure",
+        "Defense structure",
+        "What surrounds the model: the defense's own description, or its source.",
+    ),
+    Term(
+        "randomness",
+        "Randomness",
+        "What the attack is told of a stochastic defense's random draws.",
+    ),
+    Term(
+        "oracle-output",
+        "Oracle output",
+        "What a reply holds: the label, the k best, rounded or full probabilities, or logits.",
+    ),
+    Term(
+        "feedback",
+        "Feedback",
+        "Whether a candidate may be checked while the attack plays, at the price of a probe.",
+    ),
+    Term(
+        "true-label",
+        "True labels",
+        "Whether the attack is told the labels of the examples that it must attack.",
+    ),
+    Term("goal", "Goal", "Untargeted: any mistake counts. Targeted: only the class that was set."),
+    Term(
+        "target-rule",
+        "Target rule",
+        "How targets are set: at random, the least likely class, or every other class in turn.",
+    ),
     Term("thief", "Thief", "A player that copies a defense from its answers (model extraction)."),
     Term(
         "certified",
@@ -94,7 +152,7 @@ TERMS: Final = (
     Term("unique-kill", "Unique kill", "An example that no other team's attack broke."),
     Term("referee", "Referee", "The trusted process that runs a match and judges it."),
     Term("oracle", "Oracle", "The metered, filtered view of the defense that an attack may ask."),
-    Term("probe", "Probe", "One question to the oracle; charged before it is answered."),
+    Term("probe", "Probes", "Questions to the oracle, each charged before it is answered."),
     Term("verdict", "Verdict", "The referee's finding: figures, or a fault and the side to blame."),
     Term(
         "forfeit", "Forfeit", "The match ended by a player's fault; it counts on that side alone."
@@ -143,3 +201,4 @@ TERMS: Final = (
     Term("custom", "Custom threat model", "Switches that the organizer has set one by one."),
 )
 BY_SLUG: Final = {term.slug: term for term in TERMS}
+BY_NAME: Final = {term.name: term for term in TERMS}

@@ -63,6 +63,7 @@ urlpatterns = [
     # tournaments
     path("tournaments/", tournaments.tournaments, name="tournaments"),
     path("tournaments/new/", organizing.create, name="create-tournament"),
+    path("tournaments/new/preview/", organizing.preview, name="preview-tournament"),
     path("tournaments/<slug:slug>/", tournaments.tournament, name="tournament"),
     path("parts/tournaments/<slug:slug>/boards/", tournaments.boards_live, name="boards-live"),
     path(

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arena import calibrate
-from arena.calibrate import Line
+from arena import calibrate, house
+from arena.calibrate import Line, attacks
 
 LINE = Line("A1", "FGSM", "99.9 %", "≥ 96 %", "97.0 %", (0.94, 0.99), True, "cnn, seed 1")
 
@@ -53,16 +53,24 @@ def test_a_bar_that_cannot_be_played_does_not_hold(monkeypatch: pytest.MonkeyPat
 
 
 def test_order_is_broken_only_by_intervals_that_part() -> None:
-    assert calibrate.in_order([(0.8, 0.9), (0.85, 0.95), (0.1, 0.2)])
-    assert not calibrate.in_order([(0.1, 0.2), (0.85, 0.95)])
+    assert attacks.in_order([(0.8, 0.9), (0.85, 0.95), (0.1, 0.2)])
+    assert not attacks.in_order([(0.1, 0.2), (0.85, 0.95)])
 
 
 def test_the_optimum_of_a_linear_model_moves_every_pixel_against_the_label() -> None:
     weight = np.array([[0.0, 0.0], [2.0, -1.0]], np.float32)
     bias = np.zeros(2, np.float32)
     x = np.array([[0.5, 0.5], [0.0, 1.0]], np.float32)
-    margins = calibrate.linear_margins(weight, bias, x, np.array([1, 0]), 0.1)
+    margins = attacks.linear_margins(weight, bias, x, np.array([1, 0]), 0.1)
     assert margins == pytest.approx([0.5 - 0.3, 1.0 - 0.3], abs=1e-6)
+
+
+def test_a_variant_of_a_house_attack_is_the_same_player_with_other_figures() -> None:
+    plain, other = house.package("ensemble-transfer", "mnist5k"), attacks.linear_source()
+    assert other.files["player.py"] == plain.files["player.py"]
+    assert other.manifest.entry == "variant.py:Variant"
+    assert b"families = ('linear',)" in other.files["variant.py"]
+    assert other.sha256 != plain.sha256
 
 
 @pytest.mark.jail

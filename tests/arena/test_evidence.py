@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import fisher_exact
+from scipy.stats import binom, fisher_exact
 
 from arena import house
 from arena.evidence import (
     NOTES,
     Attacker,
     Code,
+    Probed,
     Symptom,
     Trial,
     fisher,
@@ -282,6 +283,82 @@ def test_gradients_of_zero_accuse_as_the_house_met_them() -> None:
     assert not codes(plays("pgd", [], metrics={"zero_gradients": 0.1}))
     mallory = of_guest("Asks for nothing", gradients=True)
     assert not codes(plays(mallory, [], metrics={"zero_gradients": 1.0}))
+
+
+def test_qualification_tells_of_zero_gradients_before_the_house_has_played() -> None:
+    def told(share: float) -> list[str]:
+        figures = {"clean_accuracy": 0.97, "examples": 500, "zero_gradients": share}
+        probed = Probed.of("mnist5k", figures)
+        return [s.code for s in symptoms(DANA, [], classes=10, probed=probed)]
+
+    assert told(1.0) == [Code.ZERO]
+    assert not told(0.2)
+    assert Probed.of("mnist5k", {"sentence": "It is a learner."}) is None
+
+
+def halves(attack: str | Attacker, standing: int, late: int, **values: Any) -> Trial:
+    found = {"standing_halfway": float(standing), "late_successes": float(late)}
+    return plays(attack, range(N - standing + late), metrics=found, **values)
+
+
+def test_an_attack_that_goes_on_breaking_in_its_second_half_accuses() -> None:
+    found = the_symptom(halves("pgd", 50, 20))
+    assert found.code is Code.DOUBLED
+    assert (found.figures["late"], found.figures["standing"]) == (20, 50)
+    assert found.figures["p"] == pytest.approx(binom.sf(19, 50, 0.05))
+    assert found.sentence.startswith(
+        "PGD broke 20 of the 50 examples that stood after half of its iterations in the other half"
+    )
+
+
+def test_an_attack_that_has_converged_accuses_nobody() -> None:
+    assert not codes(halves("pgd", 50, 2))
+    assert not codes(halves("pgd", 9, 9))  # too few to prove anything
+    assert not codes(plays("pgd", range(N), metrics={"standing_halfway": None}))
+
+
+def test_only_the_house_s_iterated_attacks_show_that_iterations_lack() -> None:
+    mallory = of_guest("Waits", family="iterative gradient", gradients=True)
+    assert not codes(halves(mallory, 50, 40))
+    assert not codes(halves("fgsm", 50, 40), plays("pgd", range(55)))
+
+
+def judged(right: int, examples: int = 200, split: SplitName = SplitName.FINAL) -> Trial:
+    trial = plays("pgd", range(examples), examples=range(examples), split=split)
+    trial.kills.clean_right[right:] = False
+    trial.kills.broken[:, right:] = False
+    return trial
+
+
+def on_both(right: int, *, practice: float = 0.99, task: str = "mnist5k", **values: Any) -> Any:
+    probed = Probed.of(task, {"clean_accuracy": practice, "examples": 500})
+    return [s.code for s in symptoms(DANA, [judged(right, **values)], classes=10, probed=probed)]
+
+
+def test_a_defense_that_knows_the_published_images_by_heart_is_accused() -> None:
+    assert on_both(170) == [Code.SPLITS]
+    probed = Probed.of("mnist5k", {"clean_accuracy": 0.99, "examples": 500})
+    (found,) = symptoms(DANA, [judged(170)], classes=10, probed=probed)
+    assert (found.figures["practice_right"], found.figures["final_right"]) == (495, 170)
+    assert "99.0 % of 500 published images" in found.sentence
+    assert "85.0 % of 200 that the referee keeps" in found.sentence
+
+
+def test_a_defense_that_loses_what_honest_models_lose_is_not() -> None:
+    assert not on_both(194)  # 97 %: two points
+    assert not on_both(186)  # 93 %, less than ten examples beyond what is granted
+    assert not on_both(170, split=SplitName.PRACTICE)
+    assert not on_both(170, task="digits")  # it was qualified on another task
+
+
+def test_chance_accuses_hardly_ever_of_knowing_images() -> None:
+    """An honest 95 % net that loses the two points, 400 times over."""
+    stream = np.random.default_rng(3)
+    accused = [
+        on_both(int(stream.binomial(200, 0.93)), practice=stream.binomial(500, 0.95) / 500)
+        for _ in range(400)
+    ]
+    assert sum(map(bool, accused)) <= 4
 
 
 # ── defenses without gradients, and form ───────────────────────────────────────────────────

@@ -71,3 +71,4 @@ def test_input_discretisation_is_flagged() -> None:
     found = {symptom.code: symptom for symptom in shown_by("input-discretisation")}
     assert Code.BLACK_BOX in found
     assert found[Code.BLACK_BOX].figures["attack"] == "square"
+    assert found[Code.ZERO].figures["share"] == 1.0

@@ -68,7 +68,7 @@ MARK = b"DANA-KEEPS-THIS-" + b"TO-HERSELF"
 class Player(EvasionAttack):
     def attack(self, challenge):
         seen, found = 0, 0
-        for root in ("/sub", "/tmp", "/dev/shm", "/home", "/root", "/work", "/var"):
+        for root in ("/sub", "/tmp", "/dev/shm", "/home", "/root", "/opt", "/var"):
             for folder, _, names in os.walk(root):
                 for name in names:
                     try:

@@ -128,3 +128,16 @@ def test_costs_by_hand() -> None:
     wrong = bits(T, T, F, T, F)
     assert metrics.costs(y, predictions, wrong, matrix).tolist() == [2, 5, 0, 2, 0]
     assert metrics.costs(y, predictions, wrong, None).tolist() == [1, 1, 0, 1, 0]
+
+
+def test_the_second_half_of_the_iterations_by_hand() -> None:
+    # Two stand after 100; the others fell after 3, 50 and 51.
+    iterations, fell = np.array([3.0, 50, 51, 100, 100]), np.array([3.0, 50, 51, -1, -1])
+    assert metrics.second_half(iterations, fell) == {"standing_halfway": 3, "late_successes": 1}
+
+
+def test_an_attack_that_broke_everything_or_took_one_step_has_no_second_half() -> None:
+    nothing = {"standing_halfway": None, "late_successes": None}
+    assert metrics.second_half(np.array([3.0, 9.0]), np.array([3.0, 9.0])) == nothing
+    assert metrics.second_half(np.ones(3), np.array([-1.0, 1.0, -1.0])) == nothing
+    assert metrics.second_half(np.zeros(3), np.full(3, -1.0)) == nothing

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from arena.errors import ThreatModelError
 from arena.rounds import GameName, Goal, Limits, Norm, RoundSpec
-from arena.threat_model import ThreatModel
+from arena.threat_model import Architecture, Feedback, FirstMover, ThreatModel
 
 
 def evasion(**changes: Any) -> RoundSpec:
@@ -42,6 +44,10 @@ def test_a_round_survives_json_with_its_threat_model_and_limits() -> None:
         ({"game": GameName.POISONING, "shares": (1.5,)}, "between 0 and 1"),
         ({"game": GameName.POISONING, "shares": (0.1,), "goal": Goal.TARGETED}, "untargeted"),
         ({"examples": 0}, "at least one example"),
+        (
+            {"threat_model": replace(ThreatModel.white(), first_mover=FirstMover.ATTACKER)},
+            "the defender commits first",
+        ),
     ],
 )
 def test_a_round_that_cannot_be_played_is_refused_with_the_reason(
@@ -52,7 +58,33 @@ def test_a_round_that_cannot_be_played_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize(
-    "damage", [{"game": "chess"}, {"colour": 1}, {"schema_version": 9}, {"epsilons": ["a"]}]
+    ("broken", "switch"),
+    [
+        (lambda: evasion(epsilons=()), "epsilons"),
+        (lambda: evasion(game=GameName.TRANSFER), "probes"),
+        (lambda: replace(ThreatModel.white(), architecture=Architecture.HIDDEN), "architecture"),
+        (lambda: replace(ThreatModel.transfer(), feedback=Feedback.SUCCESS), "feedback"),
+    ],
+)
+def test_a_contradiction_names_the_switch_to_mend(broken: Callable[[], Any], switch: str) -> None:
+    with pytest.raises(ThreatModelError) as refused:
+        broken()
+    assert refused.value.switch == switch
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"game": "chess"},
+        {"colour": 1},
+        {"schema_version": 9},
+        {"epsilons": ["a"]},
+        {"threat_model": {"schema_version": 1, "output": {}}},
+        {"examples": 10.5},
+        {"repeats": "10"},
+        {"attack_limits": {"wall_seconds": "long"}},
+        {"defense_limits": {"memory_mib": -1}},
+    ],
 )
 def test_malformed_json_is_refused(damage: dict[str, Any]) -> None:
     with pytest.raises(ThreatModelError):

@@ -29,6 +29,26 @@ differentiable = true
 """
 
 
+ANOTHER_ENTRY = """
+from accounts import services as accounts
+from arena.manifest import Framework, Role
+from submissions import artifacts
+from tests.platform.web.seeding import member, submitted
+from tournaments import services
+from tournaments.models import Tournament
+from pathlib import Path
+eve = member("eve")
+team = accounts.create_team(user=eve, name="Late Walls")
+net = {"framework": Framework.TORCH, "differentiable": True}
+row = submitted(team, eve, "Late wall", Role.DEFENSE, **net)
+path = Path(artifacts.store().path(artifacts.name_of(row.sha256)))
+path.parent.mkdir(parents=True, exist_ok=True)
+path.touch()
+services.enter(tournament=Tournament.objects.get(slug="spring"), submission=row, user=eve)
+print("ENTRY Late wall")
+"""
+
+
 def package(path: Path, **files: str) -> Path:
     buffer = io.BytesIO()
     named = {
@@ -118,6 +138,66 @@ def test_no_page_breaks_the_content_security_policy(site: Site, browser_page: Wa
         browser_page.goto(path)
         browser_page.page.wait_for_load_state("load")
     assert browser_page.complaints == []
+
+
+def test_a_new_verdict_shows_without_a_reload(
+    site: Site, browser_page: Watched, tmp_path: Path
+) -> None:
+    """A visitor looks at the board while a late defense enters and plays."""
+    page = browser_page.page
+    browser_page.goto("/tournaments/spring/?round=3")
+    expect(page.locator("[data-stream-state=live]")).to_be_visible(timeout=60_000)
+    page.evaluate("window.stillTheSamePage = true")
+    made = site.shell(ANOTHER_ENTRY).split("ENTRY")[1].strip()
+    column = page.locator(".matrix thead th", has_text=made)
+    expect(column).to_be_visible(timeout=60_000)
+    row = page.locator(".board-defense tr", has_text=made)
+    expect(row).to_be_visible(timeout=60_000)
+    titles = f".matrix td a[title*='against {made}: success']"
+    expect(page.locator(titles)).to_have_count(3, timeout=60_000)
+    expect(page.locator("[data-stream-state=live]")).to_be_visible(
+        timeout=60_000
+    )  # also after swaps
+    assert page.evaluate("window.stillTheSamePage") is True
+    assert browser_page.complaints == []
+
+
+def test_oscar_sets_switches_that_a_preset_fills_and_sees_what_will_be_played(
+    site: Site, browser_page: Watched
+) -> None:
+    browser = browser_page.page.context.browser
+    assert browser is not None
+    oscar = Watched(browser.new_page(), site.url)
+    page = oscar.page
+    oscar.goto("/login/")
+    page.fill("[name=username]", "oscar")
+    page.fill("[name=password]", PASSWORD)
+    page.click("main button[type=submit]")
+    page.wait_for_url(re.compile(r"/(profile/)?$"))
+    oscar.goto("/tournaments/new/")
+    page.get_by_label("Title").first.fill("Autumn")
+    page.get_by_label("Preset").select_option("grey")
+    page.get_by_text("Switch by switch").first.click()
+    expect(page.get_by_label("Architecture")).to_have_value("given")
+    expect(page.get_by_label("Probes per example")).to_have_value("100")
+    page.get_by_label("Architecture").select_option("hidden")
+    preview = page.locator("#preview")
+    expect(preview).to_contain_text("The attacker sees data from the distribution, not the")
+    page.get_by_label("Preset").select_option("black")
+    expect(page.get_by_label("Architecture")).to_have_value("hidden")
+    expect(page.get_by_label("Probes per example")).to_have_value("1000")
+    page.get_by_label("square", exact=True).check()
+    page.get_by_label("cnn", exact=True).check()
+    expect(preview).to_contain_text("1 match of the house")
+    page.get_by_label("Feedback").select_option("reply")
+    page.get_by_label("Probes", exact=True).select_option("none")
+    expect(preview).to_contain_text("Feedback: Feedback on candidates is charged as a probe")
+    page.get_by_label("Feedback").select_option("none")
+    page.get_by_role("button", name="Create the tournament").click()
+    page.wait_for_url(re.compile("/organize/"))
+    expect(page.get_by_role("heading", name="Autumn")).to_be_visible()
+    assert oscar.complaints == []
+    page.context.close()
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,20 @@ from labels of B random points around it, v = mean (φ_b - mean φ) u_b; (3) ste
 projection by mixing. L∞: sign(v), projection by clipping to a smaller box.
 
 It starts from other images at hand (training examples, or the round's own examples with another
-label), the nearest first, and from noise. The probes of each example are never exceeded, and its
-nearest success is what it returns; with ε given, an example is done once it is within ε.
+label), the nearest first, and from noise. The probes of each example are never exceeded (each has
+an equal share where they are granted in total alone), and its nearest success is what it returns;
+with ε given, an example is done once it is within ε.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.players import EvasionAttack, EvasionChallenge
+from arena.players import EvasionAttack, EvasionChallenge, QueryBudgetExceeded
 
 MANIFEST = """
 schema_version = 1
@@ -53,7 +55,15 @@ class Boundary(EvasionAttack):
     def attack(self, challenge: EvasionChallenge) -> Images:
         for option in ("queries", "points", "starts"):
             setattr(self, option, self.options.get(option, getattr(self, option)))
-        walk = _Walk.of(challenge, self.queries)
+        try:
+            walk = _Walk.of(challenge, self.queries)
+        except QueryBudgetExceeded:
+            return challenge.x
+        with suppress(QueryBudgetExceeded):  # the defense's time is up: what was found stands
+            self._walk(challenge, walk)
+        return walk.result()
+
+    def _walk(self, challenge: EvasionChallenge, walk: _Walk) -> None:
         rng = challenge.rng()
         for start in _starts(challenge, self.starts, rng):
             if len(rows := walk.unstarted()):
@@ -70,7 +80,6 @@ class Boundary(EvasionAttack):
             step += 1
             if np.array_equal(spent, walk.left):
                 break
-        return walk.result()
 
     def _approach(self, walk: _Walk, rows: Labels) -> None:
         """Halve in on the boundary between x and the point reached."""
@@ -140,10 +149,12 @@ class _Walk:
     def of(cls, challenge: EvasionChallenge, queries: int) -> _Walk:
         n = len(challenge)
         x = challenge.x.reshape(n, -1).astype(np.float64)
-        granted = challenge.defense.probes_left_for(np.arange(n))
+        granted = np.minimum(challenge.defense.probes_left_for(np.arange(n)), queries)
+        if granted.sum() > (total := challenge.defense.probes_left):
+            granted = np.minimum(granted, total // n)
         walk = cls(
             challenge=challenge,
-            left=np.minimum(granted, queries),
+            left=granted,
             labels=np.full(n, -2),
             point=x.copy(),
             best=challenge.x.copy(),
@@ -170,6 +181,8 @@ class _Walk:
 
     def answers(self, rows: Labels, flat: Floats) -> Labels:
         """One probe a row; labels, -1 for an abstention."""
+        if not len(rows):
+            return np.zeros(0, np.int64)
         self.left -= np.bincount(rows, minlength=len(self.left))
         reply = self.challenge.defense.ask(self._images(flat), rows)
         if self.challenge.output == "label":

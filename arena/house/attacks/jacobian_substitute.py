@@ -7,12 +7,17 @@ ask the oracle for labels, train the substitute F, and augment along its Jacobia
 
 from round σ on with at most κ points drawn by reservoir sampling (section 6.2). The paper crafts
 with one step; here momentum steps (Dong et al. 2018) climb the margin of the *true* label on the
-substitute, which transfers much better. Probes left over tell which candidates still fail, and
-those are crafted again on a second net.
+substitute, which transfers much better.
+
+A round with several ε asks for the same examples again: one substitute serves them all. Training
+ends early when the share SHARE of the time is over; after each round of labels, quick candidates
+are handed in, so that a slow machine costs quality and never the match.
 """
 
 from __future__ import annotations
 
+import resource
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -21,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from arena.players import EvasionAttack, EvasionChallenge
+from arena.players import EvasionAttack, EvasionChallenge, QueryBudgetExceeded
 from arena.torch_players import load_module
 
 MANIFEST = """
@@ -43,11 +48,17 @@ games = ["evasion"]
 Images = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
+SHARE = 0.6
+"""Of the time that the round grants: crafting for each ε has to fit into the rest."""
+USUAL_SECONDS = 120.0
+"""Where nothing limits this process."""
+
 
 class JacobianSubstitute(EvasionAttack):
     """``labels``: at most so many probes; ``rounds``: ρ; ``step``: λ; ``reservoir``: κ from σ on.
 
-    ``substitute``: "net" or "linear".
+    ``substitute``: "net" or "linear". ``quick_steps``: of the candidates that are handed in early.
+    ``seconds``: after which training ends; 0 for SHARE of what the process may use.
     """
 
     labels = 4800
@@ -60,22 +71,33 @@ class JacobianSubstitute(EvasionAttack):
     epochs = 5
     substitute = "net"
     craft_steps = 40
+    quick_steps = 4
+    seconds = 0.0
+
+    _learned: tuple[Images, nn.Module, Labels] | None = None
+    """The examples of the last challenge, the substitute, the examples' labels."""
 
     def attack(self, challenge: EvasionChallenge) -> Images:
         for option in vars(JacobianSubstitute):
             if option in self.options:
                 setattr(self, option, self.options[option])
         torch.set_num_threads(1)
-        rng = challenge.rng()
-        with torch.random.fork_rng():
-            torch.manual_seed(challenge.seed % 2**63)
-            asked = _Oracle(challenge, self.labels)
-            model = self._learn(challenge, asked, rng)
-            labels = asked.own_labels()
+        if self._learned is None or not np.array_equal(self._learned[0], challenge.x):
+            clock = _Clock(self.seconds)
+            with torch.random.fork_rng():
+                torch.manual_seed(challenge.seed % 2**63)
+                asked = _Oracle(challenge, self.labels)
+                model = self._learn(challenge, asked, challenge.rng(), clock)
+            self._learned = challenge.x.copy(), model, asked.own_labels(model)
+        _, model, labels = self._learned
         return crafted(challenge, model, labels, self.craft_steps)
 
     def _learn(
-        self, challenge: EvasionChallenge, asked: _Oracle, rng: np.random.Generator
+        self,
+        challenge: EvasionChallenge,
+        asked: _Oracle,
+        rng: np.random.Generator,
+        clock: _Clock,
     ) -> nn.Module:
         assert challenge.training is not None
         pool = challenge.training[0]
@@ -87,16 +109,17 @@ class JacobianSubstitute(EvasionAttack):
         model = self._untrained(challenge, classes)
         adam = _Adam(list(model.parameters()), 1e-3 if self.substitute == "net" else 1e-2)
         for round_ in range(self.rounds + 1):
-            _fit(model, adam, x, y, self.epochs, rng)
-            if round_ == self.rounds or not asked.left:
+            _fit(model, adam, x, y, self.epochs, rng, clock)
+            if round_ == self.rounds or not asked.left or clock.over:
                 break
+            challenge.submit(crafted(challenge, model, asked.own_labels(model), self.quick_steps))
             sources = self._sources(len(x), round_, rng)
             sign = -1.0 if (round_ // self.turn) % 2 else 1.0
             fresh = _augmented(model, x[sources], y[sources], sign * self.step)
             answers = asked.labels(fresh)
             x, y = np.concatenate([x, fresh[: len(answers)]]), np.concatenate([y, answers])
-        _fit(model, adam, x, y, self.epochs, rng)
-        return model.eval()
+        _fit(model, adam, x, y, self.epochs, rng, clock)
+        return model.eval().requires_grad_(False)
 
     def _sources(self, count: int, round_: int, rng: np.random.Generator) -> Labels:
         """All points; from round σ on κ at random, as a reservoir holds them at the end."""
@@ -137,6 +160,19 @@ def _convolutional(shape: tuple[int, ...], classes: int) -> nn.Module:
     )
 
 
+class _Clock:
+    """Runs from when it is made, for ``seconds``, or for SHARE of the processor time granted."""
+
+    def __init__(self, seconds: float) -> None:
+        granted = float(resource.getrlimit(resource.RLIMIT_CPU)[0])
+        usual = granted if granted != resource.RLIM_INFINITY else USUAL_SECONDS
+        self.end = time.monotonic() + (seconds or SHARE * usual)
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() > self.end
+
+
 class _Oracle:
     """Labels by probes, charged to the examples that have the most left."""
 
@@ -146,25 +182,34 @@ class _Oracle:
         self.budget = challenge.defense.probes_left_for(everyone)
         self.own = challenge.y
         if self.own is None:
-            self.own = self._ask(challenge.x, everyone)
-            self.budget = self.budget - 1
+            self.own = np.full(len(challenge), -1)
+            count = int(min(len(challenge), challenge.defense.probes_left))
+            self.own[:count] = self._ask(challenge.x[:count], everyone[:count])
+            self.budget[:count] -= 1
         total = min(float(self.budget.sum()), challenge.defense.probes_left)
         self.left = int(min(most, total))
 
-    def own_labels(self) -> Labels:
-        """The examples' labels: given, or by the first probe of each."""
+    def own_labels(self, model: nn.Module) -> Labels:
+        """The examples' labels: given, or by the first probe of each, else the substitute's."""
         assert self.own is not None
-        return self.own
+        unknown = np.flatnonzero(self.own < 0)
+        labels = self.own.copy()
+        if len(unknown):
+            labels[unknown] = model(torch.from_numpy(self.challenge.x[unknown])).argmax(1).numpy()
+        return labels
 
     def labels(self, x: Images) -> Labels:
         """Labels of the first rows of x, as many as the probes allow."""
         count = min(len(x), self.left)
-        owners = self._owners(count)
-        parts = [
-            self._ask(x[start : start + 1000][: count - start], owners[start : start + 1000])
-            for start in range(0, count, 1000)
-        ]
+        owners, parts = self._owners(count), []
         self.left -= count
+        for start in range(0, count, 1000):
+            rows = slice(start, min(start + 1000, count))
+            try:
+                parts.append(self._ask(x[rows], owners[rows]))
+            except QueryBudgetExceeded:  # the defense's time is up: learn from what there is
+                self.left = 0
+                break
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
     def _owners(self, count: int) -> Labels:
@@ -218,8 +263,12 @@ def _fit(
     y: Labels,
     epochs: int,
     rng: np.random.Generator,
+    clock: _Clock,
 ) -> None:
+    """So many epochs, or as many as the clock allows."""
     for _ in range(epochs):
+        if clock.over:
+            return
         for rows in _batches(len(x), 64, rng):
             scores = model(torch.from_numpy(x[rows]))
             adam.step(functional.cross_entropy(scores, torch.from_numpy(y[rows])))
@@ -246,7 +295,9 @@ def crafted(challenge: EvasionChallenge, model: nn.Module, labels: Labels, steps
     sign = 1.0 if challenge.targets is None else -1.0
     epsilon, linf = challenge.epsilon, challenge.norm == "linf"
     mutable = 1.0 if challenge.task.mutable is None else torch.from_numpy(challenge.task.mutable)
-    model = model.requires_grad_(False)
+    weights = list(model.parameters())
+    learning = [weight.requires_grad for weight in weights]
+    model.requires_grad_(False)
     delta, velocity = torch.zeros_like(x), torch.zeros_like(x)
     for step in range(steps):
         point = (x + delta).clamp(0, 1).requires_grad_()
@@ -256,6 +307,8 @@ def crafted(challenge: EvasionChallenge, model: nn.Module, labels: Labels, steps
         move = velocity.sign() if linf else velocity / _lengths(velocity, 2)
         size = epsilon * (1.0 if step == 0 else 0.5 * (1 - step / steps))
         delta = _projected(x, delta + size * move * mutable, epsilon, linf=linf)
+    for weight, learns in zip(weights, learning, strict=True):
+        weight.requires_grad_(learns)
     return challenge.clip((x + delta).numpy())
 
 

@@ -328,9 +328,25 @@ class _Search:
         assert self.logits is not None
         logits, line = self.logits[rows], np.arange(len(rows))
         weights = np.zeros_like(logits)
-        weights[line, self._rival(rows, logits)] = -1.0 if self.challenge.targeted else 1.0
-        weights[line, self.labels[rows]] = 1.0 if self.challenge.targeted else -1.0
+        aim, against = self._rival(rows, logits), self._standing(rows, logits)
+        if self.challenge.targeted:
+            against = np.where(against == self.labels[rows], aim, against)
+            aim = self.labels[rows]
+        weights[line, aim], weights[line, against] = 1.0, -1.0
         return weights
+
+    def _standing(self, rows: Labels, logits: NDArray[np.float32]) -> Labels:
+        """What has to be beaten: the label, or the abstention where that stands higher."""
+        labels, classes = self.labels[rows], self._classes(logits)
+        if logits.shape[1] == classes:
+            return labels
+        others = logits[:, : classes + 1].astype(np.float64)
+        if self.challenge.targeted:
+            others[np.arange(len(rows)), labels] = -np.inf
+            best: Labels = others.argmax(1)
+            return best
+        higher = others[:, classes] > others[np.arange(len(rows)), labels]
+        return np.where(higher, classes, labels)
 
     def _margins(self, rows: Labels, logits: NDArray[np.float32]) -> Floats:
         line = np.arange(len(rows))

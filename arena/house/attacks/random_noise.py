@@ -43,7 +43,9 @@ class RandomNoise(EvasionAttack):
             if not len(open_):
                 break
             best[open_] = noisy(challenge, open_, rng)
-            open_ = open_[challenge.defense.probes_left_for(open_) >= 2 - min(draw, 1)]
+            needed = 2 - min(draw, 1)
+            open_ = open_[challenge.defense.probes_left_for(open_) >= needed]
+            open_ = open_[: int(min(len(open_), challenge.defense.probes_left // needed))]
             if not len(open_):
                 break
             if labels is None:

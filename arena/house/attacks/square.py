@@ -7,17 +7,24 @@ the margin of the log-probabilities; a candidate replaces the best one where the
     L2: start with a grid of bumps of norm ε; a step moves the norm of one window into another.
 
 The window's area is a share p of the image that falls as queries are spent. Examples that fall
-leave the batch, and nobody is asked for more than the probes left for each example.
+leave the batch, and nobody is asked for more than the probes left for each example; where probes
+are granted in total alone, examples take turns and those that fall leave theirs to the others.
+
+A defense whose score is a step function, as a vote of three neighbours is, tells a random search
+nothing between steps. Where PATIENCE changes of an example left its loss as it was, the next
+candidates draw it towards images of other classes, the nearest first: x + P(x_j - x), with P the
+projection onto the ball. The search goes on from whichever is no worse.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.players import EvasionAttack, EvasionChallenge
+from arena.players import EvasionAttack, EvasionChallenge, QueryBudgetExceeded
 
 MANIFEST = """
 schema_version = 1
@@ -39,32 +46,52 @@ Labels = NDArray[np.int64]
 
 FALLS_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Iterations of 10,000 after which the share p halves."""
+PATIENCE = 5
+"""Changes that leave the loss exactly as it was after which it counts as flat."""
 
 
 class Square(EvasionAttack):
-    """``queries``: at most so many an example; ``share``: p of the first squares."""
+    """``queries``: at most so many an example; ``share``: p of the first squares.
+
+    ``starts``: at most so many images of other classes are tried where the score is flat.
+    """
 
     queries = 1000
     share = 0.8
+    starts = 40
 
     def attack(self, challenge: EvasionChallenge) -> Images:
-        for option in ("queries", "share"):
+        for option in ("queries", "share", "starts"):
             setattr(self, option, self.options.get(option, getattr(self, option)))
         everyone = np.arange(len(challenge))
         granted = np.minimum(challenge.defense.probes_left_for(everyone), self.queries)
-        search = _Search.of(challenge, granted)
+        try:
+            search = _Search.of(challenge, granted)
+        except QueryBudgetExceeded:
+            return challenge.x
+        with suppress(QueryBudgetExceeded):  # the defense's time is up: what was found stands
+            self._search(challenge, search)
+        return search.best.reshape(challenge.x.shape)
+
+    def _search(self, challenge: EvasionChallenge, search: _Search) -> None:
         rng = challenge.rng()
-        rows = search.open_rows()
+        rows = search.next_rows()
         search.propose(rows, search.first(rows, rng))
-        longest = int(granted.max(initial=0))
-        for step in range(1, longest):
-            if not len(rows := search.open_rows()):
-                break
+        pull = _Pull.of(challenge, self.starts)
+        step = 1
+        while len(rows := search.next_rows()):
             if step % 100 == 0:
                 challenge.submit(search.best.reshape(challenge.x.shape))
-            side = self._side(step / longest, search.height * search.width)
-            search.propose(rows, search.moved(rows, side, rng))
-        return search.best.reshape(challenge.x.shape)
+            side = self._side(search.spent(step), search.height * search.width)
+            images = search.moved(rows, side, rng)
+            flat = search.waited[rows] >= PATIENCE
+            flat[flat] &= pull.left(rows[flat])
+            if flat.any():
+                towards = pull.next(rows[flat]).reshape(-1, *search.x.shape[1:])
+                delta = np.asarray(towards - search.x[rows[flat]], np.float64)
+                images[flat] = search.within(rows[flat], delta)
+            search.propose(rows, images)
+            step += 1
 
     def _side(self, spent: float, pixels: int) -> int:
         halvings = sum(10_000 * spent > mark for mark in FALLS_AT)
@@ -73,7 +100,11 @@ class Square(EvasionAttack):
 
 @dataclass
 class _Search:
-    """Best candidates so far, as (n, channels, height, width), with loss and probes spent."""
+    """Best candidates so far, as (n, channels, height, width), with loss and probes left.
+
+    ``left``: of each example; ``purse``: of all together, ``full`` at first. ``waited``: changes
+    since the loss fell that left it exactly as it was.
+    """
 
     challenge: EvasionChallenge
     x: Images = field(repr=False)
@@ -81,15 +112,31 @@ class _Search:
     loss: Floats
     left: Floats
     labels: Labels
+    purse: float
+    full: float
+    longest: float
+    waited: Labels
 
     @classmethod
     def of(cls, challenge: EvasionChallenge, granted: Floats) -> _Search:
         n, shape = len(challenge), challenge.x.shape[1:]
-        x = challenge.x.reshape(n, *(shape if len(shape) == 3 else (1, 1, -1)))
         labels = challenge.targets if challenge.targets is not None else challenge.y
-        search = cls(challenge, x, x.copy(), np.full(n, np.inf), granted.copy(), np.zeros(n, int))
-        search.labels = np.zeros(n, np.int64) if labels is None else labels
-        rows = np.flatnonzero(granted >= 1)
+        purse = min(challenge.defense.probes_left, float(granted.sum()))
+        x = challenge.x.reshape(n, *(shape if len(shape) == 3 else (1, 1, -1)))
+        search = cls(
+            challenge=challenge,
+            x=x,
+            best=x.copy(),
+            loss=np.full(n, np.inf),
+            left=granted.copy(),
+            labels=np.zeros(n, np.int64) if labels is None else labels,
+            purse=purse,
+            full=max(purse, 1.0),
+            longest=float(granted.max(initial=1)),
+            waited=np.zeros(n, np.int64),
+        )
+        rows = search.next_rows()
+        search.left[np.setdiff1d(np.arange(n), rows)] = 0.0
         if len(rows):
             scores = search.ask(rows, x[rows])
             if labels is None:
@@ -110,11 +157,21 @@ class _Search:
         assert self.challenge.epsilon is not None, "Square searches a ball of a given size."
         return self.challenge.epsilon
 
-    def open_rows(self) -> Labels:
-        return np.flatnonzero((self.loss >= 0) & (self.left >= 1))
+    def next_rows(self) -> Labels:
+        """The examples that still stand and have a probe left; the poorest wait if all do not."""
+        rows = np.flatnonzero((self.loss >= 0) & (self.left >= 1))
+        if len(rows) <= self.purse:
+            return rows
+        richest = np.argsort(-self.left[rows], kind="stable")[: int(self.purse)]
+        return np.sort(rows[richest])
+
+    def spent(self, step: int) -> float:
+        """Share of the queries that are over: of this example's, or of everybody's."""
+        return max(step / self.longest, 1 - self.purse / self.full)
 
     def ask(self, rows: Labels, images: Images) -> Floats:
         self.left[rows] -= 1
+        self.purse -= len(rows)
         shape = self.challenge.x.shape[1:]
         return self.challenge.defense.ask(images.reshape(-1, *shape), rows).astype(np.float64)
 
@@ -141,6 +198,9 @@ class _Search:
             return
         loss = self.margin(rows, self.ask(rows, images))
         better = loss <= self.loss[rows]
+        changed = (images != self.best[rows]).any((1, 2, 3))
+        self.waited[rows] += (loss == self.loss[rows]) & changed
+        self.waited[rows[loss < self.loss[rows]]] = 0
         self.best[rows[better]] = images[better]
         self.loss[rows[better]] = loss[better]
 
@@ -197,7 +257,7 @@ class _Search:
         delta[one] = fresh * budget[:, None, None, None]
         return delta
 
-    def within(self, rows: Labels, delta: Floats) -> Images:
+    def within(self, rows: Labels, delta: NDArray[np.floating]) -> Images:
         """x + δ in the box and strictly in the ball; in L2 all of ε is used before clipping."""
         mutable = self.challenge.task.mutable
         if mutable is not None:
@@ -208,6 +268,46 @@ class _Search:
             length = np.sqrt((delta**2).sum((1, 2, 3), keepdims=True))
             delta = delta / np.maximum(length, 1e-12) * (self.epsilon * (1 - 1e-6))
         return np.clip(self.x[rows] + delta, 0, 1).astype(np.float32)
+
+
+@dataclass
+class _Pull:
+    """For each example the images of other classes (in targeted rounds: of the target) at hand.
+
+    Training examples, where the round grants some, else the round's own.
+    """
+
+    pool: Images = field(repr=False)
+    order: Labels
+    place: Labels
+
+    @classmethod
+    def of(cls, challenge: EvasionChallenge, starts: int) -> _Pull:
+        given = challenge.training or (challenge.x, challenge.y)
+        n, (pool, labels) = len(challenge), given
+        if labels is None or challenge.y is None:
+            return cls(pool, np.full((n, 1), -1), np.zeros(n, np.int64))
+        flat, images = (
+            part.reshape(len(part), -1).astype(np.float64) for part in (challenge.x, pool)
+        )
+        far = (flat**2).sum(1)[:, None] - 2 * flat @ images.T + (images**2).sum(1)
+        if challenge.targets is not None:
+            unfit = labels != challenge.targets[:, None]
+        else:
+            unfit = labels == challenge.y[:, None]
+        order = np.where(unfit, np.inf, far).argsort(1, kind="stable")[:, :starts]
+        order = np.where(np.take_along_axis(unfit, order, 1), -1, order)
+        return cls(pool, np.c_[order, np.full(n, -1)], np.zeros(n, np.int64))
+
+    def left(self, rows: Labels) -> NDArray[np.bool_]:
+        more: NDArray[np.bool_] = self.order[rows, self.place[rows]] >= 0
+        return more
+
+    def next(self, rows: Labels) -> Images:
+        """The next image for each of ``rows``, all of which have one left."""
+        images = self.pool[self.order[rows, self.place[rows]]]
+        self.place[rows] += 1
+        return images
 
 
 def _span(start: int, length: int) -> slice:

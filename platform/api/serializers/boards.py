@@ -6,10 +6,19 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from api.serializers.matches import PlayerSerializer
+from arena.evidence import Code
 from leaderboard.models import Standing
 from leaderboard.selectors import BoardView, Matrix
 from tournaments.models import SIDES
 from tournaments.states import MatchState
+
+
+class FlagSerializer(serializers.Serializer[Any]):
+    """A symptom of masked gradients, or a note that accuses nobody (docs/evidence.md)."""
+
+    code = serializers.ChoiceField(choices=[code.value for code in Code])
+    sentence = serializers.CharField()
+    figures = serializers.DictField(help_text="The numbers behind it; rounds and attacks by id.")
 
 
 class StandingSerializer(serializers.Serializer[Standing]):
@@ -30,6 +39,7 @@ class StandingSerializer(serializers.Serializer[Standing]):
     met = serializers.IntegerField(help_text="Matches of its pool that have ended.")
     pending = serializers.IntegerField(help_text="Matches of its pool still to be played.")
     reasons = serializers.ListField(child=serializers.CharField())
+    flags = FlagSerializer(many=True, help_text="Evidence of masked gradients against a defense.")
 
     @extend_schema_field(serializers.DictField())
     def get_metrics(self, row: Standing) -> dict[str, Any]:

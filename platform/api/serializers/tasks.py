@@ -16,6 +16,7 @@ class TaskSerializer(serializers.Serializer[Any]):
     grid = serializers.IntegerField(allow_null=True)
     floor = serializers.FloatField(help_text="Clean accuracy below which nothing is ranked.")
     abstention_share = serializers.FloatField()
+    device = serializers.CharField(help_text="Where players may compute: cpu or cuda.")
     norms = serializers.DictField(
         child=serializers.ListField(child=serializers.FloatField()), help_text="Usual epsilons."
     )

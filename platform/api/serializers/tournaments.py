@@ -7,8 +7,10 @@ from rest_framework import serializers
 
 from api.serializers.teams import TeamSerializer
 from api.viewer import Viewer
-from arena.rounds import GameName
+from arena.rounds import GameName, SplitName
+from arena.threat_model import PRESET_NAMES
 from submissions.models import ROLES
+from tournaments import loading
 from tournaments.models import SIDES, Entry, Round, Tournament, Visibility
 from tournaments.states import EntryState, Phase
 
@@ -63,6 +65,59 @@ class CountsSerializer(serializers.Serializer[Any]):
 class TournamentDetailSerializer(TournamentSerializer):
     rounds = RoundSerializer(many=True)
     counts = CountsSerializer()
+
+
+class RoundPlanSerializer(serializers.Serializer[Any]):
+    """A round as `tournament load` takes it; every other setting of a round's `spec` too."""
+
+    title = serializers.CharField(max_length=120)
+    game = serializers.ChoiceField(choices=[game.value for game in GameName])
+    threat_model = serializers.ChoiceField(
+        choices=PRESET_NAMES, required=False, help_text="The preset; white without it."
+    )
+    queries = serializers.IntegerField(
+        required=False, help_text="Probes per example, grey and black."
+    )
+    switches = serializers.DictField(
+        required=False, help_text="Single switches that differ from the preset."
+    )
+    epsilons = serializers.ListField(child=serializers.FloatField(), required=False)
+    shares = serializers.ListField(child=serializers.FloatField(), required=False)
+    attacks = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="House attacks in its pool."
+    )
+    defenses = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="House defenses in its pool."
+    )
+    weight = serializers.FloatField(required=False)
+    opens_at = serializers.DateTimeField(required=False)
+    closes_at = serializers.DateTimeField(required=False)
+
+
+class TournamentPlanSerializer(serializers.Serializer[Any]):
+    """For the description alone: ``tournaments.loading`` reads it, as it reads files."""
+
+    schema_version = serializers.ChoiceField(choices=[loading.SCHEMA_VERSION])
+    title = serializers.CharField(max_length=120)
+    task = serializers.CharField()
+    rounds = RoundPlanSerializer(many=True)
+    slug = serializers.CharField(max_length=60, required=False, help_text="Its id.")
+    description = serializers.CharField(required=False)
+    split = serializers.ChoiceField(choices=list(SplitName), required=False)
+    visibility = serializers.ChoiceField(choices=Visibility.choices, required=False)
+    opens_at = serializers.DateTimeField(required=False)
+    closes_at = serializers.DateTimeField(required=False)
+    defaults = serializers.DictField(
+        required=False, help_text="For every round that does not say otherwise."
+    )
+
+
+class MoveSerializer(serializers.Serializer[Any]):
+    to = serializers.ChoiceField(choices=Phase.choices)
+
+
+class PauseSerializer(serializers.Serializer[Any]):
+    paused = serializers.BooleanField()
 
 
 class EntryWishSerializer(serializers.Serializer[Any]):

@@ -1,30 +1,61 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import django_filters
 from django.db.models import QuerySet
+from django.urls import reverse
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import Scope
+from accounts.models import Scope, User
 from api.idempotency import once
 from api.pagination import InOrder, NewestFirst
+from api.parsers import TomlParser
+from api.permissions import LoggedIn, Scoped
 from api.serializers.tournaments import (
     EntrySerializer,
     EntryWishSerializer,
+    MoveSerializer,
+    PauseSerializer,
     RoundSerializer,
     TournamentDetailSerializer,
+    TournamentPlanSerializer,
     TournamentSerializer,
 )
 from api.views.base import IDEMPOTENCY, MembersView, View, problem
+from events.errors import NotAllowed
 from submissions import selectors as submissions
-from tournaments import selectors, services
+from tournaments import loading, selectors, services
 from tournaments.models import SIDES, Entry, Round, Tournament
 from tournaments.states import EntryState, Phase
+
+
+class Organizing(View):
+    """Reading is for everyone, writing for organizers with a token that says so."""
+
+    write_scope = Scope.ORGANIZE
+    parser_classes = (JSONParser, TomlParser)
+
+    def get_permissions(self) -> list[Any]:
+        """Visitors who would write are asked who they are."""
+        request = getattr(self, "request", None)  # none while the API is described
+        if request is not None and request.method == "POST":
+            return [LoggedIn(), Scoped()]
+        return [Scoped()]
+
+
+def organizer_of(user: User) -> User:
+    """Before a body is read: what is wrong with it is not for everybody to find out."""
+    if not (user.is_organizer or user.is_superuser):
+        raise NotAllowed("Only organizers make tournaments; ask an administrator.")
+    return user
 
 
 class TournamentFilter(django_filters.FilterSet):  # type: ignore[misc]
@@ -37,7 +68,7 @@ class TournamentFilter(django_filters.FilterSet):  # type: ignore[misc]
 
 
 @extend_schema(tags=["tournaments"])
-class TournamentsView(View):
+class TournamentsView(Organizing):
     queryset = Tournament.objects.none()
     serializer_class = TournamentSerializer
     pagination_class = NewestFirst
@@ -55,6 +86,31 @@ class TournamentsView(View):
         """Public tournaments, and those that you play in or organize."""
         return self.page(self.get_queryset())
 
+    @extend_schema(
+        operation_id="create_tournament",
+        parameters=[IDEMPOTENCY],
+        request={
+            "application/json": TournamentPlanSerializer,
+            "application/toml": {"type": "string", "format": "binary"},
+        },
+        responses={201: TournamentDetailSerializer, **problem(400, 401, 403, 409, 415, 422)},
+    )
+    def post(self, request: Request) -> Response:
+        """Make a tournament with its rounds: the file of `tournament load`, as JSON or as TOML.
+
+        It stays scheduled until you move it on. For organizers.
+        """
+        return once(request, lambda: self._create(request))
+
+    def _create(self, request: Request) -> Response:
+        organizer = organizer_of(self.user)
+        if not isinstance(request.data, Mapping):
+            raise ParseError("The body must be one table.")
+        made = services.create(loading.parse(request.data), organizer=organizer)
+        shown = detail(made, self.get_serializer_context())
+        address = reverse("api:tournament", args=[made.slug])
+        return Response(shown, status=status.HTTP_201_CREATED, headers={"Location": address})
+
 
 @extend_schema(tags=["tournaments"])
 class TournamentView(View):
@@ -68,16 +124,18 @@ class TournamentView(View):
     def get(self, request: Request, slug: str) -> Response:
         """A tournament with its rounds and how far it is."""
         tournament = selectors.get(self.person, slug)
-        shown: dict[str, Any] = dict(
-            TournamentSerializer(tournament, context=self.get_serializer_context()).data
-        )
-        shown["rounds"] = [RoundSerializer(round_).data for round_ in selectors.rounds(tournament)]
-        counts = selectors.counts(tournament)
-        shown["counts"] = {
-            name: getattr(counts, name)
-            for name in ("pending", "running", "scored", "forfeit", "void", "not_applicable")
-        }
-        return Response(shown)
+        return Response(detail(tournament, self.get_serializer_context()))
+
+
+def detail(tournament: Tournament, context: dict[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = dict(TournamentSerializer(tournament, context=context).data)
+    shown["rounds"] = [RoundSerializer(round_).data for round_ in selectors.rounds(tournament)]
+    counts = selectors.counts(tournament)
+    shown["counts"] = {
+        name: getattr(counts, name)
+        for name in ("pending", "running", "scored", "forfeit", "void", "not_applicable")
+    }
+    return shown
 
 
 @extend_schema(tags=["tournaments"])
@@ -104,6 +162,89 @@ class RoundView(View):
     def get(self, request: Request, uid: str) -> Response:
         """A round with all its rules."""
         return Response(self.get_serializer(selectors.get_round(self.person, uid)).data)
+
+
+class OrganizersView(MembersView):
+    """An action on a tournament of one's own; others learn no more than that it exists."""
+
+    queryset = Tournament.objects.none()
+    serializer_class = TournamentDetailSerializer
+    write_scope = Scope.ORGANIZE
+
+    def detail(self, slug: str) -> Response:
+        return Response(detail(selectors.get(self.user, slug), self.get_serializer_context()))
+
+
+@extend_schema(tags=["organizing"])
+class TournamentMoveView(OrganizersView):
+    @extend_schema(
+        operation_id="move_tournament",
+        parameters=[IDEMPOTENCY],
+        request=MoveSerializer,
+        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404, 409)},
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        """Move a tournament of yours: open, playing (takes no entries), published, frozen, or back.
+
+        Its rounds follow, but for those with a clock of their own.
+        """
+        return once(request, lambda: self._move(request, slug))
+
+    def _move(self, request: Request, slug: str) -> Response:
+        found, to = selectors.get(self.user, slug), _phase(request)
+        services.move(tournament=found, to=to, organizer=self.user)
+        return self.detail(slug)
+
+
+def _phase(request: Request) -> Phase:
+    wish = MoveSerializer(data=request.data)
+    wish.is_valid(raise_exception=True)
+    return Phase(wish.validated_data["to"])
+
+
+@extend_schema(tags=["organizing"])
+class TournamentPauseView(OrganizersView):
+    @extend_schema(
+        operation_id="pause_tournament",
+        parameters=[IDEMPOTENCY],
+        request=PauseSerializer,
+        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404)},
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        """Pause a tournament of yours, or resume it: paused, no match begins."""
+        return once(request, lambda: self._pause(request, slug))
+
+    def _pause(self, request: Request, slug: str) -> Response:
+        wish = PauseSerializer(data=request.data)
+        wish.is_valid(raise_exception=True)
+        services.pause(
+            tournament=selectors.get(self.user, slug),
+            organizer=self.user,
+            paused=wish.validated_data["paused"],
+        )
+        return self.detail(slug)
+
+
+@extend_schema(tags=["organizing"])
+class RoundMoveView(MembersView):
+    queryset = Round.objects.none()
+    serializer_class = RoundSerializer
+    write_scope = Scope.ORGANIZE
+
+    @extend_schema(
+        operation_id="move_round",
+        parameters=[IDEMPOTENCY],
+        request=MoveSerializer,
+        responses={200: RoundSerializer, **problem(400, 401, 403, 404, 409)},
+    )
+    def post(self, request: Request, uid: str) -> Response:
+        """Move one round of a tournament of yours."""
+        return once(request, lambda: self._move(request, uid))
+
+    def _move(self, request: Request, uid: str) -> Response:
+        found, to = selectors.get_round(self.user, uid), _phase(request)
+        services.move_round(round_=found, to=to, organizer=self.user)
+        return Response(self.get_serializer(selectors.get_round(self.user, uid)).data)
 
 
 class EntryFilter(django_filters.FilterSet):  # type: ignore[misc]

@@ -2,42 +2,141 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.forms import BaseFormSet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 
+from arena.rounds import SplitName
 from events.errors import Invalid, NotThere, Refused
-from tournaments import selectors, services
+from tournaments import previewing, selectors, services
 from tournaments.models import Match, Tournament
+from tournaments.previewing import RoundPreview
+from tournaments.services import MOST_ROUNDS
 from tournaments.states import ROUNDS, TOURNAMENTS, EntryState, MatchState, Phase
 from web.answers import action, member_form, member_page, person
-from web.forms import ReasonForm, RoundForm, RoundForms, TournamentForm, plans_of
+from web.forms import ReasonForm, TournamentForm
 from web.pages.tournaments import frame
+from web.round_forms import (
+    PREFIX,
+    PRESETS,
+    RoundForm,
+    RoundForms,
+    plans_of,
+    rounds_in,
+    settle,
+)
 
-FIRST_ROUND = [{"title": "White box", "epsilons": "0.1, 0.2, 0.3", "examples": 200}]
+FIRST_ROUND: dict[str, Any] = {"title": "White box", "epsilons": "0.1, 0.2, 0.3", "examples": 200}
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """A round of the form: what it will play, or why it cannot be, field by field."""
+
+    number: int
+    title: str
+    found: RoundPreview | None
+    problems: list[tuple[str, str]]
 
 
 @never_cache
 @member_form
 def create(request: HttpRequest) -> HttpResponse:
-    user = person(request)
-    if not (user.is_organizer or user.is_superuser):
-        raise PermissionDenied("Only organizers make tournaments; ask an administrator.")
-    form = TournamentForm(request.POST or None)
-    rounds = RoundForms(
-        request.POST or None, prefix="rounds", initial=None if request.POST else FIRST_ROUND
-    )
-    if request.method == "POST" and form.is_valid() and rounds.is_valid():
+    _require_organizer(request)
+    if request.method != "POST":
+        return _form(request, TournamentForm(), _rounds(initial=[FIRST_ROUND]))
+    sent = settle(request.POST)
+    if "add" in sent or "remove" in sent:
+        return _begun_anew(request, sent)
+    form, rounds = TournamentForm(sent), _rounds(sent)
+    if "preview" in sent:
+        return _form(request, form, rounds, previews=_previews(form, rounds))
+    if form.is_valid() and rounds.is_valid():
         made = _made(request, form, rounds)
         if made is not None:
             messages.success(request, "The tournament is scheduled. Open it when you are ready.")
             return redirect("organize", slug=made.slug)
-    bad = request.method == "POST"
-    context = {"form": form, "rounds": rounds, "section": "tournaments"}
-    return render(request, "web/tournament_new.html", context, status=422 if bad else 200)
+    return _form(request, form, rounds, status=422)
+
+
+@never_cache
+@action
+def preview(request: HttpRequest) -> HttpResponse:
+    """What the form as it stands would play; the page asks as its fields change."""
+    _require_organizer(request)
+    sent = settle(request.POST)
+    previews = _previews(TournamentForm(sent), _rounds(sent))
+    return render(request, "web/parts/preview.html", {"previews": previews})
+
+
+def _require_organizer(request: HttpRequest) -> None:
+    user = person(request)
+    if not (user.is_organizer or user.is_superuser):
+        raise PermissionDenied("Only organizers make tournaments; ask an administrator.")
+
+
+def _rounds(
+    data: QueryDict | None = None, initial: list[dict[str, Any]] | None = None
+) -> BaseFormSet[RoundForm]:
+    return RoundForms(data, prefix=PREFIX, initial=initial)
+
+
+def _form(
+    request: HttpRequest,
+    form: TournamentForm,
+    rounds: BaseFormSet[RoundForm],
+    *,
+    previews: list[Previewed] | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    context = {"form": form, "rounds": rounds, "previews": previews, "presets": PRESETS,
+               "section": "tournaments", "failed": status != 200}  # fmt: skip
+    return render(request, "web/tournament_new.html", context, status=status)
+
+
+def _begun_anew(request: HttpRequest, sent: QueryDict) -> HttpResponse:
+    """With one round more or less, for browsers without the page's script."""
+    kept = rounds_in(sent) or [FIRST_ROUND]
+    number = sent.get("remove", "")
+    if "add" in sent and len(kept) < MOST_ROUNDS:
+        kept.append({})
+    elif number.isdecimal() and len(number) < 4 and len(kept) > 1:
+        kept = [round_ for place, round_ in enumerate(kept) if place != int(number)]
+    return _form(request, TournamentForm(initial=sent.dict()), _rounds(initial=kept))
+
+
+def _previews(form: TournamentForm, rounds: BaseFormSet[RoundForm]) -> list[Previewed]:
+    form.is_valid()
+    chosen = getattr(form, "cleaned_data", {})
+    known = {"task": chosen.get("task", ""), "split": chosen.get("split", SplitName.PRACTICE)}
+    if not rounds.management_form.is_valid() or not known["task"]:
+        return []
+    return [_previewed(number, round_, **known) for number, round_ in enumerate(rounds, start=1)]
+
+
+def _previewed(number: int, form: RoundForm, *, task: str, split: str) -> Previewed:
+    form.is_valid()
+    title = str(form["title"].value() or "")
+    if not form.is_understood:
+        told = form.errors.get_json_data()
+        problems = [
+            (str(form.fields[name].label or name.replace("_", " ").capitalize())
+             if name in form.fields else "", entry["message"])
+            for name, entries in told.items()
+            if name != "title"
+            for entry in entries
+        ]  # fmt: skip
+        return Previewed(number, title, None, problems)
+    try:
+        return Previewed(number, title, previewing.preview(form.plan(task=task, split=split)), [])
+    except Refused as error:
+        return Previewed(number, title, None, [("", str(error))])
 
 
 def _made(
@@ -45,8 +144,6 @@ def _made(
 ) -> Tournament | None:
     data = form.cleaned_data
     plans = plans_of(rounds, task=data["task"], split=data["split"])
-    if plans is None:
-        return None
     try:
         return services.create(form.plan(plans), organizer=person(request))
     except Refused as error:

@@ -19,7 +19,7 @@ from events.selectors import latest
 from tournaments.models import Round
 from web import figures
 from web.games import Words, words_of
-from web.glossary import BY_SLUG
+from web.glossary import BY_NAME, BY_SLUG
 
 register = template.Library()
 
@@ -97,6 +97,13 @@ def term(slug: str, text: str = "") -> SafeString:
         found.short,
         text or found.name,
     )
+
+
+@register.simple_tag
+def named_term(name: str) -> SafeString:
+    """The same for a word by its name; plain text where the glossary has none."""
+    found = BY_NAME.get(name)
+    return term(found.slug, name) if found else format_html("{}", name)
 
 
 @register.simple_tag

@@ -505,3 +505,53 @@ def test_iterations_are_told_apart_when_alice_goes_on_with_the_survivors() -> No
     assert {2.0, 3.0, 4.0} == set(columns["iterations"])
     assert (columns["iterations"][~columns["broken"]] == 4).all()
     assert verdict.metrics["median_iterations"] in (2.0, 3.0, 4.0)
+
+
+# ── what evidence asks of gradients ────────────────────────────────────────────────────────
+
+
+class Flat(Linear):
+    """Steps hide the slope: half of its gradients, those of inputs above 0.5, are zero."""
+
+    def gradient(self, x: Array, weights: Array, seeds: Array) -> tuple[Array, Array]:
+        logits, slope = super().gradient(x, weights, seeds)
+        return logits, slope * (x[:, :1] < 0.5)
+
+
+def patient(challenge: EvasionChallenge) -> Array:
+    """Ten gradients at the clean inputs, and then nothing."""
+    labels = np.zeros(len(challenge), np.int64)
+    for _ in range(10):
+        challenge.defense.gradient(challenge.x, labels)
+    return challenge.x
+
+
+def test_the_share_of_zero_gradients_is_what_the_attack_was_answered() -> None:
+    rules = spec(ThreatModel.white())
+    flat = play(Fakes(patient, Flat), rules, defense=differentiable())
+    clean = flat.outcome.images["clean"]
+    assert flat.metrics["zero_gradients"] == (clean[:, 0] >= 0.5).mean()
+    assert play(Fakes(patient), rules, defense=differentiable()).metrics["zero_gradients"] == 0
+    idle = play(Fakes(leave_alone), rules, defense=differentiable())
+    assert idle.metrics["zero_gradients"] is None
+    assert idle.metrics["late_successes"] is None
+
+
+def test_successes_of_the_second_half_are_counted() -> None:
+    """Each asks about its own mistake at the gradient of that number; the last ones never do."""
+    rules = spec(ThreatModel.white(), epsilons=(0.9,))
+
+    def late(challenge: EvasionChallenge) -> Array:
+        n, turned = len(challenge), 1 - challenge.x
+        for step in range(1, 11):
+            x = challenge.x.copy()
+            told = [i for i in range(n) if step == (2, 9)[i % 2] and i < n - 3]
+            x[told] = turned[told]
+            challenge.defense.gradient(x, challenge.y)
+        return challenge.x
+
+    found = play(Fakes(late), rules, defense=differentiable()).metrics
+    n = found["examples"]
+    assert n is not None
+    late_ones = len([i for i in range(int(n)) if i % 2 and i < n - 3])
+    assert (found["standing_halfway"], found["late_successes"]) == (late_ones + 3, late_ones)

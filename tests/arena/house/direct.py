@@ -41,7 +41,11 @@ def entry(folder: Path, package: Package) -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(folder))  # as in the jail
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(folder))
     return getattr(module, class_name)
 
 
@@ -63,12 +67,18 @@ def build(name: str, task: tasks.Task, folder: Path | None = None) -> Any:
 
 @dataclass
 class View:
-    """A DefenseView over a defense in this process, and a record of what was asked."""
+    """A DefenseView over a defense in this process, and a record of what was asked.
+
+    ``per_example`` and ``total`` both bind; ``answered``: the defense's time is up after so many
+    probes.
+    """
 
     defense: Any
     examples: int
     output: str = "logits"
     per_example: float = 0
+    total: float = float("inf")
+    answered: float = float("inf")
     white: bool = True
     stochastic: bool = False
     asked: Array = field(default_factory=lambda: np.zeros(0))
@@ -81,10 +91,11 @@ class View:
 
     @property
     def probes_left(self) -> float:
-        return float(self.probes_left_for(np.arange(self.examples)).sum())
+        each = float((self.per_example - self.asked).sum())
+        return min(each, self.total - float(self.asked.sum()))
 
     def probes_left_for(self, examples: Array) -> Array:
-        return self.per_example - self.asked[examples]
+        return np.minimum(self.per_example - self.asked[examples], self.probes_left)
 
     def _seeds(self, x: Array) -> tuple[Array, ...]:
         self.calls += 1
@@ -99,8 +110,10 @@ class View:
             raise Withheld("no probes")
         check_images(x)
         charged = self.asked + np.bincount(rows, minlength=self.examples)
-        if (charged > self.per_example).any():
+        if (charged > self.per_example).any() or charged.sum() > self.total:
             raise QueryBudgetExceeded("too many")
+        if charged.sum() > self.answered:
+            raise QueryBudgetExceeded("the defense's time is up")
         self.asked = charged
         return filtered(self.defense.predict(x, *self._seeds(x)), self.output)
 

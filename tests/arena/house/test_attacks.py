@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from arena import tasks
+from arena import house, tasks
+from arena.house.attacks import audit_suite as audit_module
 from arena.house.attacks import pgd as pgd_module
+from arena.house.attacks.audit_suite import AuditSuite
 from arena.house.attacks.boundary import Boundary
 from arena.house.attacks.cw_l2 import CarliniWagner
 from arena.house.attacks.fgsm import Fgsm
@@ -20,6 +23,7 @@ from arena.house.attacks.jsma import Jsma
 from arena.house.attacks.pgd import Pgd
 from arena.house.attacks.random_noise import RandomNoise
 from arena.house.attacks.square import Square
+from arena.torch_players import expected_gradient, straight_through
 
 TOLERANCE = 1e-6
 FOLDER: Any = None
@@ -262,6 +266,66 @@ def test_no_attack_asks_for_more_probes_than_each_example_has(
         assert (played.sizes("linf") <= 0.05 + TOLERANCE).all()
 
 
+@pytest.mark.parametrize(("attack", "output"), METERED)
+@pytest.mark.parametrize("labels", [True, False])
+def test_probes_granted_in_total_alone_are_shared_out(
+    direct: ModuleType, linear: Any, attack: Any, output: str, *, labels: bool
+) -> None:
+    defense, x, y = linear_problem(linear, 7, classes=4)
+    for total in (3, len(x), 5 * len(x) + 7):
+        view = direct.View(
+            defense, len(x), output=output, per_example=np.inf, total=total, white=False
+        )
+        given = y if labels else None
+        played = direct.play(
+            made(attack), defense, small_task(4), x=x, y=given, epsilon=0.3, view=view
+        )
+        assert view.asked.sum() <= total
+        assert view.asked.sum() > 0 or total < len(x)
+        assert (played.sizes("linf") <= 0.3 + TOLERANCE).all()
+
+
+@pytest.mark.parametrize("attack", [Square, Boundary])
+def test_what_was_found_is_handed_in_when_the_defenses_time_is_up(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any, attack: Any
+) -> None:
+    x, y = direct.right_examples(house_cnn, digits, 40)
+    found = {}
+    for answered in (0, 2000, np.inf):
+        view = direct.View(
+            house_cnn, 40, output="probabilities", per_example=300, answered=answered, white=False
+        )
+        played = direct.play(made(attack), house_cnn, digits, x=x, y=y, epsilon=0.3, view=view)
+        assert view.asked.sum() <= answered
+        found[answered] = played.fooled.mean()
+    assert found[0] == 0
+    assert found[0] < found[2000] <= found[np.inf]
+
+
+def test_square_draws_towards_other_classes_where_a_score_is_flat(
+    direct: ModuleType, mnist: tasks.Task
+) -> None:
+    voters = direct.build("nearest-neighbour", mnist)
+    x, y = direct.right_examples(voters, mnist, 50)
+    training = (mnist.practice.x[1000:1150], mnist.practice.y[1000:1150])
+    broken = {}
+    for starts in (0, 40):
+        view = direct.View(voters, 50, output="probabilities", per_example=150, white=False)
+        played = direct.play(
+            made(Square, starts=starts),
+            voters,
+            mnist,
+            x=x,
+            y=y,
+            epsilon=0.3,
+            view=view,
+            training=training,
+        )
+        broken[starts] = played.fooled.mean()
+    assert broken[40] > broken[0] + 0.1
+    assert broken[40] > 0.5
+
+
 def test_square_finds_more_with_more_probes(
     direct: ModuleType, digits: tasks.Task, house_cnn: Any
 ) -> None:
@@ -333,6 +397,107 @@ def test_the_same_seed_makes_the_same_candidates(
         assert np.array_equal(plays[0], plays[1]), attack.__name__
         if attack is not Pgd:  # what PGD finds, it mostly finds before it draws anything
             assert not np.array_equal(plays[0], plays[2]), attack.__name__
+
+
+def test_the_gradient_goes_around_what_hides_it(direct: ModuleType, digits: tasks.Task) -> None:
+    defense = direct.build("input-discretisation", digits)
+    x, y = direct.right_examples(defense, digits, 60)
+    package = direct.unpack(house.package("input-discretisation", "digits"))
+    plain, around = (
+        direct.play(attack, defense, digits, x=x, y=y, epsilon=0.2, package=package)
+        for attack in (made(Pgd), direct.build("bpda", digits))
+    )
+    assert around.fooled.mean() >= plain.fooled.mean() + 0.2
+    assert (around.sizes("linf") <= 0.2 + TOLERANCE).all()
+
+
+def test_straight_through_shows_one_function_and_has_the_slope_of_another() -> None:
+    x = torch.tensor([0.2, 0.7], requires_grad=True)
+    y = straight_through(torch.round, x)
+    y.sum().backward()
+    assert y.tolist() == [0.0, 1.0]
+    assert x.grad is not None
+    assert x.grad.tolist() == [1.0, 1.0]
+    z = straight_through(torch.round, x, like=torch.square)
+    (slope,) = torch.autograd.grad(z.sum(), x)
+    assert slope.tolist() == pytest.approx([0.4, 1.4])
+
+
+def test_an_expected_gradient_is_nearer_to_the_mean_of_many_draws(
+    direct: ModuleType, digits: tasks.Task
+) -> None:
+    defense = direct.build("noisy-input", digits)
+    x, y = direct.right_examples(defense, digits, 20)
+    view = direct.View(defense, len(x), stochastic=True)
+    mean = expected_gradient(view, x, y, draws=200)[1]
+    off = [
+        np.linalg.norm(expected_gradient(view, x, y, draws=draws)[1] - mean) for draws in (1, 25)
+    ]
+    assert off[1] < off[0] / 2
+    with pytest.raises(ValueError, match="at least one draw"):
+        expected_gradient(view, x, y, draws=0)
+
+
+def test_the_audit_finds_whatever_a_part_of_it_finds(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any
+) -> None:
+    x, y = direct.right_examples(house_cnn, digits, 40)
+    options = {"steps": 20, "targets": 2, "queries": 100}
+    found = {}
+    for parts in (("apgd-ce",), ("apgd-t",), ("fab-t",), ("square",), AuditSuite.parts):
+        attack = made(AuditSuite, parts=parts, **options)
+        played = direct.play(attack, house_cnn, digits, x=x, y=y, epsilon=0.08)
+        assert (played.sizes("linf") <= 0.08 + TOLERANCE).all()
+        found[parts] = played.fooled.mean()
+    whole = found.pop(AuditSuite.parts)
+    assert whole >= max(found.values())
+    assert all(rate > 0 for rate in found.values())
+
+
+@pytest.mark.parametrize(("norm", "epsilon"), [("linf", 0.06), ("l2", 0.5)])
+def test_the_audit_leaves_nothing_standing_that_pgd_breaks(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any, norm: str, epsilon: float
+) -> None:
+    x, y = direct.right_examples(house_cnn, digits, 40)
+    options = {"steps": 40, "targets": 3, "queries": 100}
+    audit, other = (
+        direct.play(attack, house_cnn, digits, x=x, y=y, norm=norm, epsilon=epsilon)
+        for attack in (made(AuditSuite, **options), made(Pgd, restarts=2))
+    )
+    assert audit.fooled.mean() >= other.fooled.mean()
+
+
+def test_the_audit_begins_a_larger_radius_with_what_fell_at_a_smaller_one(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any
+) -> None:
+    x, y = direct.right_examples(house_cnn, digits, 40)
+    attack = made(AuditSuite, steps=20, targets=2, queries=50)
+    rows = []
+    for epsilon in (0.1, 0.101):
+        view = direct.View(house_cnn, 40)
+        played = direct.play(attack, house_cnn, digits, x=x, y=y, epsilon=epsilon, view=view)
+        rows.append((played.fooled, view.gradient_rows))
+    assert rows[1][0][rows[0][0]].all()
+    assert rows[1][1] < rows[0][1] / 2 or rows[0][0].mean() < 0.5
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_the_step_of_fab_lands_on_the_plane_or_in_the_corner(norm: str) -> None:
+    rng = np.random.default_rng(3)
+    point, normal = rng.random((50, 12)), rng.normal(size=(50, 12)).round(1)
+    level = rng.normal(size=50)
+    step = audit_module._to_plane(point, normal, level, norm)
+    assert ((point + step >= -1e-9) & (point + step <= 1 + 1e-9)).all()
+    most = np.where(normal * np.sign(level)[:, None] > 0, 1 - point, point) * np.abs(normal)
+    reachable = most.sum(1) >= np.abs(level)
+    np.testing.assert_allclose((step * normal).sum(1)[reachable], level[reachable], atol=1e-9)
+    assert reachable.sum() > 20
+    order = {"linf": np.inf, "l2": 2}[norm]
+    for _ in range(20):
+        other = np.clip(step + 0.05 * rng.normal(size=step.shape), -point, 1 - point)
+        on = (other * normal).sum(1) * np.sign(level) >= np.abs(level)
+        shorter = np.linalg.norm(other, ord=order, axis=1) < np.linalg.norm(step, ord=order, axis=1)
+        assert not (on & shorter & reachable).any()
 
 
 def test_asking_a_stochastic_defense_again_breaks_it_for_more_seeds(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
+import torch
 
 from arena import tasks
 from arena.house import recipes, sidecar, train
+from arena.house.objectives import OBJECTIVES, Step
 from arena.house.recipes import RECIPES, Recipe
 
 MIB = 1024 * 1024
@@ -69,6 +72,46 @@ def test_a_recipe_changes_its_hash_with_any_of_its_figures() -> None:
         player="cnn", task="digits", architecture=recipe.architecture, epochs=recipe.epochs + 1
     )
     assert recipe.hash != other.hash
+
+
+def test_a_figure_that_a_recipe_leaves_alone_is_not_in_its_hash() -> None:
+    recipe = recipes.find("cnn-digits")
+    assert recipe.hash == replace(recipe, temperature=1.0).hash
+    assert recipe.hash != replace(recipe, temperature=2.0).hash
+
+
+def test_every_objective_is_trained_by_some_recipe() -> None:
+    assert {recipe.objective for recipe in RECIPES} - {""} == set(OBJECTIVES)
+
+
+@pytest.mark.parametrize("name", sorted(OBJECTIVES))
+def test_a_step_down_every_objective_lowers_it(name: str) -> None:
+    recipe = next(r for r in RECIPES if r.objective == name and r.task == "digits")
+    task = tasks.load("digits")
+    x, y = torch.tensor(task.train.x[:64]), torch.tensor(task.train.y[:64])
+    model, teacher = train.build(recipe), train.build(replace(recipe, seed=9))
+    losses = []
+    for _ in range(2):
+        generator = torch.Generator().manual_seed(0)
+        step = Step(model, x, y, recipe, 0.9, generator, teacher)
+        loss = OBJECTIVES[name](step)
+        slopes = torch.autograd.grad(loss, list(model.parameters()))
+        length = torch.cat([slope.flatten() for slope in slopes]).norm()
+        with torch.no_grad():
+            for weight, slope in zip(model.parameters(), slopes, strict=True):
+                weight -= 0.02 * slope / length
+        losses.append(loss.item())
+    assert losses[1] < losses[0]
+
+
+def test_stored_examples_of_different_classes_lie_apart() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.random((80, 3)).astype(np.float32), rng.integers(0, 3, 80)
+    kept = train.separated(x, y, 0.3)
+    far = np.linalg.norm(x[kept][:, None] - x[kept], axis=2)
+    assert (far[y[kept][:, None] != y[kept]] >= 0.3 - 1e-6).all()
+    assert 0 < len(kept) < 80
+    assert len(train.separated(x, y, 1e-9)) == 80
 
 
 def test_arrays_are_saved_to_the_same_bytes(tmp_path: Path) -> None:

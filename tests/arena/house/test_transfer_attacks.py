@@ -55,6 +55,68 @@ def test_a_substitute_spends_no_more_than_a_small_budget(
     assert (ours.sizes("linf") <= 0.3 + 1e-6).all()
 
 
+@pytest.mark.parametrize(("total", "labels"), [(30, True), (30, False), (700, False)])
+def test_a_substitute_lives_on_probes_granted_in_total_alone(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any, total: int, *, labels: bool
+) -> None:
+    view = direct.View(house_cnn, 60, output="label", per_example=np.inf, total=total, white=False)
+    attack = direct.build("jacobian-substitute", digits)
+    attack.options.update({"seeds": 100, "rounds": 3})
+    x, y = direct.right_examples(house_cnn, digits, 60)
+    ours = direct.play(
+        attack,
+        house_cnn,
+        digits,
+        x=x,
+        y=y if labels else None,
+        epsilon=0.3,
+        view=view,
+        training=(digits.train.x[:100], digits.train.y[:100]),
+    )
+    assert view.asked.sum() == total
+    assert (ours.sizes("linf") <= 0.3 + 1e-6).all()
+
+
+def test_one_substitute_serves_every_radius_of_a_round(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any
+) -> None:
+    attack = direct.build("jacobian-substitute", digits)
+    attack.options.update({"labels": 400, "seeds": 100, "rounds": 2})
+    x, y = direct.right_examples(house_cnn, digits, 60)
+    training = (digits.train.x[:100], digits.train.y[:100])
+    broken, asked = [], []
+    for epsilon in (0.05, 0.3):
+        view = direct.View(house_cnn, 60, output="label", per_example=20, white=False)
+        ours = direct.play(
+            attack, house_cnn, digits, x=x, y=y, epsilon=epsilon, view=view, training=training
+        )
+        broken.append(ours.fooled.mean())
+        asked.append(view.asked.sum())
+    assert asked == [400, 0]
+    assert broken[1] > broken[0]
+
+
+def test_a_substitute_out_of_time_hands_in_what_it_has(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any
+) -> None:
+    handed: list[Any] = []
+    for seconds in (1e-9, 600.0):
+        view = direct.View(house_cnn, 60, output="label", per_example=20, white=False)
+        options = {"labels": 800, "seeds": 100, "rounds": 3, "seconds": seconds}
+        ours = substitute(
+            direct,
+            digits,
+            house_cnn,
+            view=view,
+            options=options,
+            submit_candidates=lambda x, _rows: handed.append(x),
+        )
+        assert (ours.sizes("linf") <= 0.3 + 1e-6).all()
+        assert view.asked.sum() == (100 if seconds < 1 else 800)
+        assert len(handed) == (0 if seconds < 1 else 3)
+    assert all((np.abs(x - ours.x) <= 0.3 + 1e-6).all() for x in handed)
+
+
 def test_a_substitute_finds_its_labels_out_where_they_are_withheld(
     direct: ModuleType, digits: tasks.Task, house_cnn: Any
 ) -> None:

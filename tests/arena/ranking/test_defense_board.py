@@ -21,6 +21,16 @@ def test_robust_accuracy_counts_examples_that_no_attack_of_the_pool_breaks(world
     assert row.metrics["strongest_attack"] == "bob"
 
 
+def test_an_attack_that_crashed_moves_no_mean_but_its_kills_count(world: Any) -> None:
+    world.attack("mallory")
+    world.plays("alice", "dana", [0, 1, 2, 3])
+    before = world.defenses().row("dana").contender.metrics["robust_mean"]
+    world.plays("mallory", "dana", [9], status=Status.FORFEIT, blame=Side.ATTACK)
+    after = world.defenses().row("dana").contender.metrics
+    assert after["robust_mean"] == before == 36 / 40
+    assert after["robust_worst"] == 35 / 40
+
+
 def test_a_clean_mistake_is_no_robust_example_and_no_kill(world: Any) -> None:
     world.plays("alice", "dana", [0, 1], wrong=[1, 2])
     row = world.defenses().row("dana").contender

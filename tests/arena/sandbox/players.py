@@ -168,12 +168,12 @@ class Actor:
 
 def boot(wire: Wire) -> None:
     hello = wire.receive({Op.HELLO: Trusting()})
-    wire.send(Op.LOCKED, request=hello.request)
-    while True:
-        frame = wire.receive({Op.FILE: Trusting(), Op.START: Trusting()})
-        if frame.op is Op.START:
-            wire.send(Op.READY, request=frame.request)
-            return
+    wire.send(Op.UP, request=hello.request)
+    while (frame := wire.receive({Op.FILE: Trusting(), Op.SEAL: Trusting()})).op is Op.FILE:
+        pass
+    wire.send(Op.LOCKED, request=frame.request)
+    start = wire.receive({Op.START: Trusting()})
+    wire.send(Op.READY, request=start.request)
 
 
 # --- packages ---------------------------------------------------------------------------------

@@ -63,9 +63,14 @@ class Oscar:
         data = np.frombuffer(content, np.uint8)
         self.wire.send(Op.FILE, request=2, meta={"path": path}, arrays=(data,))
 
+    def seal(self) -> Frame:
+        self.wire.send(Op.SEAL, request=2)
+        return self.wire.receive(ANY)
+
     def start(self) -> Frame:
+        assert self.seal().op is Op.LOCKED
         task = {"name": "t", "shape": [2], "classes": ["a", "b"], "grid": None}
-        self.wire.send(Op.START, request=2, meta={"task": task, "arrays": []})
+        self.wire.send(Op.START, request=3, meta={"task": task, "arrays": []})
         return self.wire.receive(ANY)
 
     def status(self) -> int:
@@ -97,6 +102,8 @@ def test_outside_of_a_jail_it_loads_no_player_unless_told_to(tmp_path: Path) -> 
     theirs.close()
     wire = Wire(ours, blocking=True)
     wire.send(Op.HELLO, request=1, meta={"version": VERSION, "framework": "numpy", "seed": 1})
+    wire.send(Op.SEAL, request=2)
+    assert wire.receive(ANY).op is Op.UP
     frame = wire.receive(ANY)
     ours.close()
     assert (frame.op, frame.meta["kind"]) == (Op.FAILED, "lockdown")
@@ -128,7 +135,7 @@ def test_outside_of_a_jail_it_loads_no_player_unless_told_to(tmp_path: Path) -> 
 )
 def test_a_path_that_is_not_plain_is_refused_again_inside(unjailed: Unjailed, path: Any) -> None:
     oscar = Oscar(unjailed)
-    assert oscar.hello().op is Op.LOCKED
+    assert oscar.hello().op is Op.UP
     oscar.file(path)
     assert oscar.status() == Exit.PROTOCOL
 

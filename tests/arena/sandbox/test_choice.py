@@ -11,7 +11,7 @@ import pytest
 from arena import sandbox
 from arena.errors import SandboxUnavailable
 from arena.rounds import Limits
-from arena.sandbox import bare, bubblewrap, choice, remedies, self_test
+from arena.sandbox import bare, bubblewrap, choice, gvisor, remedies, self_test
 from arena.sandbox.backend import Strength
 
 
@@ -20,11 +20,11 @@ def _ask_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every test is a process that has not chosen yet."""
     monkeypatch.setenv(choice.PASSED, "")
     monkeypatch.setattr(choice, "_known", {})
-    choice._candidates.cache_clear()
-    choice._bubblewrap.cache_clear()
+    for known in (choice._candidates, choice._zygote, choice._bubblewrap):
+        known.cache_clear()
     yield
-    choice._candidates.cache_clear()
-    choice._bubblewrap.cache_clear()
+    for known in (choice._candidates, choice._zygote, choice._bubblewrap):
+        known.cache_clear()
 
 
 @pytest.fixture
@@ -34,6 +34,7 @@ def without_bubblewrap(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(bubblewrap, "find_binary", missing)
     monkeypatch.setattr(choice, "find_binary", missing)
+    monkeypatch.setattr(gvisor.shutil, "which", lambda name: None)
 
 
 @pytest.mark.jail
@@ -54,8 +55,22 @@ def test_the_choice_is_proved_once_and_told_to_the_processes_that_follow(
     monkeypatch.setattr(choice, "_known", {})
     monkeypatch.setattr(choice, "probe", lambda backend: pytest.fail("asked again"))
 
-    assert os.environ[choice.PASSED].startswith("bubblewrap ")
+    assert os.environ[choice.PASSED].startswith("bubblewrap-zygote ")
     assert sandbox.choose(trusted=False) is chosen
+
+
+@pytest.mark.jail
+def test_where_no_process_may_be_forked_into_namespaces_each_gets_a_bubblewrap_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where AppArmor lets bubblewrap make namespaces, and nothing inside of it."""
+
+    def refused(*_: object) -> None:
+        raise SandboxUnavailable("unshare: Operation not permitted")
+
+    monkeypatch.setattr(choice.ZygoteBackend, "start_module", refused)
+
+    assert sandbox.choose(trusted=False).name == "bubblewrap"
 
 
 @pytest.mark.usefixtures("without_bubblewrap")
@@ -87,10 +102,39 @@ def test_one_probe_that_gets_through_and_the_backend_is_not_used(
 def test_the_doctor_names_every_backend_and_a_remedy_for_the_one_that_fails() -> None:
     table = sandbox.doctor()
 
-    assert (table[0].backend, table[-1].backend) == ("bubblewrap", "process")
+    assert (table[0].backend, table[-1].backend) == ("bubblewrap-zygote", "process")
     assert not table[0].works
     assert "apt install bubblewrap" in table[0].remedy
     assert table[-1].works
+
+
+@pytest.mark.usefixtures("without_bubblewrap")
+def test_the_doctor_says_what_gvisor_is_for_and_where_it_is_to_be_had() -> None:
+    (found,) = [row for row in sandbox.doctor() if row.backend == "gvisor"]
+
+    assert "not installed" in found.sentence
+    assert "a kernel of its own" in found.remedy
+
+
+def test_the_backend_that_is_named_is_the_one_that_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert sandbox.choose(trusted=True, named="process").name == "process"
+    monkeypatch.setenv(choice.NAMED, "process")
+    assert sandbox.choose(trusted=True).name == "process"
+    with pytest.raises(SandboxUnavailable, match="'process' is not strong enough for guests"):
+        sandbox.choose(trusted=False)
+
+
+def test_a_backend_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(SandboxUnavailable, match=r"no wall 'glass'.*bubblewrap.*process"):
+        sandbox.choose(trusted=True, named="glass")
+
+
+@pytest.mark.usefixtures("without_bubblewrap")
+def test_a_named_backend_that_fails_is_not_replaced_by_another() -> None:
+    with pytest.raises(SandboxUnavailable, match=r"'gvisor' does not stand.*install runsc"):
+        sandbox.choose(trusted=True, named="gvisor")
 
 
 def test_landlock_stops_what_it_promises() -> None:

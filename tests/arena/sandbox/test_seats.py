@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,9 +22,9 @@ from arena.errors import (
 )
 from arena.rounds import Limits
 from arena.sandbox.backend import JailSpec
-from arena.sandbox.seats import JailedAttack, JailedDefense
+from arena.sandbox.seats import QUANTUM, JailedAttack, JailedDefense
 from arena.seats import Revealed
-from arena.threat_model import TaskKnowledge, ThreatModel
+from arena.threat_model import OracleOutput, OutputKind, TaskKnowledge, ThreatModel
 from arena.wire import Op, Trusting, Wire
 from tests.arena.sandbox.players import (
     BRIEF,
@@ -668,7 +669,7 @@ def test_what_is_withheld_is_nowhere_in_the_jail(unjailed: Unjailed) -> None:
     assert lines[0] == "None None () None None None"
     assert lines[1] == (
         "None None None TaskInfo(name='', shape=(), classes=(), grid=None, cost=None, "
-        "mutable=None) None"
+        "mutable=None, device='cpu') None"
     )
     assert lines[2] == "['package']"
 
@@ -801,3 +802,21 @@ def test_a_large_opponent_takes_no_room_from_the_attack() -> None:
     table.open_attack(Revealed(package={"weights": bytes(3 * 2**20)})).close()
     assert Noting.specs[0].limits.disk_mib == Limits().disk_mib + 4
     assert Noting.specs[0].limits.memory_mib == Limits().memory_mib + 4
+
+
+def test_where_labels_alone_are_given_answers_come_at_whole_milliseconds(
+    unjailed: Unjailed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The referee's clock is a list: how long the defense thought is not to be seen in the wait."""
+    waited: list[float] = []
+    monkeypatch.setattr("arena.sandbox.seats.time.sleep", waited.append)
+    asks = "challenge.defense.ask(challenge.x[:1], np.array([0])); return challenge.x"
+    for kind, rounds in (("label", 1), ("probabilities", 0)):
+        waited.clear()
+        output = OracleOutput(OutputKind(kind))
+        model = replace(ThreatModel.preset("black", queries=5), output=output)
+        table = seats(attack=attack(asks), backend=unjailed, threat_model=model)
+        with table.open_attack(Revealed()) as seat:
+            seat.evade(BRIEF, {"x": images()}, Service({"ask": np.array([1])}))
+        held = [seconds for seconds in waited if 0 <= seconds < QUANTUM]
+        assert len(held) == rounds

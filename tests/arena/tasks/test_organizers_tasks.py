@@ -237,3 +237,19 @@ def test_data_off_the_grid_are_refused(organize: Organize, toml: str) -> None:
     task = tasks.load(organize(toml=toml.replace("[norms]", "grid = 256\n[norms]")))
     with pytest.raises(TaskError, match="off the task's grid of 256 levels"):
         _ = task.train
+
+
+def test_a_task_may_let_its_players_use_a_gpu(organize: Organize, toml: str) -> None:
+    assert tasks.load(organize()).device == "cpu"
+    on_gpu = tasks.load(organize(toml=toml.replace("floor =", 'device = "cuda"\nfloor =', 1)))
+    assert on_gpu.device is tasks.Device.CUDA
+    assert on_gpu.public_json()["device"] == "cuda"
+    with pytest.raises(TaskError, match="must be one of cpu, cuda"):
+        tasks.load(organize(toml=toml.replace("floor =", 'device = "tpu"\nfloor =', 1)))
+
+
+def test_tasks_on_a_gpu_are_told_from_the_rest(
+    organize: Organize, user_data: Path, toml: str
+) -> None:
+    organize(folder=user_data, toml=toml.replace("floor =", 'device = "cuda"\nfloor =', 1))
+    assert tasks.on_a_gpu(["digits", "oscars-task", "never-heard-of"]) == ["oscars-task"]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.test import Client
 
 from accounts.models import User
 from arena import house
 from arena.evidence import Code
 from arena.manifest import Framework, Manifest, Role
+from arena.rounds import SplitName
 from events.errors import NotThere
 from leaderboard import selectors, services
 from leaderboard.models import Board, Standing
+from submissions.models import Submission
 from tournaments.models import Entry
 from tournaments.states import EntryState
 
@@ -121,3 +125,43 @@ def test_an_entry_knows_what_speaks_against_it_in_any_round(masked: Any) -> None
     dana = Entry.objects.get(name="dana")
     with pytest.raises(NotThere):
         selectors.flags_of(dana, user=charlie)
+
+
+def test_what_qualification_measured_speaks_on_the_board(stage: Any) -> None:
+    """Dana's net knows the published images by heart and has no slopes; Eve's is honest."""
+    final = stage.round("black", split=SplitName.FINAL, task="digits")
+    stage.attacks("alice")
+    stage.defends("dana", "eve")
+    for name, accuracy, zero, wrong in (
+        ("dana", 1.0, 1.0, range(20)),
+        ("eve", 0.99, 0.0, range(1)),
+    ):
+        entry = stage.entries[name]
+        has_gradients(entry)
+        figures = {"clean_accuracy": accuracy, "examples": 500, "zero_gradients": zero}
+        Submission.objects.filter(pk=entry.submission.pk).update(figures=figures)
+        stage.plays("alice", name, range(30), preset="black", wrong=wrong)
+    services.fold_all()
+    assert [flag["code"] for flag in flags("dana", "black")] == [Code.ZERO, Code.SPLITS]
+    figures = flags("dana", "black")[1]["figures"]
+    assert (figures["round"], figures["final_right"]) == (final.uid, 20)
+    assert not flags("eve", "black")
+
+
+def test_the_api_tells_what_the_page_shows(masked: Any, client: Client) -> None:
+    masked.defends("tree")
+    masked.plays("alice", "dana", range(30), preset="black")
+    masked.plays("alice", "tree", range(30), preset="black")
+    services.fold_all()
+    round_ = masked.rounds["white"]
+    (board,) = client.get(f"/api/v1/rounds/{round_.uid}/standings/?role=defense").json()["boards"]
+    told = {row["entry"]["name"]: row["flags"] for row in board["rows"]}
+    assert [flag["code"] for flag in told["dana"]] == [Code.BLACK_BOX]
+    assert [flag["code"] for flag in told["tree"]] == [Code.NO_GRADIENTS]
+    assert told["eve"] == []
+    assert told["dana"] == flags("dana")
+    address = f"/tournaments/{round_.tournament.slug}/?round={round_.number}"
+    page = html.unescape(client.get(address).content.decode())
+    sentences = [flag["sentence"] for row in told.values() for flag in row]
+    assert len(sentences) == 2
+    assert all(sentence in page for sentence in sentences)

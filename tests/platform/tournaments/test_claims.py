@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from django.utils import timezone
 
+from arena import tasks
 from arena.manifest import Role
+from arena.sandbox import gpu
 from events.models import Event
 from tournaments import claims, services
 from tournaments.models import Match
 from tournaments.states import MatchState, Phase
+
+GPU_TASK: Final = Path(tasks.__file__).with_name("digits.toml")
 
 
 @pytest.fixture
@@ -139,3 +144,28 @@ def test_running_time_is_on_the_databases_clock(stage: Any, walls: list[Any]) ->
     claims.fail(match, "The disk is full.")
     match.refresh_from_db()
     assert 90 <= match.seconds < 120
+
+
+def test_a_match_on_a_gpu_waits_for_a_worker_that_has_one(
+    make_stage: Any, make_spec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tasks").mkdir()
+    text = GPU_TASK.read_text().replace('name = "digits"', 'name = "large"\ndevice = "cuda"')
+    (tmp_path / "tasks" / "large.toml").write_text(text)
+    monkeypatch.setenv("ADVERSARIUM_DATA", str(tmp_path))
+    stage = make_stage(
+        services.RoundPlan("Small", make_spec()),
+        services.RoundPlan("Large", make_spec(task="large")),
+    )
+    stage.opens()
+    stage.enters(stage.person("dana"), "Wall", Role.DEFENSE)
+    stage.enters(stage.person("alice"), "Spear", Role.ATTACK)
+
+    monkeypatch.setattr(gpu, "DEVICES", tmp_path)
+    without = [claims.claim(worker="w:1"), claims.claim(worker="w:1")]
+    assert [match and match.round.title for match in without] == ["Small", None]
+    for name in ("nvidiactl", "nvidia-uvm", "nvidia0"):
+        (tmp_path / name).touch()
+    with_one = claims.claim(worker="w:2")
+    assert with_one is not None
+    assert with_one.round.title == "Large"

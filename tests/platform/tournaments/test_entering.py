@@ -15,7 +15,7 @@ from events.models import Event
 from submissions import services as submissions
 from submissions.models import Submission
 from submissions.states import SubmissionState
-from tournaments import services
+from tournaments import claims, services
 from tournaments.models import Entry, Match
 from tournaments.services import RoundPlan
 from tournaments.states import EntryState, MatchState, Phase
@@ -294,3 +294,62 @@ def test_only_organizers_move_a_tournament(stage: Any) -> None:
         services.move(
             tournament=stage.tournament, to=Phase.PLAYING, organizer=stage.person("mallory")
         )
+
+
+# --- grey eligibility -----------------------------------------------------------------------------
+
+APART = {"architecture": "architecture.py", "weights": "weights.npz"}
+
+
+def wall(stage: Any, name: str, *, eligible: bool) -> Any:
+    """A defense of a team of its own, with what its qualification found."""
+    dana = stage.person(name)
+    submission = stage.submission(dana, name, Role.DEFENSE, **APART)
+    submission.figures = {"grey_eligible": eligible, "grey_reason": "A reason for its team."}
+    submission.save()
+    return services.enter(tournament=stage.tournament, submission=submission, user=dana)
+
+
+def test_a_package_that_failed_the_grey_check_never_meets_a_round_that_gives_the_architecture(
+    make_stage: Any, make_spec: Any
+) -> None:
+    grey, white, black = (RoundPlan(p, make_spec(p)) for p in ("grey", "white", "black"))
+    stage = make_stage(grey, white, black)
+    stage.opens()
+    stage.enters(stage.person("alice"), "Spear", Role.ATTACK)
+    wall(stage, "apart", eligible=True)
+    wall(stage, "tangled", eligible=False)
+    stage.enters(stage.person("bob"), "Lance", Role.ATTACK)  # later attacks change nothing
+    found = {
+        (m.attack.name, m.defense.name, m.round.title): (m.state, m.sentence)
+        for m in Match.objects.select_related("attack", "defense", "round")
+    }
+    assert len(found) == 12
+    for (_, defense, title), (state, sentence) in found.items():
+        if (defense, title) == ("tangled", "grey"):
+            assert state == MatchState.NOT_APPLICABLE
+            assert "do not stand apart" in sentence
+            assert "reason" not in sentence
+        else:
+            assert (state, sentence) == (MatchState.PENDING, "")
+    claimed = set()
+    while (match := claims.claim(worker="w:1")) is not None:
+        claimed.add((match.defense.name, match.round.title))
+    assert ("tangled", "grey") not in claimed
+    assert ("tangled", "white") in claimed
+
+
+def test_an_entry_that_waits_is_planned_by_what_its_qualification_finds(
+    make_stage: Any, make_spec: Any
+) -> None:
+    stage = make_stage(RoundPlan("grey", make_spec("grey")))
+    stage.opens()
+    stage.enters(stage.person("alice"), "Spear", Role.ATTACK)
+    dana = stage.person("dana")
+    waiting = stage.submission(dana, "Wall", Role.DEFENSE, state="qualifying", **APART)
+    services.enter(tournament=stage.tournament, submission=waiting, user=dana)
+    assert not Match.objects.exists()
+    waiting.state, waiting.figures = "qualified", {"grey_eligible": False}
+    waiting.save()
+    services.submission_was_judged(waiting)
+    assert Match.objects.get().state == MatchState.NOT_APPLICABLE

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from django.conf import settings
 from django.db import transaction
+from django.http import QueryDict
 from django.test import Client
 from django.utils import timezone
 
@@ -25,7 +26,7 @@ from tournaments import announcing, services
 from tournaments.models import Match, Round, Verdict
 from tournaments.services import RoundPlan, TournamentPlan
 from tournaments.states import MatchState, Phase
-from web.forms import RoundForm
+from web.round_forms import PREFIX, RoundForms, settle
 
 Browser = Callable[[User | None], Client]
 EXAMPLES = 40
@@ -155,7 +156,11 @@ def test_an_extraction_round_is_made_by_the_form(world: World) -> None:
         "norm": "linf", "goal": "untargeted", "poison_mode": "add", "examples": "50",
         "attacks": ["equation-solving"], "defenses": ["logistic-regression"],
     }  # fmt: skip
-    form = RoundForm(data)
+    posted = QueryDict(mutable=True)
+    posted.update({f"{PREFIX}-TOTAL_FORMS": "1", f"{PREFIX}-INITIAL_FORMS": "0"})
+    for name, value in data.items():
+        posted.setlist(f"{PREFIX}-0-{name}", value if isinstance(value, list) else [value])
+    form = RoundForms(settle(posted), prefix=PREFIX).forms[0]
     assert form.is_valid(), form.errors
     spec = form.plan(task="digits", split="practice").spec
     assert spec.threat_model.probes.total == 650

@@ -85,6 +85,7 @@ ROUTES = (
     ),
     Route("tournaments", "/tournaments/", everyone()),
     Route("create-tournament", "/tournaments/new/", (LOGIN, 403, 403, 403, 200)),
+    Route("preview-tournament", "/tournaments/new/preview/", (LOGIN, 403, 403, 403, 200), "post"),
     Route("tournament", "/tournaments/spring/", everyone()),
     Route("boards-live", "/parts/tournaments/spring/boards/?round=2", everyone()),
     Route("boards-live", "/parts/tournaments/spring/boards/?round=9", everyone(404)),

@@ -6,6 +6,7 @@
   const ANNOUNCE_MS = 8000;
   let open = false;
   let wasOpen = false;
+  let state = "";
   let told = "";
   let toldAt = 0;
   const last = new WeakMap();
@@ -16,7 +17,8 @@
   function refresh() {
     followers().forEach(function (element) { window.htmx.trigger(element, "refresh"); });
   }
-  function mark(state) {
+  function mark(now) {
+    state = now;
     document.querySelectorAll("[data-stream-state]").forEach(function (element) {
       element.dataset.streamState = state;
       element.textContent = state === "live" ? "live" : "polling";
@@ -42,6 +44,7 @@
     last.set(target, event.detail.serverResponse);
   });
   document.addEventListener("htmx:afterSettle", function (event) {
+    if (state) { mark(state); } // a fresh fragment does not know it
     const source = event.target.querySelector && event.target.querySelector("[data-announce]");
     const text = source && source.dataset.announce;
     const now = Date.now();

@@ -1,4 +1,4 @@
-// Small helps that pages do without: the menu on a phone, copying, confirming, rounds of a form.
+// Small helps that pages do without: the menu on a phone, copying, confirming.
 (function () {
   "use strict";
   document.addEventListener("click", function (event) {
@@ -16,19 +16,7 @@
       if (navigator.clipboard) { navigator.clipboard.writeText(field.value).then(done, function () {}); }
       return;
     }
-    const add = event.target.closest("[data-add-round]");
-    if (add) { addRound(); }
   });
-  function addRound() {
-    const total = document.getElementById("id_rounds-TOTAL_FORMS");
-    const template = document.getElementById("empty-round");
-    const list = document.getElementById("rounds");
-    const copy = template.innerHTML.replace(/__prefix__/g, total.value);
-    list.insertAdjacentHTML("beforeend", copy);
-    total.value = String(Number(total.value) + 1);
-    const added = list.lastElementChild.querySelector("input, select");
-    if (added) { added.focus(); }
-  }
   document.addEventListener("submit", function (event) {
     const question = event.target.dataset.confirm;
     if (question && !window.confirm(question)) { event.preventDefault(); }

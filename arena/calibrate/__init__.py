@@ -1,0 +1,131 @@
+"""The house players held to the figures of the literature: ``python -m arena.calibrate``.
+
+Every line is played by the referee in the jail, like any match. A line names the paper's figure,
+the bar that our own measurement set, and what came out with its 95 % Wilson interval; the model
+file, target rule and seeds that it hangs on stand under the table. Exit status 1 when a bar is
+missed. ``--quick`` plays fewer examples and leaves the slow lines out; ``--json FILE`` writes all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from arena.calibrate import attacks, defenses, games
+from arena.calibrate.lines import BarError, Laboratory, Line
+
+__all__ = ["BARS", "BarError", "Laboratory", "Line", "main", "measure", "table"]
+
+Bar = Callable[[Laboratory], list[Line]]
+
+ONCE_BEST: Final = {
+    "label-smoothing": "",
+    "logit-squeezing": "62.4 to 4.1 %",
+    "clean-logit-pairing": "",
+    "adversarial-logit-pairing": "70.6 to 5.0 %",
+}
+"""The defenses of D3 to D5, and what became of their figures within the year."""
+
+BARS: Final[tuple[tuple[str, Bar], ...]] = (
+    ("A1", attacks.fgsm),
+    ("A2", attacks.pgd),
+    ("A3", attacks.jsma),
+    ("A4", attacks.carlini_wagner),
+    ("A5", attacks.substitute),
+    ("A6", attacks.transfer),
+    ("A10", attacks.adaptive),
+    ("A12", attacks.audit),
+    ("D0", partial(defenses.baseline, defense="logistic-regression", least=0.88)),
+    ("D0", partial(defenses.baseline, defense="cnn", least=0.94)),
+    ("D0", partial(defenses.baseline, defense="nearest-neighbour", least=0.86)),
+    ("D0", partial(defenses.baseline, defense="decision-tree", least=0.70)),
+    ("D0", partial(defenses.baseline, defense="support-vector-machine", least=0.90)),
+    ("D1", defenses.adversarial_training),
+    ("D2", defenses.wasserstein),
+    *(
+        ("D3-D5", partial(defenses.once_best, defense=defense, paper=paper))
+        for defense, paper in ONCE_BEST.items()
+    ),
+    ("D6", defenses.smoothing),
+    ("D7", defenses.discretisation),
+    ("D8", defenses.interval_bounds),
+    ("D11", defenses.robust_neighbour),
+    ("D12", defenses.virtual_adversarial),
+    ("D14", defenses.uncertain),
+    ("D15", defenses.distillation),
+    ("A9", games.theft),
+    ("D13", games.anti_theft),
+    ("D8", games.certificates),
+    ("A7", games.backdoor),
+)
+QUICK: Final = ("A1", "A2", "A3", "D7")
+
+
+def measure(ids: Sequence[str], *, examples: int, say: Callable[[str], None] = print) -> list[Line]:
+    """The lines of these bars, in order; what could not be played is a line that does not hold."""
+    lab = Laboratory(examples, say=say)
+    lines: list[Line] = []
+    for id_, bar in (bar for bar in BARS if bar[0] in ids):
+        start = time.monotonic()
+        try:
+            found = bar(lab)
+        except BarError as error:
+            found = [Line(id_, "", "", "is played", str(error), None, False, "")]
+        spent = (time.monotonic() - start) / len(found)
+        lines += [replace(line, seconds=round(spent, 1)) for line in found]
+    return lines
+
+
+def table(lines: Sequence[Line]) -> str:
+    """The lines in columns, then what each hangs on."""
+    head = ("", "method", "paper", "bar", "measured", "95 %", "s", "")
+    rows = [head] + [
+        (
+            line.id,
+            line.method,
+            line.paper,
+            line.bar,
+            line.measured,
+            "" if line.interval is None else f"{line.interval[0]:.3f}-{line.interval[1]:.3f}",
+            f"{line.seconds:.0f}",
+            "holds" if line.held else "MISSED",
+        )
+        for line in lines
+    ]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    text = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
+    notes = [f"{line.id} {line.method}: {line.setting}" for line in lines if line.setting]
+    return "\n".join([*(row.rstrip() for row in text), "", *notes])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    every = list(dict.fromkeys(id_ for id_, _ in BARS))
+    parser = argparse.ArgumentParser(prog="python -m arena.calibrate", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer examples, no slow lines")
+    parser.add_argument("--only", metavar="ID", help=f"one of {', '.join(every)}")
+    parser.add_argument("--examples", type=int, help="examples a match (200; 40 when quick)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the lines there too")
+    options = parser.parse_args(arguments)
+    examples = options.examples or (40 if options.quick else 200)
+    if options.only and options.only not in every:
+        parser.error(f"there is no bar {options.only!r}; bars are {', '.join(every)}")
+    ids = [options.only] if options.only else QUICK if options.quick else every
+    lines = measure(ids, examples=examples, say=_progress)
+    sys.stdout.write(table(lines) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps([asdict(line) for line in lines], indent=1) + "\n")
+    return 0 if all(line.held for line in lines) else 1
+
+
+def _progress(sentence: str) -> None:
+    sys.stderr.write(sentence + "\n")

@@ -1,0 +1,5 @@
+"""``python -m arena.calibrate``."""
+
+from arena.calibrate import main
+
+raise SystemExit(main())

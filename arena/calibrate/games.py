@@ -1,0 +1,136 @@
+"""Bars of theft, certificates and backdoors: A7, A9, D6, D8 and D13."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from arena.calibrate.lines import Laboratory, Line, at, figure, interval, percent
+from arena.rounds import GameName, Norm
+from arena.threat_model import OracleOutput, OutputKind, Probes, ThreatModel
+from arena.verdict import Verdict
+
+
+def _stolen(
+    lab: Laboratory,
+    thief: str,
+    defense: str,
+    queries: int,
+    output: OracleOutput = OracleOutput(OutputKind.PROBABILITIES),  # noqa: B008 (it is frozen)
+) -> Verdict:
+    model = replace(ThreatModel.black(), probes=Probes(total=queries), output=output)
+    return lab.play(
+        thief, defense, task="digits", game=GameName.EXTRACTION, threat_model=model, epsilons=()
+    )
+
+
+def theft(lab: Laboratory) -> list[Line]:
+    """Tramer et al. 2016: equations need as many answers as weights, labels many more."""
+    rounded = OracleOutput(OutputKind.ROUNDED, decimals=3)
+    label = OracleOutput(OutputKind.LABEL)
+    runs = (
+        ("Equation solving, probabilities", "equation-solving", 65, None, 1.0, "equivalent"),
+        ("Equation solving, 3 decimals", "equation-solving", 650, rounded, 0.994, "weakens"),
+        ("Adaptive retraining, labels", "adaptive-retraining", 3250, label, 0.87, "827: > 99 %"),
+    )
+    lines = []
+    for method, thief, queries, output, least, paper in runs:
+        given = () if output is None else (output,)
+        verdict = _stolen(lab, thief, "logistic-regression", queries, *given)
+        fidelity = figure(verdict.metrics, "fidelity")
+        lines.append(
+            Line(
+                "A9",
+                f"{method}, {queries:,} probes",
+                paper,
+                f"fidelity ≥ {percent(least)}",
+                f"{percent(fidelity)}, κ {figure(verdict.metrics, 'uniform_kappa'):.3f} "
+                "on uniform points",
+                interval(verdict.metrics, "fidelity"),
+                fidelity >= least,
+                lab.setting("logistic-regression", task="digits"),
+            )
+        )
+    return lines
+
+
+def anti_theft(lab: Laboratory) -> list[Line]:
+    """Rounding weakens equations, and the label alone hurts most, at equal probes."""
+    defenses = ("logistic-regression", "rounded-answers", "top-answer")
+    found = [_stolen(lab, "equation-solving", defense, 65).metrics for defense in defenses]
+    told = [figure(metrics, "fidelity") for metrics in found]
+    line = Line(
+        "D13",
+        "Against equation solving, 65 probes",
+        "2-3 decimals weaken, labels hurt most",
+        "plain ≥ rounded > label alone",
+        ", ".join(f"{name} {percent(f)}" for name, f in zip(defenses, told, strict=True)),
+        interval(found[-1], "fidelity"),
+        told[0] >= told[1] > told[2],
+        lab.setting("rounded-answers", task="digits"),
+    )
+    return [line]
+
+
+def certificates(lab: Laboratory) -> list[Line]:
+    """No claim is refuted, and what is certified is never more than what holds."""
+    proofs: dict[str, Any] = {
+        "game": GameName.CERTIFICATION,
+        "norm": Norm.L2,
+        "epsilons": (0.5, 1.0),
+    }
+    noisy = lab.play("random-noise", "certified-smoothing", **proofs)
+    linear = lab.play(
+        "pgd", "certified-linear", **{**proofs, "norm": Norm.LINF, "epsilons": (0.02, 0.05, 0.1)}
+    )
+    half, whole = (figure(at(noisy, e), "certified_accuracy") for e in (0.5, 1.0))
+    gaps = [figure(point, "certified_gap") for point in linear.curve]
+    clean = figure(noisy.metrics, "clean_accuracy")
+    return [
+        Line(
+            "D6",
+            "Certified smoothing, L2 .5 and 1.0",
+            "ImageNet .49 at .5",
+            "certified ≥ 78 / 50 %, none refuted",
+            f"clean {percent(clean)}, certified {percent(half)} / {percent(whole)}",
+            interval(at(noisy, 1.0), "certified_accuracy"),
+            half >= 0.78 and whole >= 0.5 and not figure(noisy.metrics, "claims_refuted"),
+            lab.setting("certified-smoothing", more="σ .5, 1,000 copies, α .001"),
+        ),
+        Line(
+            "D8",
+            "Exact certificate of a linear model",
+            "",
+            "certified ≤ robust at every ε",
+            ", ".join(
+                f"{figure(p, 'certified_accuracy'):.3f} ≤ {figure(p, 'robust_accuracy'):.3f}"
+                for p in linear.curve
+            ),
+            None,
+            min(gaps) >= 0 and not figure(linear.metrics, "claims_refuted"),
+            lab.setting("certified-linear"),
+        ),
+    ]
+
+
+def backdoor(lab: Laboratory) -> list[Line]:
+    verdict = lab.play(
+        "badnets",
+        "cnn-learner",
+        game=GameName.BACKDOOR,
+        threat_model=ThreatModel.black(),
+        epsilons=(),
+        shares=(0.01,),
+    )
+    rate, drop = (figure(verdict.metrics, name) for name in ("attack_success_rate", "clean_drop"))
+    line = Line(
+        "A7",
+        "BadNets, 1 % of poison, patch of 2 %",
+        "trigger > 99 %, clean unharmed",
+        "success ≥ 90 %, clean drop ≤ 1 point",
+        f"success {percent(rate)}, clean drop {100 * drop:.1f} points",
+        interval(verdict.metrics, "attack_success_rate"),
+        rate >= 0.9 and drop <= 0.01,
+        lab.setting("cnn-learner", more="5 seeds"),
+    )
+    return [line]

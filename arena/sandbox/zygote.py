@@ -1,0 +1,330 @@
+"""Jails at the price of a fork: players are forked from zygotes that live long behind bubblewrap.
+
+For each side and framework one bubblewrap process is started when it is first needed, and holds a
+zygote (:mod:`.guest_zygote`) with the framework loaded. A match's player is a fork of it, in
+namespaces of its own inside of those of the outer; its stream and its log are handed over as
+descriptors. The two sides never share an outer: who broke out of an inner jail would still stand
+behind bubblewrap's walls, and would meet nothing of the opponent there.
+
+A zygote holds no secret, and no byte of any player: what it is asked to fork has not been loaded
+yet. After :data:`RECYCLED_AFTER` forks it is replaced by a fresh one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import threading
+import time
+import weakref
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from arena.errors import SandboxUnavailable, Side
+from arena.manifest import Framework
+from arena.rounds import Limits
+from arena.sandbox import cgroup
+from arena.sandbox.backend import JailSpec, Strength
+from arena.sandbox.bubblewrap import BubblewrapBackend, Kind, launch
+from arena.sandbox.guest_lockdown import Lockdown
+from arena.sandbox.guest_zygote import CHILD, MESSAGE_BYTES
+from arena.sandbox.limits import forked_lockdown
+from arena.sandbox.running import KillableJail, LogDrain, RunningJail
+from arena.tasks.task import Device
+
+ZYGOTE: Final = "arena.sandbox.guest_zygote"
+_WARMTH: Final = "arena.sandbox.guest_warmth"
+RECYCLED_AFTER: Final = 1000
+"""Forks of one zygote. Nothing is known to accumulate; if something did, it would end here."""
+WARM_SECONDS: Final = 120.0
+ANSWER_SECONDS: Final = 30.0
+_OUTER: Final = Limits(threads=1, disk_mib=1, log_kib=64)
+_KIB: Final = 1024
+_BY_SIGNAL: Final = 128
+_CPU_SHARE: Final = 0.9
+
+
+@dataclass
+class ZygoteBackend:
+    """Forks players inside of long-lived bubblewrap jails; ``binary`` as for bubblewrap."""
+
+    binary: Path | None = None
+    name: str = "bubblewrap-zygote"
+    strength: Strength = Strength.NAMESPACES
+    _outers: dict[tuple[Side, Framework], Outer] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def start(self, spec: JailSpec) -> KillableJail:
+        """Start a jail; returns when the player's process is there, before it is ready.
+
+        One that sees a GPU is no fork: its device files are for it alone, not for the outer that
+        other players share, and CUDA survives no fork.
+
+        Raises:
+            SandboxUnavailable: the machine refuses; the message names the remedy.
+        """
+        if spec.device is Device.CUDA:
+            return BubblewrapBackend(self.binary).start(spec)
+        return self._fork(spec.side, spec.framework, spec.limits, CHILD, ())
+
+    def start_module(self, module: str, limits: Limits, *arguments: str) -> ZygoteJail:
+        """As :meth:`start`, with any of the jail's modules (the self-test's probes)."""
+        return self._fork(Side.DEFENSE, Framework.NUMPY, limits, module, arguments)
+
+    def warm(self, side: Side, framework: Framework) -> None:
+        """Have a zygote ready, so that the next start costs no more than a fork.
+
+        Raises:
+            SandboxUnavailable: it does not come up.
+        """
+        self._outer(side, framework).ready()
+
+    def close(self) -> None:
+        """End every outer, with all that runs in it."""
+        with self._lock:
+            for outer in self._outers.values():
+                outer.close()
+            self._outers.clear()
+
+    def _fork(
+        self,
+        side: Side,
+        framework: Framework,
+        limits: Limits,
+        module: str,
+        arguments: tuple[str, ...],
+    ) -> ZygoteJail:
+        try:
+            return self._outer(side, framework).start(module, limits, arguments)
+        except LostOuter:  # killed since its last fork: a fresh one is as good
+            return self._outer(side, framework).start(module, limits, arguments)
+
+    def _outer(self, side: Side, framework: Framework) -> Outer:
+        key = (side, framework)
+        with self._lock:
+            known = self._outers.get(key)
+            if known is not None and known.is_worn:
+                known.close()
+                known = None
+            if known is None:
+                known = self._outers[key] = Outer(self.binary, Kind.ZYGOTE, _WARMTH, framework)
+            return known
+
+
+class LostOuter(SandboxUnavailable):
+    """The outer ended, or does not answer: nobody's player is to blame."""
+
+
+class Outer:
+    """One bubblewrap process with a zygote in it, and what it says of its children."""
+
+    def __init__(self, binary: Path | None, kind: Kind, *warmth: str) -> None:
+        """``warmth``: the module that the zygote warms up with, and that call's arguments."""
+        self._jail: RunningJail = launch(binary, _OUTER, ZYGOTE, *warmth, kind=kind)
+        self._control = self._jail.socket
+        # Nobody has to close it: it goes when neither its backend nor a jail of it is left.
+        weakref.finalize(self, self._jail.close)
+        self._turn = threading.RLock()
+        self._is_ready = False
+        self._is_lost = False
+        self._forks = 0
+        self._alive: set[int] = set()
+        self._ends: dict[int, dict[str, Any]] = {}
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether a fresh one should take its place: it is gone, or old and without children."""
+        return self._is_lost or (self._forks >= RECYCLED_AFTER and not self._alive)
+
+    def ready(self) -> None:
+        """Wait until everything is loaded.
+
+        Raises:
+            LostOuter: it did not come up; the message has its last words.
+        """
+        with self._turn:
+            if not self._is_ready:
+                self._hear("ready", WARM_SECONDS)
+                self._is_ready = True
+
+    def start(
+        self,
+        module: str,
+        limits: Limits,
+        arguments: tuple[str, ...] = (),
+        *,
+        socket_type: socket.SocketKind = socket.SOCK_STREAM,
+        lockdown: Lockdown | None = None,
+    ) -> ZygoteJail:
+        """Fork a child that runs ``module``, behind what ``limits`` ask for or ``lockdown`` says.
+
+        Raises:
+            LostOuter: the zygote is gone.
+        """
+        with self._turn, ExitStack() as given, ExitStack() as undo, ExitStack() as kept:
+            self.ready()
+            group = cgroup.make_group(limits, kept)
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket_type)
+            undo.callback(ours.close)
+            given.callback(theirs.close)
+            log, log_end = os.pipe()
+            undo.callback(os.close, log)
+            given.callback(os.close, log_end)
+            number = self._forks = self._forks + 1
+            order = _order(number, module, arguments, limits)
+            if lockdown is not None:
+                order["lockdown"] = lockdown.to_text()
+            self._alive.add(number)
+            pidfd = self._ask(order, [theirs.fileno(), log_end], undo)
+            if group is not None:
+                _admit(pidfd, group)
+            undo.pop_all()
+            drain = LogDrain(log, cap=limits.log_kib * _KIB)
+            return ZygoteJail(
+                ours,
+                limits,
+                drain,
+                group=group,
+                on_end=kept.pop_all().close,
+                outer=self,
+                number=number,
+                pidfd=pidfd,
+            )
+
+    def _ask(self, order: dict[str, Any], descriptors: list[int], undo: ExitStack) -> int:
+        """Send an order; the pidfd of the child."""
+        try:
+            socket.send_fds(self._control, [json.dumps(order).encode()], descriptors)
+        except OSError as error:
+            raise self._lost(str(error)) from error
+        pidfd = self._hear("started", ANSWER_SECONDS)
+        assert pidfd is not None
+        undo.callback(os.close, pidfd)
+        return pidfd
+
+    def end_of(self, number: int, *, seconds: float) -> dict[str, Any] | None:
+        """How a child ended, waiting at most ``seconds``; None while it runs.
+
+        An outer that is gone took its children along: they are ``lost``.
+        """
+        with self._turn:
+            deadline = time.monotonic() + seconds
+            while number not in self._ends and not self._is_lost:
+                if not self._listen(max(0.0, deadline - time.monotonic())):
+                    return None
+            self._alive.discard(number)
+            return self._ends.pop(number, {"lost": True})
+
+    def close(self) -> None:
+        """End it with everything inside; idempotent."""
+        self._is_lost = True
+        self._jail.close()
+
+    def _hear(self, word: str, seconds: float) -> int | None:
+        """Wait for a message that holds ``word``; the descriptor that came with it."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and not self._is_lost:
+            heard = self._listen(left)
+            if heard is not None and word in heard[0]:
+                return heard[1]
+        raise self._lost("it did not answer in time" if not self._is_lost else "it ended")
+
+    def _listen(self, seconds: float) -> tuple[dict[str, Any], int | None] | None:
+        """One message, noted if it tells of an end; None if none comes in time."""
+        if not select.select([self._control], [], [], seconds)[0]:
+            return None
+        try:
+            text, given, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, 1)
+        except OSError:
+            text, given = b"", []
+        if not text:
+            self._is_lost = True
+            return None
+        message: dict[str, Any] = json.loads(text)
+        if "ended" in message:
+            self._ends[message["ended"]] = message
+        return message, given[0] if given else None
+
+    def _lost(self, detail: str) -> LostOuter:
+        self.close()
+        said = self._jail.log().strip()[-1000:] or self._jail.poll().sentence
+        return LostOuter(f"The zygote does not serve ({detail}). {said}")
+
+
+def _order(number: int, module: str, arguments: tuple[str, ...], limits: Limits) -> dict[str, Any]:
+    return {
+        "start": number,
+        "module": module,
+        "arguments": list(arguments),
+        "threads": limits.threads,
+        "disk_mib": limits.disk_mib,
+        "lockdown": forked_lockdown(limits).to_text(),
+    }
+
+
+def _admit(pidfd: int, group: cgroup.Group) -> None:
+    """Move the child into its control group: it waits for its first frame until then."""
+    pid = pid_of(pidfd)
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            group.add(pid)
+
+
+def pid_of(pidfd: int) -> int | None:
+    """A process's pid as this process sees it; None once it is gone."""
+    for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines():
+        if line.startswith("Pid:"):
+            pid = int(line.split()[1])
+            return pid if pid > 0 else None
+    return None
+
+
+@dataclass(kw_only=True)
+class ZygoteJail(KillableJail):
+    """One fork of a zygote: process 1 of its own namespace, known by its pidfd."""
+
+    outer: Outer
+    number: int
+    pidfd: int
+    _end_told: dict[str, Any] | None = None
+
+    @property
+    def init_pid(self) -> int | None:
+        """The player's process, as this process sees it."""
+        return pid_of(self.pidfd)
+
+    def _end(self) -> None:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        if not self._has_ended(seconds=ANSWER_SECONDS):
+            self.outer.close()  # it does not bury its dead: the kernel will, with itself
+            self._has_ended()
+
+    def _has_ended(self, seconds: float = 0.0) -> bool:
+        if self._end_told is None:
+            self._end_told = self.outer.end_of(self.number, seconds=seconds)
+            if self._end_told is not None:
+                os.close(self.pidfd)
+        return self._end_told is not None
+
+    def _exit_code(self) -> int | None:
+        assert self._end_told is not None
+        if "lost" in self._end_told:
+            return _BY_SIGNAL + signal.SIGKILL
+        status = int(self._end_told["status"])
+        return status if status >= 0 else _BY_SIGNAL - status
+
+    def _used_up_its_time(self, code: int) -> bool:
+        """The kernel's own count: it ends the player with SIGKILL a second after the limit."""
+        assert self._end_told is not None
+        used = float(self._end_told.get("cpu_seconds", 0.0))
+        return code == _BY_SIGNAL + signal.SIGKILL and used >= _CPU_SHARE * self.limits.cpu_seconds
+
+    def _was_lost(self, code: int) -> bool:
+        """A process 1 cannot send itself SIGKILL: it came from outside of its namespace."""
+        return code == _BY_SIGNAL + signal.SIGKILL

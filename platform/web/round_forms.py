@@ -1,0 +1,494 @@
+"""The rounds of a new tournament as a form: every switch, filled by a preset, each to be changed.
+
+A preset fills the switches where the page has its script, and on the way in where it has none:
+:func:`settle` lets switches that still stand as the last preset left them follow the new one. So
+what is sent means the same with and without JavaScript.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final, cast
+
+from django import forms
+from django.forms import BaseFormSet, formset_factory
+from django.http import QueryDict
+
+import arena.house
+import arena.tasks
+from arena import threat_model as switches
+from arena.errors import ThreatModelError
+from arena.manifest import Role
+from arena.rounds import (
+    GameName,
+    Goal,
+    Limits,
+    Norm,
+    PoisonMode,
+    RoundSpec,
+    SplitName,
+    TargetRule,
+    threat_model_for,
+)
+from arena.threat_model import PRESET_NAMES, OracleOutput, Probes, ThreatModel, TrainingData
+from tournaments import planning
+from tournaments.services import MOST_ROUNDS, RoundPlan
+from web.forms import Moment, Numbers, Styled, utc
+from web.glossary import BY_SLUG
+
+PREFIX: Final = "rounds"
+COUNTED: Final = "counted"
+BALLS: Final = ("evasion", "transfer", "minimum_norm", "certification")
+TRAINED: Final = ("poisoning", "backdoor")
+
+GROUPS: Final = (
+    ("first_mover", "moves"),
+    ("task_knowledge",),
+    ("training_data", "samples"),
+    ("learning_algorithm",),
+    ("architecture",),
+    ("parameters",),
+    ("structure",),
+    ("randomness",),
+    ("probes", "queries", "total"),
+    ("output", "top_k", "decimals"),
+    ("feedback",),
+    ("true_label",),
+)
+"""A switch and the numbers that belong to it; together they follow the preset, or do not."""
+
+_FIELDS_OF: Final = {"repeats": "moves"}
+"""Where a contradiction is told, if the form calls the switch otherwise."""
+
+
+def values_of(model: ThreatModel) -> dict[str, str]:
+    """A threat model as the texts of the form's fields; empty where there is no number."""
+    probes = "unlimited" if model.probes.unlimited else "none" if model.probes.none else COUNTED
+    found: dict[str, Any] = {
+        "first_mover": model.first_mover.value,
+        "moves": model.repeats if model.repeats > 1 else None,
+        "training_data": model.training_data.kind.value,
+        "samples": model.training_data.samples,
+        "probes": probes,
+        "queries": model.probes.per_example,
+        "total": model.probes.total,
+        "output": model.output.kind.value,
+        "top_k": model.output.k,
+        "decimals": model.output.decimals,
+        "true_label": "yes" if model.true_label else "no",
+    }
+    plain = ("task_knowledge", "learning_algorithm", "architecture", "parameters", "structure",
+             "randomness", "feedback")  # fmt: skip
+    found |= {name: getattr(model, name).value for name in plain}
+    return {name: "" if value is None else str(value) for name, value in found.items()}
+
+
+PRESETS: Final = {name: values_of(ThreatModel.preset(name)) for name in PRESET_NAMES}
+
+
+# --- what was sent, with the preset in its place --------------------------------------------------
+
+
+def settle(sent: QueryDict) -> QueryDict:
+    """The same with each round's switches filled: what its preset says, unless it was changed."""
+    data = sent.copy()
+    for number in range(_total(data)):
+        prefix = f"{PREFIX}-{number}"
+        preset = data.get(f"{prefix}-preset", "")
+        if preset not in PRESETS:
+            continue
+        before = PRESETS.get(data.get(f"{prefix}-filled", ""))
+        for group in GROUPS:
+            given = {name: data.get(f"{prefix}-{name}", "").strip() for name in group}
+            for name, value in _settled(given, group, PRESETS[preset], before).items():
+                data[f"{prefix}-{name}"] = value
+        data[f"{prefix}-filled"] = preset
+    return data
+
+
+def _settled(
+    given: Mapping[str, str],
+    group: tuple[str, ...],
+    wanted: Mapping[str, str],
+    before: Mapping[str, str] | None,
+) -> dict[str, str]:
+    """A group as it counts. A number alone, without its switch, replaces the preset's numbers."""
+    switch, *numbers = group
+    if not given[switch]:
+        own = any(given[name] for name in numbers)
+        return {switch: wanted[switch], **{n: given[n] if own else wanted[n] for n in numbers}}
+    untouched = before is not None and all(given[name] == before[name] for name in group)
+    return {name: wanted[name] if untouched else given[name] for name in group}
+
+
+def _total(data: QueryDict) -> int:
+    text = data.get(f"{PREFIX}-TOTAL_FORMS", "")
+    return min(int(text), MOST_ROUNDS) if text.isdecimal() and len(text) < 4 else 0
+
+
+def rounds_in(data: QueryDict) -> list[dict[str, Any]]:
+    """The rounds as they were sent, to begin a form anew with one more or one less."""
+    several = ("attacks", "defenses")
+    return [
+        {
+            name: data.getlist(key) if name in several else data[key]
+            for name in RoundForm.base_fields
+            if (key := f"{PREFIX}-{number}-{name}") in data
+        }
+        for number in range(_total(data))
+    ]
+
+
+# --- the form -------------------------------------------------------------------------------------
+
+
+def _house(*roles: Role) -> list[tuple[str, str]]:
+    return [(name, name) for role in roles for name in arena.house.names(role)]
+
+
+class HousePlayers(forms.CheckboxSelectMultiple):
+    """Each box names the games of its player: the page hides the others, with its script."""
+
+    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        option: dict[str, Any] = super().create_option(name, value, *args, **kwargs)
+        role = arena.house.manifest(str(value)).role
+        games = [g for g in GameName if role in planning.ROLES_OF.get(g, planning.GUEST_ROLES)]
+        option["attrs"]["data-house"] = " ".join(games)
+        return option
+
+
+def _choices(kind: Any, **words: str) -> list[tuple[str, str]]:
+    return [(m.value, words.get(m.value, m.value.replace("_", " "))) for m in kind]
+
+
+def _for(widget: type[forms.Widget], *games: str) -> forms.Widget:
+    """A widget that the page hides, with its script, in rounds of other games."""
+    return widget(attrs={"data-games": " ".join(games)})
+
+
+def _switch(slug: str, choices: list[tuple[str, str]]) -> forms.ChoiceField:
+    term = BY_SLUG[slug]
+    return forms.ChoiceField(label=term.name, choices=choices, help_text=term.short)
+
+
+def _number(label: str, *when: str, help_text: str = "") -> forms.IntegerField:
+    """A switch's number; the page, with its script, shows it for these values of the switch."""
+    return forms.IntegerField(
+        label=label,
+        required=False,
+        max_value=10**9,
+        help_text=help_text,
+        widget=forms.NumberInput(attrs={"data-when": " ".join(when)}),
+    )
+
+
+def _seconds(label: str, initial: float) -> forms.FloatField:
+    return forms.FloatField(
+        label=label, min_value=0.1, max_value=86_400, initial=initial, required=False
+    )
+
+
+class RoundForm(Styled):
+    """One game under one threat model and budget."""
+
+    title = forms.CharField(max_length=120)
+    game = forms.ChoiceField(choices=[(g.value, g.value.replace("_", "-")) for g in GameName])
+    task = forms.ChoiceField(required=False)
+    weight = forms.FloatField(
+        required=False,
+        min_value=0,
+        max_value=1000,
+        initial=1.0,
+        help_text="How much it counts beside the other rounds.",
+    )
+    goal = forms.ChoiceField(
+        required=False,
+        choices=_choices(Goal),
+        help_text=BY_SLUG["goal"].short,
+        widget=_for(forms.Select, *BALLS),
+    )
+    target_rule = forms.ChoiceField(
+        label="Target rule",
+        required=False,
+        choices=_choices(TargetRule, least_likely="least likely", all="all other classes"),
+        help_text="Targeted rounds only.",
+        widget=_for(forms.Select, *BALLS),
+    )
+    norm = forms.ChoiceField(
+        required=False,
+        choices=[("linf", "L∞"), ("l2", "L2"), ("l1", "L1"), ("l0", "L0")],
+        initial="linf",
+        help_text=BY_SLUG["norm"].short,
+        widget=_for(forms.Select, *BALLS, "backdoor"),
+    )
+    epsilons = Numbers(
+        required=False,
+        label="ε, ascending",
+        help_text="Several make a curve: 0.1, 0.2. Minimum-norm rounds and patches take none.",
+        widget=_for(forms.TextInput, "evasion", "transfer", "certification", "backdoor"),
+    )
+    shares = Numbers(
+        required=False,
+        label="Poisoned shares",
+        help_text="Poisoning and backdoors, between 0 and 1: 0.03, 0.1.",
+        widget=_for(forms.TextInput, *TRAINED),
+    )
+    poison_mode = forms.ChoiceField(
+        label="Poison",
+        required=False,
+        choices=[(m.value, f"{m.value} points") for m in PoisonMode],
+        help_text="Poisoning and backdoors.",
+        widget=_for(forms.Select, *TRAINED),
+    )
+    seeds = forms.IntegerField(
+        label="Paired seeds",
+        required=False,
+        max_value=100,
+        initial=5,
+        help_text="Poisoning and backdoors: trainings a share, at least 5.",
+        widget=_for(forms.NumberInput, *TRAINED),
+    )
+    trigger_area = forms.FloatField(
+        label="Trigger area",
+        required=False,
+        initial=0.02,
+        help_text="Backdoors: the share of all features that a patch may set.",
+        widget=_for(forms.NumberInput, "backdoor"),
+    )
+    examples = forms.IntegerField(min_value=1, max_value=5000, initial=200)
+    repeats = forms.IntegerField(
+        label="Repetitions (k)",
+        required=False,
+        max_value=1000,
+        initial=10,
+        help_text="How often a stochastic defense is judged on an input.",
+        widget=_for(forms.NumberInput, *BALLS),
+    )
+
+    preset = forms.ChoiceField(
+        choices=[(name, name) for name in PRESET_NAMES],
+        help_text="Fills the switches; those that you change stay as you set them.",
+    )
+    filled = forms.CharField(required=False, initial="white", widget=forms.HiddenInput)
+    first_mover = _switch(
+        "first-mover",
+        _choices(
+            switches.FirstMover,
+            attacker="attacker (in no game yet)",
+            repeated="in turn (in no game yet)",
+        ),
+    )
+    moves = _number("Turns", "repeated", help_text="Where the sides move in turn.")
+    task_knowledge = _switch(
+        "task-knowledge", _choices(switches.TaskKnowledge, cost="classes and the defender's costs")
+    )
+    training_data = _switch(
+        "training-data",
+        _choices(switches.TrainingDataKind, distribution="the distribution", set="the set itself"),
+    )
+    samples = _number("Number of samples", "samples", "distribution")
+    learning_algorithm = _switch("learning-algorithm", _choices(switches.LearningAlgorithm))
+    architecture = _switch("architecture", _choices(switches.Architecture))
+    parameters = _switch("parameters", _choices(switches.Parameters, related="related models"))
+    structure = _switch("defense-structure", _choices(switches.DefenseStructure))
+    randomness = _switch("randomness", _choices(switches.Randomness, seed="the seeds"))
+    probes = _switch("probe", [("none", "none"), (COUNTED, "counted"), ("unlimited", "unlimited")])
+    queries = _number("Probes per example", COUNTED, help_text="In extraction rounds: in total.")
+    total = _number("Probes in total", COUNTED)
+    output = _switch("oracle-output", _choices(switches.OutputKind, top_k="top-k labels"))
+    top_k = _number("k", "top_k", help_text="Top-k only.")
+    decimals = _number("Decimals", "rounded", help_text="Rounded only.")
+    feedback = _switch("feedback", _choices(switches.Feedback, success="success or not"))
+    true_label = _switch("true-label", [("yes", "told"), ("no", "not told")])
+
+    opens_at = Moment(label="Opens (UTC)", help_text="Empty: with the tournament.")
+    closes_at = Moment(label="Closes (UTC)")
+    attack_seconds = _seconds("Attack's clock, seconds", Limits().wall_seconds)
+    defense_seconds = _seconds("Defense's clock, seconds", Limits().wall_seconds)
+    query_seconds = _seconds("One reply at most, seconds", Limits().query_seconds)
+
+    attacks = forms.MultipleChoiceField(
+        required=False,
+        label="House attacks, poisoners and thieves",
+        choices=lambda: _house(Role.ATTACK, Role.POISONER, Role.THIEF),
+        widget=HousePlayers,
+    )
+    defenses = forms.MultipleChoiceField(
+        required=False,
+        label="House defenses and learners",
+        choices=lambda: _house(Role.DEFENSE, Role.LEARNER),
+        widget=HousePlayers,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        cast(forms.ChoiceField, self.fields["task"]).choices = [
+            ("", "the tournament's"), *((name, name) for name in arena.tasks.names())
+        ]  # fmt: skip
+        for name, value in PRESETS["white"].items():
+            self.fields[name].initial = value
+
+    # what the template shows together
+
+    @property
+    def game_fields(self) -> list[forms.BoundField]:
+        return [self[name] for name in ("title", "game", "task", "examples", "weight")]
+
+    @property
+    def budget_fields(self) -> list[forms.BoundField]:
+        names = ("goal", "target_rule", "norm", "epsilons", "shares", "poison_mode", "seeds",
+                 "trigger_area", "repeats")  # fmt: skip
+        return [self[name] for name in names]
+
+    @property
+    def clock_fields(self) -> list[forms.BoundField]:
+        names = ("opens_at", "closes_at", "attack_seconds", "defense_seconds", "query_seconds")
+        return [self[name] for name in names]
+
+    @property
+    def switch_groups(self) -> list[list[forms.BoundField]]:
+        return [[self[name] for name in group] for group in GROUPS]
+
+    @property
+    def preset_now(self) -> str:
+        return str(self["preset"].value() or "white")
+
+    @property
+    def changed_switches(self) -> list[str]:
+        """Labels of the switches that differ from the preset."""
+        wanted = PRESETS.get(self.preset_now, PRESETS["white"])
+        return [
+            str(self[group[0]].label)
+            for group in GROUPS
+            if any(str(self[name].value() or "") != wanted[name] for name in group)
+        ]
+
+    @property
+    def switches_open(self) -> bool:
+        """Whether the switches show at once: some differ from the preset, or are wrong."""
+        names = [name for group in GROUPS for name in group]
+        return bool(self.changed_switches) or any(self[name].errors for name in names)
+
+    @property
+    def clocks_open(self) -> bool:
+        return any(field.errors for field in self.clock_fields)
+
+    # what it means
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or {}
+        counted = data.get("queries") is not None or data.get("total") is not None
+        if data.get("probes") == COUNTED and not counted:
+            self.add_error("probes", "Say how many: per example, in total, or both.")
+        if data.get("probes") == "none" and counted:
+            self.add_error("probes", "Here is a number of probes: choose counted, or take it out.")
+        if not set(self.errors) - {"title"}:  # a round can be previewed before it has a name
+            self._understand(data)
+        return data
+
+    def _understand(self, data: dict[str, Any]) -> None:
+        """Keeps the rules in ``data["spec"]``, without task and split; or says where they clash."""
+        try:
+            model = threat_model_for(data["game"], _threat_model(data))
+        except ThreatModelError as error:
+            self._blame(_FIELDS_OF.get(error.switch, error.switch), str(error))
+            return
+        try:
+            data["spec"] = _spec(data, model)
+        except ThreatModelError as error:
+            self._blame(error.switch, str(error))
+
+    def _blame(self, name: str, sentence: str) -> None:
+        self.add_error(name if name in self.fields else None, sentence)
+
+    @property
+    def is_understood(self) -> bool:
+        """Whether it has rules to preview, if perhaps no title."""
+        return "spec" in getattr(self, "cleaned_data", {})
+
+    def plan(self, *, task: str, split: str) -> RoundPlan:
+        """The round as the service takes it; of a form that is understood.
+
+        Args:
+            task, split: the tournament's, for a round that names no task of its own.
+        """
+        data = self.cleaned_data
+        rules = {**data["spec"].to_json(), "task": data["task"] or task, "split": split}
+        return RoundPlan(
+            title=data.get("title") or "Round",
+            spec=RoundSpec.from_json(rules),
+            attacks=tuple(data["attacks"]),
+            defenses=tuple(data["defenses"]),
+            weight=1.0 if data["weight"] is None else data["weight"],
+            opens_at=utc(data["opens_at"]),
+            closes_at=utc(data["closes_at"]),
+        )
+
+
+def _threat_model(data: Mapping[str, Any]) -> ThreatModel:
+    """Raises ThreatModelError for switches that contradict one another."""
+    return ThreatModel(
+        first_mover=switches.FirstMover(data["first_mover"]),
+        repeats=1 if data["moves"] is None else data["moves"],
+        task_knowledge=switches.TaskKnowledge(data["task_knowledge"]),
+        training_data=TrainingData(
+            switches.TrainingDataKind(data["training_data"]), data["samples"]
+        ),
+        learning_algorithm=switches.LearningAlgorithm(data["learning_algorithm"]),
+        architecture=switches.Architecture(data["architecture"]),
+        parameters=switches.Parameters(data["parameters"]),
+        structure=switches.DefenseStructure(data["structure"]),
+        randomness=switches.Randomness(data["randomness"]),
+        probes=Probes(data["total"], data["queries"], data["probes"] == "unlimited"),
+        output=OracleOutput(switches.OutputKind(data["output"]), data["top_k"], data["decimals"]),
+        feedback=switches.Feedback(data["feedback"]),
+        true_label=data["true_label"] == "yes",
+    )
+
+
+def _spec(data: Mapping[str, Any], model: ThreatModel) -> RoundSpec:
+    """Raises ThreatModelError for budgets that contradict one another or the game."""
+    return RoundSpec(
+        game=GameName(data["game"]),
+        task=data["task"],
+        split=SplitName.PRACTICE,
+        threat_model=model,
+        norm=Norm(data["norm"] or Norm.LINF),
+        epsilons=data["epsilons"],
+        goal=Goal(data["goal"] or Goal.UNTARGETED),
+        target_rule=TargetRule(data["target_rule"] or TargetRule.RANDOM),
+        shares=data["shares"],
+        poison_mode=PoisonMode(data["poison_mode"] or PoisonMode.ADD),
+        seeds=5 if data["seeds"] is None else data["seeds"],
+        trigger_area=0.02 if data["trigger_area"] is None else data["trigger_area"],
+        examples=data["examples"],
+        repeats=10 if data["repeats"] is None else data["repeats"],
+        attack_limits=_limits(data["attack_seconds"]),
+        defense_limits=_limits(data["defense_seconds"], data["query_seconds"]),
+    )
+
+
+def _limits(clock: float | None, query: float | None = None) -> Limits:
+    """One clock sets wall and processor time: a player has one thread."""
+    usual = Limits()
+    seconds = clock or usual.wall_seconds
+    return replace(
+        usual,
+        wall_seconds=seconds,
+        cpu_seconds=seconds,
+        query_seconds=query or usual.query_seconds,
+    )
+
+
+RoundForms = formset_factory(RoundForm, extra=0, min_num=1, max_num=MOST_ROUNDS, validate_min=True)
+
+
+def filled_in(rounds: BaseFormSet[RoundForm]) -> list[RoundForm]:
+    """Without the rounds that were added and left as they came."""
+    return [form for form in rounds if form.has_changed() or not form.empty_permitted]
+
+
+def plans_of(rounds: BaseFormSet[RoundForm], *, task: str, split: str) -> tuple[RoundPlan, ...]:
+    """The rounds of a valid formset."""
+    return tuple(form.plan(task=task, split=split) for form in filled_in(rounds))

@@ -1,0 +1,285 @@
+"""The keeper and its jailed referee: the same verdicts, and nobody to blame but us when it dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arena import house, runner
+from arena.errors import RefereeError
+from arena.keeper import REFEREE, Keeper, Kept
+from arena.packages import Package
+from arena.rounds import GameName, Limits, RoundSpec
+from arena.runner import OUR_FAULT
+from arena.sandbox import choose
+from arena.sandbox.bubblewrap import Kind
+from arena.sandbox.limits import forked_lockdown
+from arena.sandbox.zygote import Outer, ZygoteBackend
+from arena.threat_model import ThreatModel
+
+pytestmark = pytest.mark.jail
+
+TASK = "digits"
+PATIENCE = 60.0
+SLEEPS = """
+import time
+from arena.players import EvasionAttack
+
+class Player(EvasionAttack):
+    def attack(self, challenge):
+        time.sleep(60)
+"""
+
+
+@pytest.fixture(scope="module")
+def keeper() -> Keeper:
+    backend = choose(trusted=False)
+    if not isinstance(backend, ZygoteBackend):
+        pytest.skip("needs namespaces inside of bubblewrap's")
+    return Keeper.of(backend)
+
+
+def order(directory: Path, **changes: Any) -> dict[str, Any]:
+    """An order to play a match of the house, and the file that it names."""
+    round_ = RoundSpec(GameName.EVASION, TASK, ThreatModel.white(), epsilons=(0.1,), examples=40)
+    match = {
+        "round": round_.to_json(),
+        "attack": "house:fgsm",
+        "defense": "house:logistic-regression",
+        "seed": 4,
+        "secret": "00ff" * 8,
+        "out": str(directory / "out"),
+        **changes,
+    }
+    path = directory / "match.json"
+    path.write_text(json.dumps(match))
+    return {"program": "match", "arguments": [str(path)]}
+
+
+def finding(directory: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((directory / "out" / "verdict.json").read_text())
+    return found
+
+
+def sleeper(directory: Path) -> str:
+    """Alice's attack that thinks for a minute."""
+    manifest = b'schema_version = 1\nname = "A"\nrole = "attack"\ntask = "digits"\n'
+    manifest += b'entry = "player.py:Player"\n'
+    path = directory / "sleeper.zip"
+    path.write_bytes(Package.of({"manifest.toml": manifest, "player.py": SLEEPS.encode()}).to_zip())
+    return str(path)
+
+
+def test_a_jailed_referee_finds_what_one_without_a_jail_finds(
+    keeper: Keeper, tmp_path: Path
+) -> None:
+    jailed, plain = tmp_path / "jailed", tmp_path / "plain"
+    steps: list[Any] = []
+    for directory in (jailed, plain):
+        directory.mkdir()
+    status = keeper.play(order(jailed), steps.append)
+    runner.main(order(plain)["arguments"], backend=keeper.players, progress=lambda step: None)
+
+    one, other = finding(jailed), finding(plain)
+    assert status == 0
+    assert one["status"] == "scored"
+    for key in ("metrics", "curve", "kills"):
+        assert one[key] == other[key]
+    assert one["provenance"]["versions"] == other["provenance"]["versions"]
+    assert (jailed / "out" / "outcome.parquet").is_file()
+    assert {step["stage"] for step in steps} >= {"load", "judge"}
+
+
+def test_a_package_that_nobody_has_seen_is_checked_outside_of_any_zygote(
+    keeper: Keeper, tmp_path: Path
+) -> None:
+    package = tmp_path / "package.zip"
+    package.write_bytes(house.package("logistic-regression", TASK).to_zip())
+    out = tmp_path / "out"
+    asked = {
+        "program": "qualification",
+        "arguments": [str(package), "--task", TASK, "--out", str(out)],
+        "fresh": True,
+    }
+
+    assert keeper.play(asked, lambda step: None) == 0
+    assert json.loads((out / "qualification.json").read_text())["accepted"]
+    assert (out / "log.txt").is_file()
+
+
+def test_an_order_that_cannot_be_read_is_our_fault_and_is_told(keeper: Keeper) -> None:
+    with pytest.raises(RefereeError, match="cannot be read"):
+        keeper.play({"program": "match", "arguments": ["/no/such/file"]}, lambda step: None)
+
+    ended = Kept().ended("no json")
+    assert ended["ended"] == OUR_FAULT
+    assert ended["sentence"]
+
+
+LOOKS_AROUND = """
+import json, os, socket
+from arena.sandbox.guest_lockdown import lock_down
+lock_down()
+found = {}
+paths = ("/etc/passwd", "/proc/self/environ", "/proc/1/environ", "/var", "/root", "/home", "/sys")
+found["paths"] = [path for path in paths if os.path.exists(path)]
+found["variables"] = sorted(os.environ)
+found["modules"] = []
+for name in ("torch", "django", "celery", "redis", "psycopg", "config", "submissions"):
+    try:
+        __import__(name)
+        found["modules"].append(name)
+    except ImportError:
+        pass
+found["calls"] = []
+attempts = {"fork": os.fork, "socket": socket.socket}
+attempts["exec"] = lambda: os.execv("/python/bin/python3", ["x"])
+for name, call in attempts.items():
+    try:
+        call()
+        found["calls"].append(name)
+    except OSError:
+        pass
+found["writable"] = []
+for folder in ("/", "/sub", "/engine", "/engine/arena", "/site", "/data"):
+    try:
+        open(folder + "/x", "w").close()
+        found["writable"].append(folder)
+    except OSError:
+        pass
+found["processes"] = os.getpid()
+import arena.tasks
+found["digits"] = len(arena.tasks.load("digits").practice)
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.usefixtures("keeper")
+def test_the_referee_sees_no_site_no_credentials_no_process_and_no_network() -> None:
+    outer = Outer(None, Kind.REFEREE, REFEREE)
+    lockdown = replace(forked_lockdown(Limits()), receives_descriptors=True)
+    jail = outer.start("timeit", Limits(), ("-n1", "-r1", LOOKS_AROUND), lockdown=lockdown)
+    until = time.monotonic() + PATIENCE
+    while jail.poll().ending == "running" and time.monotonic() < until:
+        time.sleep(0.01)
+    found = json.loads(jail.log().splitlines()[0])
+    jail.close()
+    outer.close()
+
+    assert found["paths"] == found["modules"] == found["calls"] == found["writable"] == []
+    assert not [name for name in found["variables"] if "SECRET" in name or "DATABASE" in name]
+    assert found["processes"] == 1
+    assert found["digits"] > 0
+
+
+# --- what dies ----------------------------------------------------------------------------------
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """pid -> command line of everything below ``pid``."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        children.setdefault(parent, []).append(int(stat.parent.name))
+    found, layer = {}, [pid]
+    while layer:
+        layer = [child for parent in layer for child in children.get(parent, [])]
+        for child in layer:
+            try:
+                command = Path(f"/proc/{child}/cmdline").read_bytes()
+            except OSError:
+                continue
+            found[child] = command.replace(b"\0", b" ").decode()
+    return found
+
+
+def playing(keeper: Keeper, asked: dict[str, Any]) -> tuple[threading.Thread, list[Any]]:
+    """A match on its way, and what becomes of it."""
+    ended: list[Any] = []
+
+    def play() -> None:
+        try:
+            ended.append(keeper.play(asked, lambda step: None))
+        except RefereeError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=play)
+    thread.start()
+    return thread, ended
+
+
+def jails(marks: str) -> list[int]:
+    """The forks below outers whose command line holds ``marks``: grandchildren of bubblewrap."""
+    found = descendants(os.getpid())
+    outers = [pid for pid, command in found.items() if "bwrap" in command and marks in command]
+    return [
+        fork
+        for outer in outers
+        for zygote in _children(outer, found)
+        for child in _children(zygote, found)
+        for fork in _children(child, found)
+    ]
+
+
+def _children(pid: int, found: dict[int, str]) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in listed if int(child) in found]
+
+
+def kill_one(marks: str) -> None:
+    until = time.monotonic() + PATIENCE
+    while not (found := jails(marks)):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    os.kill(found[0], signal.SIGKILL)
+
+
+def test_a_referee_that_is_killed_is_our_fault_and_its_players_die(
+    keeper: Keeper, tmp_path: Path
+) -> None:
+    thread, ended = playing(keeper, order(tmp_path, attack=sleeper(tmp_path)))
+    while not jails("guest_warmth numpy"):
+        time.sleep(0.01)
+
+    kill_one("arena.jailed")
+    thread.join(PATIENCE)
+
+    assert isinstance(ended[0], RefereeError)
+    assert jails("guest_warmth") == []
+
+
+def test_a_player_that_is_killed_from_outside_forfeits_nothing(
+    keeper: Keeper, tmp_path: Path
+) -> None:
+    thread, ended = playing(keeper, order(tmp_path, attack=sleeper(tmp_path)))
+    kill_one("guest_warmth numpy")
+    thread.join(PATIENCE)
+
+    assert ended == [OUR_FAULT]
+    assert finding(tmp_path)["status"] == "void"
+    assert "outside" in finding(tmp_path)["fault"]["sentence"]
+
+
+def test_after_its_zygotes_are_killed_the_next_match_is_played_as_ever(
+    keeper: Keeper, tmp_path: Path
+) -> None:
+    keeper.play(order(tmp_path), lambda step: None)
+    for pid, command in descendants(os.getpid()).items():
+        if "guest_zygote" in command:
+            with suppress(ProcessLookupError):  # one takes the others of its outer along
+                os.kill(pid, signal.SIGKILL)
+
+    assert keeper.play(order(tmp_path), lambda step: None) == 0
+    assert finding(tmp_path)["status"] == "scored"

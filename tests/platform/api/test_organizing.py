@@ -1,0 +1,185 @@
+"""Oscar runs a tournament over the API alone, from the file that the command line loads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from accounts.models import Scope
+from arena.threat_model import OutputKind
+from tournaments.models import Tournament
+from tournaments.states import Phase
+
+PLAN: dict[str, Any] = {
+    "schema_version": 1,
+    "slug": "summer",
+    "title": "Summer",
+    "task": "digits",
+    "opens_at": "2030-03-01T09:00:00+02:00",
+    "defaults": {"examples": 20, "defenses": ["cnn"]},
+    "rounds": [
+        {"title": "White", "game": "evasion", "epsilons": [0.1, 0.2], "attacks": ["fgsm"]},
+        {
+            "title": "Labels alone",
+            "game": "evasion",
+            "threat_model": "black",
+            "queries": 50,
+            "switches": {"output": {"kind": "label"}},
+            "epsilons": [0.2],
+            "attacks": ["boundary"],
+            "weight": 2.5,
+        },
+    ],
+}
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    return {**PLAN, **changes}
+
+
+def in_round(**changes: Any) -> dict[str, Any]:
+    return changed(rounds=[{**PLAN["rounds"][0], **changes}])
+
+
+def test_oscar_makes_opens_pauses_publishes_and_freezes_a_tournament(oscar: Any) -> None:
+    made = oscar.post("tournaments/", PLAN)
+    assert made.status_code == 201, made.data
+    assert made["Location"] == reverse("api:tournament", args=["summer"])
+    assert made.data["state"] == "scheduled"
+    assert made.data["opens_at"] == "2030-03-01T07:00:00Z"
+    white, labels = made.data["rounds"]
+    assert white["spec"]["epsilons"] == [0.1, 0.2]
+    assert (labels["threat_model"], labels["weight"]) == ("custom", 2.5)
+    stored = Tournament.objects.get(slug="summer").rounds.get(number=2).rules.threat_model
+    assert stored.output.kind is OutputKind.LABEL
+    assert stored.probes.per_example == 50
+
+    opened = oscar.post("tournaments/summer/move/", {"to": "open"})
+    assert (opened.status_code, opened.data["state"]) == (200, "open")
+    assert opened.data["counts"]["pending"] == 2
+    assert oscar.post("tournaments/summer/pause/", {"paused": True}).data["paused"] is True
+    assert oscar.post("tournaments/summer/pause/", {"paused": False}).data["paused"] is False
+    assert oscar.post("tournaments/summer/move/", {"to": "playing"}).data["state"] == "playing"
+    early = oscar.post("tournaments/summer/move/", {"to": "published"})
+    assert early.status_code == 409
+    assert "2 matches are still to be played" in early.json()["detail"]
+    Tournament.objects.get(slug="summer").matches.all().update(state="cancelled")
+    for phase in ("published", "frozen"):
+        moved = oscar.post("tournaments/summer/move/", {"to": phase})
+        assert moved.data["state"] == phase
+        assert {round_["state"] for round_ in moved.data["rounds"]} == {phase}
+    assert oscar.post("tournaments/summer/move/", {"to": "open"}).status_code == 409
+
+
+def test_the_file_of_the_docs_is_taken_as_it_is(oscar: Any, project_root: Path) -> None:
+    page = (project_root / "docs" / "running-a-tournament.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    made = oscar.client.post("/api/v1/tournaments/", example, content_type="application/toml")
+    assert made.status_code == 201, made.data
+    assert made.data["id"] == "spring"
+    broken = oscar.client.post("/api/v1/tournaments/", "a = ", content_type="application/toml")
+    assert broken.status_code == 400
+    assert "not valid TOML" in broken.json()["detail"]
+
+
+def test_one_round_has_a_life_of_its_own(oscar: Any, spring: Tournament) -> None:
+    uid = spring.rounds.get().uid
+    moved = oscar.post(f"rounds/{uid}/move/", {"to": "playing"})
+    assert (moved.status_code, moved.data["state"]) == (200, "playing")
+    assert oscar.get("tournaments/spring/").data["state"] == "open"
+
+
+@pytest.mark.parametrize("who", ["alice", "visitor"])
+def test_nobody_else_runs_tournaments(
+    who: str, oscar: Any, spring: Tournament, request: pytest.FixtureRequest
+) -> None:
+    other = request.getfixturevalue(who)
+    status = 401 if who == "visitor" else 403
+    uid = spring.rounds.get().uid
+    for path, body in (
+        ("tournaments/", PLAN),
+        ("tournaments/spring/move/", {"to": "playing"}),
+        ("tournaments/spring/pause/", {"paused": True}),
+        (f"rounds/{uid}/move/", {"to": "playing"}),
+    ):
+        answer = other.post(path, body)
+        assert answer.status_code == status, path
+    spring.refresh_from_db()
+    assert (spring.state, spring.paused) == (Phase.OPEN, False)
+    assert Tournament.objects.count() == 1
+
+
+def test_a_private_tournament_is_not_there_for_another_organizer(
+    oscar: Any, mallory: Any, secret_cup: Tournament
+) -> None:
+    mallory.user.is_organizer = True
+    mallory.user.save()
+    answer = mallory.post("tournaments/secret-cup/move/", {"to": "playing"})
+    assert answer.status_code == 404
+
+
+def test_a_token_organizes_only_with_that_scope(oscar: Any) -> None:
+    oscar.carries((Scope.READ, Scope.SUBMIT, Scope.ENTER))
+    refused = oscar.post("tournaments/", PLAN)
+    assert refused.status_code == 403
+    assert refused.data["detail"] == "This token lacks the scope organize."
+
+
+def test_the_same_request_makes_one_tournament(oscar: Any) -> None:
+    plan = {key: value for key, value in PLAN.items() if key != "slug"}
+    headers = {"Idempotency-Key": "once"}
+    answers = [oscar.post("tournaments/", plan, **headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].data["id"] == answers[1].data["id"]
+    assert Tournament.objects.count() == 1
+    assert oscar.post("tournaments/", [1], **{"Idempotency-Key": "list"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("plan", "sentence"),
+    [
+        ({}, "schema_version = 1"),
+        (changed(title=7), "title must be a text"),
+        (changed(title="T" * 121), "at most 120"),
+        (changed(title="a\0b"), "NUL"),
+        (changed(slug="two words"), "cannot be an address"),
+        (changed(slug="new"), "cannot be an address"),
+        (changed(task="atlantis"), "There is no task"),
+        (changed(split="other"), "SplitName"),
+        (changed(rounds="all"), "rounds must be a list"),
+        (changed(rounds=["one"]), "must be a table"),
+        (changed(rounds=[PLAN["rounds"][0]] * 31), "at most 30 rounds"),
+        (changed(defaults=[1]), "defaults must be a table"),
+        (changed(opens_at="soon"), "2030-01-31"),
+        (changed(opens_at="0001-01-01T00:00:00+14:00"), "2030-01-31"),
+        (changed(closes_at="2030-02-01T00:00:00Z"), "closes before it opens"),
+        (in_round(attacks="fgsm"), "list of names"),
+        (in_round(attacks=["nobody"]), "nobody"),
+        (in_round(attacks=["cnn"]), "has no place among the attacks"),
+        (in_round(weight="much"), "weight must be a number"),
+        (in_round(weight=-1), "from 0 up"),
+        (in_round(examples=2.5), "whole number"),
+        (in_round(threat_model="grey", queries="9"), "queries must be a whole number"),
+        (in_round(switches=["all"]), "switches must be a table"),
+        (in_round(switches={"output": {}}), "must say 'kind'"),
+        (in_round(switches={"architecture": "hidden"}), "give the architecture too"),
+        (in_round(attack_limits={"wall_seconds": "long"}), "positive number"),
+        (in_round(attack_limits=[1]), "Round 'White'"),
+        (in_round(epsilons=0.1), "Malformed round"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused_with_a_sentence(
+    oscar: Any, plan: dict[str, Any], sentence: str
+) -> None:
+    answer = oscar.post("tournaments/", plan)
+    assert answer.status_code == 422, answer.data
+    assert sentence in answer.json()["detail"]
+    assert not Tournament.objects.exists()
+
+
+def test_a_second_tournament_of_that_name_is_a_conflict(oscar: Any, spring: Tournament) -> None:
+    assert oscar.post("tournaments/", changed(slug="spring")).status_code == 409

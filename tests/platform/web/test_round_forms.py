@@ -1,0 +1,236 @@
+"""Oscar sets a round: a preset fills the switches, each may be changed, contradictions are told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.http import QueryDict
+from django.test import Client
+
+from accounts.models import User
+from arena.rounds import Goal, PoisonMode, TargetRule
+from arena.threat_model import (
+    PRESET_NAMES,
+    DefenseStructure,
+    Feedback,
+    OutputKind,
+    ThreatModel,
+    TrainingDataKind,
+)
+from tests.platform.web.seeding import World
+from tournaments.models import Tournament
+from web.glossary import BY_SLUG
+from web.round_forms import PRESETS, RoundForm, RoundForms, settle, values_of
+
+Browser = Callable[[User | None], Client]
+
+HEAD = {
+    "title": "Autumn",
+    "slug": "autumn",
+    "task": "digits",
+    "split": "practice",
+    "visibility": "public",
+    "rounds-TOTAL_FORMS": "1",
+    "rounds-INITIAL_FORMS": "1",
+}
+ROUND = {
+    "title": "First",
+    "game": "evasion",
+    "preset": "white",
+    "norm": "linf",
+    "epsilons": "0.1, 0.2",
+    "goal": "untargeted",
+    "examples": "50",
+}
+
+
+def sent(*rounds: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """What a browser sends for these rounds."""
+    fields = {f"rounds-{n}-{k}": v for n, r in enumerate(rounds) for k, v in r.items()}
+    return {**HEAD, "rounds-TOTAL_FORMS": str(len(rounds)), **fields, **more}
+
+
+def filled(preset: str, **changes: Any) -> dict[str, Any]:
+    """A round whose switches stand as the page fills them for ``preset``, but for ``changes``."""
+    return {**ROUND, "preset": preset, "filled": preset, **PRESETS[preset], **changes}
+
+
+def query(data: dict[str, Any]) -> QueryDict:
+    found = QueryDict(mutable=True)
+    for key, value in data.items():
+        found.setlist(key, value if isinstance(value, list) else [value])
+    return found
+
+
+def form_of(round_: dict[str, Any]) -> RoundForm:
+    forms = RoundForms(settle(query(sent(round_))), prefix="rounds")
+    form: RoundForm = forms.forms[0]
+    return form
+
+
+def model_of(round_: dict[str, Any]) -> ThreatModel:
+    form = form_of(round_)
+    assert form.is_valid(), form.errors
+    return form.plan(task="digits", split="practice").spec.threat_model
+
+
+@pytest.mark.parametrize("preset", PRESET_NAMES)
+def test_a_filled_preset_is_the_engine_s_own(preset: str) -> None:
+    game = "transfer" if preset == "transfer" else "evasion"
+    assert model_of(filled(preset, game=game)) == ThreatModel.preset(preset)
+    assert model_of({**ROUND, "game": game, "preset": preset}) == ThreatModel.preset(preset)
+
+
+@pytest.mark.parametrize(
+    ("changes", "look", "value"),
+    [
+        ({"task_knowledge": "cost"}, "task_knowledge.value", "cost"),
+        (
+            {"training_data": "samples", "samples": "7"},
+            "training_data",
+            (TrainingDataKind.SAMPLES, 7),
+        ),
+        ({"learning_algorithm": "family"}, "learning_algorithm.value", "family"),
+        ({"architecture": "given"}, "architecture.value", "given"),
+        ({"parameters": "related"}, "parameters.value", "related"),
+        ({"structure": "described"}, "structure", DefenseStructure.DESCRIBED),
+        ({"randomness": "seed"}, "randomness.value", "seed"),
+        ({"queries": "", "total": "900"}, "probes", (900, None, False)),
+        ({"probes": "unlimited", "queries": ""}, "probes", (None, None, True)),
+        ({"output": "top_k", "top_k": "3"}, "output", (OutputKind.TOP_K, 3, None)),
+        ({"output": "rounded", "decimals": "2"}, "output", (OutputKind.ROUNDED, None, 2)),
+        ({"feedback": "success"}, "feedback", Feedback.SUCCESS),
+        ({"true_label": "no"}, "true_label", False),
+    ],
+)
+def test_every_switch_can_be_set_by_itself(
+    changes: dict[str, str], look: str, value: object
+) -> None:
+    model = model_of(filled("black", **changes))
+    found: Any = model
+    for name in look.split("."):
+        found = getattr(found, name)
+    if isinstance(value, tuple):
+        found = tuple(getattr(found, name) for name in type(found).__dataclass_fields__)
+    assert found == value
+    untouched = [s for s in PRESETS["black"] if s not in changes]
+    assert {s: values_of(model)[s] for s in untouched} == {
+        s: PRESETS["black"][s] for s in untouched
+    }
+
+
+@pytest.mark.parametrize(
+    ("round_", "field", "sentence"),
+    [
+        (filled("black", probes="none", queries="", feedback="reply"), "feedback", "grant probes"),
+        (filled("white", architecture="hidden"), "architecture", "give the architecture too"),
+        (filled("black", task_knowledge="none", training_data="none", samples=""), "true_label",
+         "cannot read labels"),
+        (filled("black", task_knowledge="input_space"), "task_knowledge", "carries labels"),
+        (filled("black", training_data="samples", samples=""), "training_data", "needs the number"),
+        (filled("black", probes="unlimited"), "probes", "either unlimited or counted"),
+        (filled("black", output="top_k"), "output", "needs k"),
+        (filled("black", first_mover="attacker"), "first_mover", "the defender commits first"),
+        (filled("black", moves="3"), "moves", "repeated"),
+        (filled("black", probes="counted", queries=""), "probes", "Say how many"),
+        (filled("black", probes="none"), "probes", "choose counted"),
+        (filled("black", game="transfer"), "probes", "grants no probes"),
+        (filled("black", epsilons="0.2, 0.1"), "epsilons", "ascending"),
+        (filled("black", game="minimum_norm"), "epsilons", "takes no epsilon"),
+        (filled("black", game="poisoning"), "shares", "at least one poisoned share"),
+        (filled("black", game="poisoning", shares="0.1", seeds="2"), "seeds", "5 paired seeds"),
+    ],
+)  # fmt: skip
+def test_a_contradiction_is_told_at_its_field(
+    round_: dict[str, str], field: str, sentence: str
+) -> None:
+    form = form_of(round_)
+    assert not form.is_valid()
+    assert list(form.errors) == [field]
+    assert sentence in form.errors[field][0]
+
+
+def test_without_a_script_a_new_preset_fills_what_was_not_changed() -> None:
+    """Oscar chose grey on a page that still shows white's switches, and changed one of them."""
+    model = model_of({**filled("white", structure="described"), "preset": "grey"})
+    assert model.structure is DefenseStructure.DESCRIBED
+    assert values_of(model) == {**PRESETS["grey"], "structure": "described"}
+
+
+def test_settings_of_a_game_reach_the_round(world: World, as_: Browser) -> None:
+    rounds = (
+        filled("white", goal="targeted", target_rule="all", norm="l2", weight="2.5", repeats="3",
+               attack_seconds="30", defense_seconds="40", query_seconds="2"),
+        filled("white", game="poisoning", task="mnist-1-7", epsilons="", shares="0.03, 0.1",
+               poison_mode="replace", seeds="6", attacks=["label-flip"],
+               defenses=["logistic-learner"]),
+    )  # fmt: skip
+    response = as_(world.oscar).post("/tournaments/new/", sent(*rounds))
+    assert response.status_code == 302, response.content.decode()
+    first, second = Tournament.objects.get(slug="autumn").rounds.all()
+    rules = first.rules
+    assert (rules.goal, rules.target_rule, rules.repeats) == (Goal.TARGETED, TargetRule.ALL, 3)
+    assert (rules.attack_limits.wall_seconds, rules.defense_limits.wall_seconds) == (30, 40)
+    assert rules.defense_limits.query_seconds == 2
+    assert first.weight == 2.5
+    assert (second.rules.task, second.rules.shares) == ("mnist-1-7", (0.03, 0.1))
+    assert (second.rules.poison_mode, second.rules.seeds) == (PoisonMode.REPLACE, 6)
+
+
+def text(response: Any) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
+
+
+def test_the_preview_says_what_the_attacker_sees_and_who_meets(world: World, as_: Browser) -> None:
+    oscar = as_(world.oscar)
+    round_ = filled("white", attacks=["pgd", "fgsm"], defenses=["cnn", "nearest-neighbour"])
+    shown = text(oscar.post("/tournaments/new/preview/", sent(round_)))
+    assert ThreatModel.white().sentence() in shown
+    assert "2 matches of the house" in shown
+    assert "2 pairs cannot meet" in shown
+    assert "The attack needs gradients, and the defense has none." in shown
+    assert "Nobody of the house to meet in this round: nearest-neighbour." in shown
+    made = oscar.post("/tournaments/new/", sent(round_))
+    assert made.status_code == 302
+    oscar.post("/tournaments/autumn/move/", {"to": "open"})
+    states = Tournament.objects.get(slug="autumn").matches.values_list("state", flat=True)
+    assert sorted(states) == ["not_applicable"] * 2 + ["pending"] * 2
+
+
+def test_the_preview_names_the_field_of_a_contradiction(world: World, as_: Browser) -> None:
+    round_ = filled("white", architecture="hidden", title="")
+    shown = text(as_(world.oscar).post("/tournaments/new/preview/", sent(round_)))
+    assert "Architecture: Full parameters without the architecture" in shown
+    assert not Tournament.objects.filter(slug="autumn").exists()
+
+
+def test_without_a_script_buttons_preview_add_and_remove(world: World, as_: Browser) -> None:
+    oscar = as_(world.oscar)
+    page = oscar.post("/tournaments/new/", sent({**filled("white"), "preset": "grey"}, preview="1"))
+    assert page.status_code == 200
+    assert ThreatModel.grey().sentence() in text(page)
+    assert 'value="100"' in page.content.decode()  # grey's probes stand in the form now
+    two = oscar.post("/tournaments/new/", sent(filled("white"), add="1")).content.decode()
+    assert 'name="rounds-1-title"' in two
+    assert 'value="First"' in two
+    rounds = (filled("white"), filled("black", title="Second"))
+    one = oscar.post("/tournaments/new/", sent(*rounds, remove="0")).content.decode()
+    assert 'value="Second"' in one
+    assert 'value="First"' not in one
+    assert 'name="rounds-1-title"' not in one
+    assert not Tournament.objects.filter(slug="autumn").exists()
+
+
+def test_the_form_calls_the_switches_what_the_glossary_calls_them(
+    world: World, as_: Browser
+) -> None:
+    shown = text(as_(world.oscar).get("/tournaments/new/"))
+    names = [name for name, _ in ThreatModel.white().switches()]
+    terms = {term.name for term in BY_SLUG.values()}
+    for name in (*names, "True labels", "Target rule"):
+        assert name in shown, name
+        assert name in terms, name
+    assert not re.search(r"\bS(?:[1-9]|1[01])\b", shown)
