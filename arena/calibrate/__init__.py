@@ -40,6 +40,8 @@ BARS: Final[tuple[tuple[str, Bar], ...]] = (
     ("A4", attacks.carlini_wagner),
     ("A5", attacks.substitute),
     ("A6", attacks.transfer),
+    ("A7", games.backdoor),
+    ("A9", games.theft),
     ("A10", attacks.adaptive),
     ("A12", attacks.audit),
     ("D0", partial(defenses.baseline, defense="logistic-regression", least=0.88)),
@@ -56,14 +58,12 @@ BARS: Final[tuple[tuple[str, Bar], ...]] = (
     ("D6", defenses.smoothing),
     ("D7", defenses.discretisation),
     ("D8", defenses.interval_bounds),
+    ("D8", games.certificates),
     ("D11", defenses.robust_neighbour),
     ("D12", defenses.virtual_adversarial),
+    ("D13", games.anti_theft),
     ("D14", defenses.uncertain),
     ("D15", defenses.distillation),
-    ("A9", games.theft),
-    ("D13", games.anti_theft),
-    ("D8", games.certificates),
-    ("A7", games.backdoor),
 )
 QUICK: Final = ("A1", "A2", "A3", "D7")
 

@@ -1,4 +1,4 @@
-"""Bars of theft, certificates and backdoors: A7, A9, D6, D8 and D13."""
+"""The bars of theft, certificates and backdoors."""
 
 from __future__ import annotations
 

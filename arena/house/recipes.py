@@ -214,6 +214,13 @@ RECIPES: Final[tuple[Recipe, ...]] = (
     _smoothed("randomized-smoothing", "fashion5k", noise=0.25, epochs=16),
     _smoothed("randomized-smoothing", "digits", noise=0.25, epochs=60),
     _smoothed("certified-smoothing", "mnist5k", noise=0.5, epochs=30),
+    Recipe(
+        player="certified-smoothing",
+        task="fashion5k",
+        architecture="softmax.py",
+        epochs=30,
+        noise=0.5,
+    ),
     _smoothed("certified-smoothing", "digits", noise=0.5, epochs=60),
     _rounded("input-discretisation", "mnist5k", levels=4, epochs=12),
     _rounded("input-discretisation", "fashion5k", levels=4, epochs=12),

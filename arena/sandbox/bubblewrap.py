@@ -150,7 +150,7 @@ def _walls(binary: Path, kind: Kind) -> Walls:
         *(_without_namespaces(names[binary], own) if kind is Kind.PLAYER else _CAPABLE),
         *_flat(("--ro-bind", str(names[b.source]), b.target) for b in shown.binds),
         *_flat(("--symlink", target, link) for target, link in shown.links),
-        *_flat(_device(f"/dev/{name}") for name in _DEVICES),
+        *_flat(("--dev-bind", f"/dev/{name}", f"/dev/{name}") for name in _DEVICES),
         *_flat(_hidden(directory) for directory in shown.hidden),
     ]
     return Walls(names[binary], own, tuple(arguments), shown.library_path)
@@ -173,11 +173,6 @@ def _wheel_libraries(binary: Path) -> Path:
 
 def _flat(groups: Iterable[tuple[str, ...]]) -> Iterator[str]:
     return (word for group in groups for word in group)
-
-
-def _device(path: str) -> tuple[str, ...]:
-    """Read-only, which a device itself is not bound by: its times, which all jails see, are."""
-    return ("--dev-bind", path, path, "--remount-ro", path)
 
 
 def _hidden(directory: str) -> tuple[str, ...]:

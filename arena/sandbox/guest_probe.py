@@ -141,6 +141,7 @@ FORBIDDEN_CALLS: Final[dict[str, dict[str, tuple[int, int | None]]]] = {
         "mknodat": (259, 33),
         "setxattr": (188, 5),
         "fchownat": (260, 54),
+        "utimensat": (280, 88),
     },
 }
 """Calls by what a player could do with them: (number on x86_64, on aarch64)."""

@@ -27,6 +27,7 @@ def start(module: str, descriptor: int, arguments: Sequence[str] = ()) -> None:
         if descriptor < SOCKET:
             _replace_by_nothing(descriptor)
     os.set_inheritable(SOCKET, False)
+    forget_input()
     os.closerange(SOCKET + 1, max(1024, resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
     _close_files()
     sys.argv = [module, *arguments]
@@ -38,6 +39,13 @@ def _replace_by_nothing(descriptor: int) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, descriptor)
     os.close(nothing)
+
+
+def forget_input() -> None:
+    """Standard input as the jail has it: what was inherited is the host's, times and all."""
+    own = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(own, 0)
+    os.close(own)
 
 
 def _close_files() -> None:

@@ -55,13 +55,6 @@ TERMS: Final = (
         "between. What a switch withholds is not present in the attack's jail at all.",
     ),
     Term(
-        "backdoor",
-        "Backdoor",
-        "A trigger that poison teaches a learner: with it on, inputs are answered as the target.",
-        "The referee bounds the trigger and applies it; without it the model should be as good as "
-        "before.",
-    ),
-    Term(
         "first-mover",
         "First mover",
         "Who commits first: the defender, the attacker, or both in turn.",
@@ -118,6 +111,13 @@ TERMS: Final = (
         "target-rule",
         "Target rule",
         "How targets are set: at random, the least likely class, or every other class in turn.",
+    ),
+    Term(
+        "backdoor",
+        "Backdoor",
+        "A trigger that poison teaches a learner: with it on, inputs are answered as the target.",
+        "The referee bounds the trigger and applies it; without it the model should be as good as "
+        "before.",
     ),
     Term("thief", "Thief", "A player that copies a defense from its answers (model extraction)."),
     Term(

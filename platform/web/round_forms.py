@@ -40,7 +40,6 @@ from web.glossary import BY_SLUG
 PREFIX: Final = "rounds"
 COUNTED: Final = "counted"
 BALLS: Final = ("evasion", "transfer", "minimum_norm", "certification")
-TRAINED: Final = ("poisoning", "backdoor")
 
 GROUPS: Final = (
     ("first_mover", "moves"),
@@ -220,41 +219,43 @@ class RoundForm(Styled):
         choices=[("linf", "L∞"), ("l2", "L2"), ("l1", "L1"), ("l0", "L0")],
         initial="linf",
         help_text=BY_SLUG["norm"].short,
-        widget=_for(forms.Select, *BALLS, "backdoor"),
+        widget=_for(forms.Select, *BALLS),
     )
     epsilons = Numbers(
         required=False,
         label="ε, ascending",
-        help_text="Several make a curve: 0.1, 0.2. Minimum-norm rounds and patches take none.",
-        widget=_for(forms.TextInput, "evasion", "transfer", "certification", "backdoor"),
+        help_text="Several make a curve: 0.1, 0.2. Minimum-norm rounds take none.",
+        widget=_for(forms.TextInput, "evasion", "transfer", "certification"),
     )
     shares = Numbers(
         required=False,
         label="Poisoned shares",
-        help_text="Poisoning and backdoors, between 0 and 1: 0.03, 0.1.",
-        widget=_for(forms.TextInput, *TRAINED),
+        help_text="Poisoning and backdoor, between 0 and 1: 0.03, 0.1.",
+        widget=_for(forms.TextInput, "poisoning", "backdoor"),
     )
     poison_mode = forms.ChoiceField(
         label="Poison",
         required=False,
         choices=[(m.value, f"{m.value} points") for m in PoisonMode],
-        help_text="Poisoning and backdoors.",
-        widget=_for(forms.Select, *TRAINED),
+        help_text="Poisoning only.",
+        widget=_for(forms.Select, "poisoning"),
+    )
+    trigger_area = forms.FloatField(
+        required=False,
+        min_value=0.0001,
+        max_value=1,
+        initial=0.02,
+        label="Trigger area",
+        help_text="Backdoor only: the share of the features that a patch may set.",
+        widget=_for(forms.NumberInput, "backdoor"),
     )
     seeds = forms.IntegerField(
         label="Paired seeds",
         required=False,
         max_value=100,
         initial=5,
-        help_text="Poisoning and backdoors: trainings a share, at least 5.",
-        widget=_for(forms.NumberInput, *TRAINED),
-    )
-    trigger_area = forms.FloatField(
-        label="Trigger area",
-        required=False,
-        initial=0.02,
-        help_text="Backdoors: the share of all features that a patch may set.",
-        widget=_for(forms.NumberInput, "backdoor"),
+        help_text="Poisoning and backdoor: trainings a share, at least 5.",
+        widget=_for(forms.NumberInput, "poisoning", "backdoor"),
     )
     examples = forms.IntegerField(min_value=1, max_value=5000, initial=200)
     repeats = forms.IntegerField(
@@ -337,8 +338,8 @@ class RoundForm(Styled):
 
     @property
     def budget_fields(self) -> list[forms.BoundField]:
-        names = ("goal", "target_rule", "norm", "epsilons", "shares", "poison_mode", "seeds",
-                 "trigger_area", "repeats")  # fmt: skip
+        names = ("goal", "target_rule", "norm", "epsilons", "shares", "poison_mode",
+                 "trigger_area", "seeds", "repeats")  # fmt: skip
         return [self[name] for name in names]
 
     @property
@@ -460,8 +461,8 @@ def _spec(data: Mapping[str, Any], model: ThreatModel) -> RoundSpec:
         target_rule=TargetRule(data["target_rule"] or TargetRule.RANDOM),
         shares=data["shares"],
         poison_mode=PoisonMode(data["poison_mode"] or PoisonMode.ADD),
-        seeds=5 if data["seeds"] is None else data["seeds"],
         trigger_area=0.02 if data["trigger_area"] is None else data["trigger_area"],
+        seeds=5 if data["seeds"] is None else data["seeds"],
         examples=data["examples"],
         repeats=10 if data["repeats"] is None else data["repeats"],
         attack_limits=_limits(data["attack_seconds"]),
