@@ -46,10 +46,14 @@ class Meter:
     """Counts probes, in total and per example. Charges before anything is answered."""
 
     def __init__(self, probes: Probes, examples: int) -> None:
-        self.probes = probes
         self.spent = np.zeros(examples, np.int64)
-        self._limit = probes.limit(examples)
         self._total = 0
+        self.grant(probes)
+
+    def grant(self, probes: Probes) -> None:
+        """Set what may be asked from now on, all that was asked before counted in."""
+        self.probes = probes
+        self._limit = probes.limit(len(self.spent))
 
     @property
     def left(self) -> float:

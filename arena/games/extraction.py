@@ -155,7 +155,7 @@ class _Stage:
             self._close(seat, "attack")
 
     def _copy_at(self, stop: int, j: int, seat: AttackSeat, oracle: Oracle) -> None:
-        oracle.meter.probes = Probes(total=stop)
+        oracle.meter.grant(Probes(total=stop))
         try:
             handed = seat.steal(self._brief(stop, j), self._arrays(), oracle)
         finally:

@@ -150,20 +150,33 @@ def test_a_theft_is_ranked_and_read(world: World, theft: Round, as_: Browser) ->
     assert "the share of examples on which copy and original agree" in boards
 
 
-def test_an_extraction_round_is_made_by_the_form(world: World) -> None:
-    data: dict[str, Any] = {
-        "title": "Theft", "game": "extraction", "preset": "black", "queries": "650",
-        "norm": "linf", "goal": "untargeted", "poison_mode": "add", "examples": "50",
-        "attacks": ["equation-solving"], "defenses": ["logistic-regression"],
-    }  # fmt: skip
+def spec_of(**data: Any) -> RoundSpec:
+    """What the form makes of a round on digits; what is not given is left empty."""
     posted = QueryDict(mutable=True)
     posted.update({f"{PREFIX}-TOTAL_FORMS": "1", f"{PREFIX}-INITIAL_FORMS": "0"})
     for name, value in data.items():
         posted.setlist(f"{PREFIX}-0-{name}", value if isinstance(value, list) else [value])
     form = RoundForms(settle(posted), prefix=PREFIX).forms[0]
     assert form.is_valid(), form.errors
-    spec = form.plan(task="digits", split="practice").spec
+    return form.plan(task="digits", split="practice").spec
+
+
+def test_an_extraction_round_is_made_by_the_form(world: World) -> None:
+    spec = spec_of(
+        title="Theft", game="extraction", preset="black", queries="650", norm="linf",
+        goal="untargeted", poison_mode="add", examples="50",
+        attacks=["equation-solving"], defenses=["logistic-regression"],
+    )  # fmt: skip
     assert spec.threat_model.probes.total == 650
+
+
+@pytest.mark.parametrize(("given", "area"), [("", 0.02), ("0.05", 0.05)])
+def test_a_backdoor_round_is_made_by_the_form(world: World, given: str, area: float) -> None:
+    spec = spec_of(
+        title="Doors", game="backdoor", preset="black", shares="0.01", trigger_area=given,
+        examples="50", attacks=["badnets"], defenses=["logistic-learner"],
+    )  # fmt: skip
+    assert (spec.shares, spec.trigger_area, spec.epsilons) == ((0.01,), area, ())
 
 
 # ── certification ──────────────────────────────────────────────────────────────────────────
