@@ -101,6 +101,8 @@ class Keeper:
         self._warm(backend, players)
         with _Refereeing(self._start(), backend, tell) as refereeing:
             status, finding = refereeing.run(str(order["program"]), files)
+            if not finding:
+                raise refereeing.failed()
         _put(finding, out)
         return status
 
@@ -244,8 +246,15 @@ class _Refereeing:
 
     def _ended(self) -> RefereeError:
         report = self.referee.kill()
+        return RefereeError(f"The referee ended early. {self._last_words() or report.sentence}")
+
+    def failed(self) -> RefereeError:
+        """It came to an end, and found nothing: in its log it says why."""
+        return RefereeError(self._last_words() or "The referee left no finding.")
+
+    def _last_words(self) -> str:
         said = self.referee.log().strip().splitlines()
-        return RefereeError(f"The referee ended early. {said[-1] if said else report.sentence}")
+        return said[-1] if said else ""
 
 
 _CALLS: Final = {

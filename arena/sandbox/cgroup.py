@@ -23,6 +23,8 @@ _SPARE_TASKS: Final = 40
 _PREFIX: Final = "arena-jail-"
 _numbers = itertools.count()
 _REMOVE_SECONDS: Final = 2.0
+_busy: set[Path] = set()
+"""Groups of ended jails that the kernel had not done with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,11 @@ class Group:
         return False
 
     def remove(self) -> None:
-        """Remove the group; its processes are dead, the kernel may need a moment to notice."""
+        """Remove the group; its processes are dead, the kernel may need a moment to notice.
+
+        What takes it longer (a bomb of files has millions of inodes to free) is tried again when
+        the next group is made.
+        """
         deadline = time.monotonic() + _REMOVE_SECONDS
         for directory in self.directories:
             while directory.exists() and time.monotonic() < deadline:
@@ -68,6 +74,8 @@ class Group:
                     directory.rmdir()
                     break
                 time.sleep(0.002)
+            if directory.exists():
+                _busy.add(directory)
 
 
 def make_group(limits: Limits, undo: ExitStack) -> Group | None:
@@ -75,6 +83,7 @@ def make_group(limits: Limits, undo: ExitStack) -> Group | None:
     found = controllers()
     if found is None:
         return None
+    _remove_busy()
     name = f"{_PREFIX}{os.getpid()}-{next(_numbers)}"
     made = [directory / name for directory in found.directories]
     group = Group(found.version, found.memory / name, tuple(made))
@@ -88,6 +97,14 @@ def make_group(limits: Limits, undo: ExitStack) -> Group | None:
         return None
     undo.callback(group.remove)
     return group
+
+
+def _remove_busy() -> None:
+    for directory in list(_busy):  # seats open side by side
+        with suppress(OSError):
+            directory.rmdir()
+        if not directory.exists():
+            _busy.discard(directory)
 
 
 def _set_limits(found: Controllers, name: str, *, memory_mib: int, tasks: int) -> None:

@@ -2,7 +2,7 @@
 number = 47
 name = "Reading confidence off the time of a reply, in a round that gives labels alone"
 roles = ["attack"]
-stopped_by = []
+stopped_by = ["referee"]
 ends = "scored"
 label_only = true
 """
@@ -14,7 +14,7 @@ from hostile import HonestAttack, say
 
 
 class Attack(HonestAttack):
-    """Labels are all that it is told. What time tells is in docs/security.md, "What is left"."""
+    """Labels are all that it is told, a whole number of milliseconds after it asked."""
 
     def attack(self, challenge):
         say("TRIED")

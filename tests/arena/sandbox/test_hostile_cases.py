@@ -194,7 +194,6 @@ def test_what_one_match_leaves_is_found_by_the_next(with_shared_tmp: BubblewrapB
     assert any("found /tmp/arena-hostile-left" in what for what in problems), problems
 
 
-@pytest.mark.xfail(strict=True, reason="a group that is busy for two seconds is never removed")
 def test_a_control_group_that_was_busy_when_its_jail_ended_is_removed_later() -> None:
     """The kernel takes seconds to free what a bomb of files left: 05-inode-fill without an end."""
     with ExitStack() as undo:
