@@ -296,12 +296,23 @@ def guest_distributions() -> dict[str, str]:
 
 
 def _accelerator_distributions() -> list[str]:
+    """What torch asks for, and what that asks for: a toolkit is one name for a dozen libraries."""
+    found: set[str] = set()
+    asked = {"torch"}
+    while asked:
+        needed = {need for name in asked for need in _needs(name) if _ACCELERATOR.fullmatch(need)}
+        asked = needed - found
+        found |= needed
+    return sorted(found)
+
+
+def _needs(distribution: str) -> set[str]:
+    """The names of its requirements, whatever extra or platform they are for."""
     try:
-        needs = importlib.metadata.requires("torch") or []
+        needs = importlib.metadata.requires(distribution) or []
     except importlib.metadata.PackageNotFoundError:
-        return []
-    names = (re.split(r"[^A-Za-z0-9._-]", need, maxsplit=1)[0].lower() for need in needs)
-    return sorted({name for name in names if _ACCELERATOR.fullmatch(name)})
+        return set()
+    return {re.split(r"[^A-Za-z0-9._-]", need, maxsplit=1)[0].lower() for need in needs}
 
 
 def _site_packages(distributions: Iterable[str]) -> list[Bind]:

@@ -252,8 +252,8 @@ class Outer:
 
     def _lost(self, detail: str) -> LostOuter:
         self.close()
-        said = self._jail.log().strip()[-1000:] or self._jail.poll().sentence
-        return LostOuter(f"The zygote does not serve ({detail}). {said}")
+        said = self._jail.log().strip().splitlines() or [self._jail.poll().sentence]
+        return LostOuter(f"The zygote does not serve ({detail}): {said[-1][:1000]}")
 
 
 def _order(number: int, module: str, arguments: tuple[str, ...], limits: Limits) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from arena.errors import RefereeError
 from arena.verdict import Status
 from arena.verdict import Verdict as Finding
 from tournaments import announcing, claims
+from tournaments.files import VERDICT
 from tournaments.models import Match, Verdict
 from tournaments.states import MATCHES, MatchState
 
@@ -28,13 +29,18 @@ STATES: Final = {
 MAX_VERDICT_BYTES: Final = 32 * 1024 * 1024
 
 
+def is_found(directory: Path) -> bool:
+    """Whether the referee came as far as a verdict, if perhaps a void one."""
+    return (directory / VERDICT).is_file()
+
+
 def read_finding(directory: Path) -> Finding:
-    """The ``verdict.json`` that the runner left.
+    """The ``verdict.json`` that the referee left.
 
     Raises:
         RefereeError: there is none, or it cannot be read: our fault.
     """
-    path = directory / "verdict.json"
+    path = directory / VERDICT
     try:
         if path.stat().st_size > MAX_VERDICT_BYTES:
             raise RefereeError(f"The verdict is larger than {MAX_VERDICT_BYTES} bytes.")

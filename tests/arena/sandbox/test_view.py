@@ -92,3 +92,22 @@ def test_other_packages_of_the_interpreter_are_covered() -> None:
 
     hidden = view.host_view().hidden
     assert any(fnmatch(path, "/python/lib/python3*/site-packages") for path in hidden)
+
+
+def test_what_torch_needs_of_an_accelerator_is_followed_to_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A CUDA build asks for one toolkit, which asks for a dozen libraries."""
+    needs = {
+        "torch": ["cuda-toolkit[cublas]==13.0.2; platform_system == 'Linux'", "sympy>=1.13"],
+        "cuda-toolkit": ["nvidia-cublas==13.1.*; extra == 'cublas'"],
+        "nvidia-cublas": ["nvidia-cuda-nvrtc"],
+        "nvidia-cuda-nvrtc": [],
+    }
+    monkeypatch.setattr(view.importlib.metadata, "requires", needs.__getitem__)
+
+    assert view._accelerator_distributions() == [
+        "cuda-toolkit",
+        "nvidia-cublas",
+        "nvidia-cuda-nvrtc",
+    ]
