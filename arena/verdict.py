@@ -7,6 +7,7 @@ match; :class:`Verdict` holds aggregates, the bits the ranking folds, and where 
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -205,4 +206,12 @@ class Verdict:
         if self.outcome is not None:
             self.outcome.write(directory / "outcome.parquet")
             if self.outcome.images:
-                np.savez_compressed(directory / "images.npz", **self.outcome.images)  # type: ignore[arg-type]
+                _write_images(directory / "images.npz", self.outcome.images)
+
+
+def _write_images(path: Path, images: Mapping[str, NDArray[np.float32]]) -> None:
+    """What ``numpy.savez_compressed`` writes, a quarter larger and in a quarter of the time."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, array in images.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
