@@ -17,6 +17,7 @@ import arena.tasks
 from arena.errors import RefereeError
 from arena.sandbox import gpu
 from events import hints
+from events.texts import storable
 from submissions import artifacts, processes, services
 from submissions.jobs import Leases, persistently
 from submissions.models import Submission
@@ -111,7 +112,7 @@ def _finding(ended: processes.Ended, out: Path) -> dict[str, Any]:
     if ended.status != 0:
         raise RefereeError(ended.sentence)
     try:
-        finding = json.loads((out / "qualification.json").read_text())
+        finding = storable(json.loads((out / "qualification.json").read_text()))
         return {key: finding[key] for key in ("accepted", "sentence", "figures")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RefereeError(f"The qualification left no finding: {error}") from error

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from arena.errors import RefereeError
 from arena.verdict import Status
 from arena.verdict import Verdict as Finding
+from events.texts import storable
 from tournaments import announcing, claims
 from tournaments.files import VERDICT
 from tournaments.models import Match, Verdict
@@ -44,7 +45,7 @@ def read_finding(directory: Path) -> Finding:
     try:
         if path.stat().st_size > MAX_VERDICT_BYTES:
             raise RefereeError(f"The verdict is larger than {MAX_VERDICT_BYTES} bytes.")
-        return Finding.from_json(json.loads(path.read_text()))
+        return Finding.from_json(storable(json.loads(path.read_text())))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RefereeError(f"The referee left no readable verdict: {error}") from error
 

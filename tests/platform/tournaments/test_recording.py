@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -139,3 +140,14 @@ def test_a_verdict_that_cannot_be_read_is_our_fault(tmp_path: Any) -> None:
     (tmp_path / "verdict.json").write_text("{")
     with pytest.raises(RefereeError):
         recording.read_finding(tmp_path)
+
+
+def test_a_zero_byte_in_a_log_keeps_no_verdict_from_being_recorded(
+    match: Match, make_finding: Any, tmp_path: Any
+) -> None:
+    """PostgreSQL holds none; a literal backslash of a player's is left as it is."""
+    replace(make_finding(), logs={"attack": "a\0b", "defense": "\\u0000"}).write(tmp_path)
+
+    found = recording.read_finding(tmp_path)
+    assert recording.record_verdict(match, found, files="there")
+    assert Verdict.objects.get().logs == {"attack": "a\\x00b", "defense": "\\u0000"}

@@ -38,7 +38,8 @@ def hostile(world: World) -> World:
     Submission.objects.update(name=MARKUP, sentence=MARKUP, figures={MARKUP: MARKUP})
     for number, team in enumerate(Team.objects.order_by("pk")):
         Team.objects.filter(pk=team.pk).update(name=f"{MARKUP[:50]}{number}")
-    logs = {"attack": f"{MARKUP}\n{ESCAPES}", "defense": f"{ESCAPES}\n{MARKUP}"}
+    escapes = ESCAPES.replace("\0", "")  # which no log that is recorded holds: test_recording.py
+    logs = {"attack": f"{MARKUP}\n{escapes}", "defense": f"{escapes}\n{MARKUP}"}
     Verdict.objects.update(logs=logs, fault_sentence=MARKUP, flags=[MARKUP])
     return world
 
