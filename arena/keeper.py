@@ -33,6 +33,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -57,7 +58,7 @@ from arena.sandbox.backend import (
 from arena.sandbox.bubblewrap import BubblewrapBackend, Kind
 from arena.sandbox.limits import forked_lockdown
 from arena.sandbox.remote import MESSAGE_BYTES
-from arena.sandbox.zygote import LostOuter, Outer, ZygoteBackend, ZygoteJail
+from arena.sandbox.zygote import RenewedOuter, ZygoteBackend, ZygoteJail
 from arena.tasks import Device
 
 REFEREE: Final = "arena.jailed"
@@ -82,13 +83,14 @@ class Keeper:
 
     players: SandboxBackend
     fresh: SandboxBackend
-    _referees: Outer | None = None
+    referees: RenewedOuter
 
     @classmethod
     def of(cls, players: SandboxBackend) -> Keeper:
         binary = players.binary if isinstance(players, ZygoteBackend) else None
         virtual = players.strength is Strength.VIRTUAL
-        return cls(players, players if virtual else BubblewrapBackend(binary))
+        fresh = players if virtual else BubblewrapBackend(binary)
+        return cls(players, fresh, RenewedOuter(binary, Kind.REFEREE, REFEREE))
 
     def play(self, order: Mapping[str, Any], tell: Tell) -> int:
         """Carry out one order; the program's status. Its finding lies where the order says.
@@ -108,32 +110,19 @@ class Keeper:
 
     def _warm(self, backend: SandboxBackend, players: Mapping[Side, Framework]) -> None:
         """Side by side, before the first jail is asked for."""
-        calls: list[Callable[[], object]] = [lambda: self._outer().ready()]
+        calls: list[Callable[[], object]] = [self.referees.ready]
         if isinstance(backend, ZygoteBackend):
             for side, framework in players.items():
-                calls.append(_warming(backend, side, framework))
+                calls.append(partial(backend.warm, side, framework))
         with ThreadPoolExecutor(max_workers=len(calls)) as pool:
             for future in [pool.submit(call) for call in calls]:
                 future.result()
 
     def _start(self) -> ZygoteJail:
         lockdown = replace(forked_lockdown(_LIMITS), receives_descriptors=True)
-        given: dict[str, Any] = {"socket_type": socket.SOCK_SEQPACKET, "lockdown": lockdown}
-        try:
-            return self._outer().start(REFEREE, _LIMITS, **given)
-        except LostOuter:
-            return self._outer().start(REFEREE, _LIMITS, **given)
-
-    def _outer(self) -> Outer:
-        if self._referees is None or self._referees.is_worn:
-            if self._referees is not None:
-                self._referees.close()
-            self._referees = Outer(None, Kind.REFEREE, REFEREE)
-        return self._referees
-
-
-def _warming(backend: ZygoteBackend, side: Side, framework: Framework) -> Callable[[], None]:
-    return lambda: backend.warm(side, framework)
+        return self.referees.start(
+            REFEREE, _LIMITS, socket_type=socket.SOCK_SEQPACKET, lockdown=lockdown
+        )
 
 
 @dataclass
@@ -294,7 +283,7 @@ def _packed(program: str, arguments: list[str]) -> _Packed:
 def _match(arguments: list[str]) -> _Packed:
     (path,) = arguments
     order = json.loads(Path(path).read_text("utf-8"))
-    out, task = Path(order["out"]), str(order["round"]["task"])
+    out = Path(order["out"])
     files: dict[str, bytes] = {}
 
     def moved(source: str, name: str) -> str:
@@ -308,21 +297,20 @@ def _match(arguments: list[str]) -> _Packed:
             order[key] = moved(order[key], f"{key}.zip")
     if order.get("related") is not None:
         order["related"] = [moved(s, f"related-{n}.zip") for n, s in enumerate(order["related"])]
-    players = dict(_frameworks(order, task))
-    order |= {"out": str(FINDING), "versions": versions()}
+    players = dict(_frameworks(order))
+    order |= {"out": str(FINDING), "versions": dict(versions())}
     files["match.json"] = json.dumps(order).encode()
     files[ARGUMENTS] = json.dumps([str(ORDERS / "match.json")]).encode()
     return files, out, players
 
 
-def _frameworks(order: Mapping[str, Any], task: str) -> Iterator[tuple[Side, Framework]]:
+def _frameworks(order: Mapping[str, Any]) -> Iterator[tuple[Side, Framework]]:
     """Of the house's players; a guest's package is not read here."""
     for side in Side:
         source = str(order[side.value])
         if source.startswith(HOUSE):
             with suppress(ArenaError):
-                package = registry.package(source.removeprefix(HOUSE), task)
-                yield side, package.manifest.framework
+                yield side, registry.manifest(source.removeprefix(HOUSE)).framework
 
 
 def _qualification(arguments: list[str]) -> _Packed:

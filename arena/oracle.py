@@ -246,11 +246,9 @@ class Oracle:
         return labels
 
     def _ask_all(self, x: Array, seeds: Array, call: Callable[[Array, Array], Array]) -> Array:
-        if 0 < len(x) <= BATCH:
-            self._in_time()
-            self._notice()
-            return call(x, seeds)
         parts = [call(x[part], seeds[part]) for part in self._parts(len(x))]
+        if len(parts) == 1:
+            return parts[0]
         return np.concatenate(parts) if parts else np.zeros((0, self._columns), np.float32)
 
     def _parts(self, rows: int) -> Iterator[slice]:

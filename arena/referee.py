@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib import metadata
 from typing import Any, Final, Protocol
 
@@ -214,8 +215,9 @@ def _provenance(match: MatchSpec, backend: SandboxBackend, task: Task) -> Mappin
     }
 
 
-def versions() -> dict[str, str]:
-    """Of the interpreter and of what verdicts hang on."""
+@cache
+def versions() -> Mapping[str, str]:
+    """Of the interpreter and of what verdicts hang on; read once, since metadata is parsed mail."""
     found = {"python": platform.python_version()}
     for name in VERSIONED:
         try:

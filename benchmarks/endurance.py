@@ -33,6 +33,7 @@ from arena.packages import Package
 from arena.rounds import GameName, RoundSpec
 from arena.threat_model import ThreatModel
 from benchmarks.sandbox import FORGETFUL, IDLE, TASK, guest
+from submissions.processes import descendants
 
 ENDS_WITHIN = 60.0
 SLOW = """
@@ -115,16 +116,7 @@ class Kept:
 
 def below(pid: int) -> list[int]:
     """``pid`` and everything under it."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(stat.parent.name))
-    found, layer = [pid], [pid]
-    while layer:
-        layer = [child for parent in layer for child in children.get(parent, [])]
-        found += layer
-    return found
+    return [pid, *descendants(pid)]
 
 
 def count(pid: int) -> dict[str, float]:

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,10 +24,11 @@ from arena.sandbox.cgroup import Group
 from arena.sandbox.guest_lockdown import EXIT_OUT_OF_MEMORY
 
 _RUNNING: Final = ExitReport(Ending.RUNNING, "The player is running.")
-_BY_SIGNAL: Final = 128
+BY_SIGNAL: Final = 128
 """A shell's and bubblewrap's way to pass on that a signal ended a process."""
-_CPU_SHARE: Final = 0.9
-_CPU_SIGNALS: Final = (_BY_SIGNAL + signal.SIGXCPU, _BY_SIGNAL + signal.SIGKILL)
+CPU_SHARE: Final = 0.9
+"""Of its processor time that a player must have had before its end can be put down to it."""
+_CPU_SIGNALS: Final = (BY_SIGNAL + signal.SIGXCPU, BY_SIGNAL + signal.SIGKILL)
 _KILL_SECONDS: Final = 10.0
 
 
@@ -110,7 +112,7 @@ class Status:
 
 
 @dataclass
-class KillableJail:
+class KillableJail(ABC):
     """One jail: how it is told to end, and how its end is told. Subclasses know of what it is made.
 
     Implements :class:`arena.sandbox.backend.Jail`.
@@ -154,27 +156,29 @@ class KillableJail:
         self.socket.close()
 
     @property
+    @abstractmethod
     def init_pid(self) -> int | None:
         """The first process of its namespace, as this process sees it; None before it is there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _end(self) -> None:
         """Kill it and wait until it is gone."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _has_ended(self) -> bool:
-        raise NotImplementedError
+        """Whether it has."""
 
+    @abstractmethod
     def _exit_code(self) -> int | None:
         """As a shell says it; None when the player never ran."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _used_up_its_time(self, code: int) -> bool:
-        raise NotImplementedError
+        """Whether it was its processor time that ended it."""
 
+    @abstractmethod
     def _was_lost(self, code: int) -> bool:
         """Whether the end came from outside, by nobody that this process knows of."""
-        raise NotImplementedError
 
     def _reap(self, *, because: Ending | None) -> None:
         """Take in the end, if it has come."""
@@ -245,7 +249,7 @@ class RunningJail(KillableJail):
         if self.status is not None:
             return self.status.exit_code
         code = self.process.returncode
-        return code if code is None or code >= 0 else _BY_SIGNAL - code
+        return code if code is None or code >= 0 else BY_SIGNAL - code
 
     def _used_up_its_time(self, code: int) -> bool:
         """A player can end as if by the limit; not before that much time could have passed.
@@ -253,7 +257,7 @@ class RunningJail(KillableJail):
         Bubblewrap leaves its init unreaped, so the kernel tells no processor time of the jail.
         """
         used_at_most = (time.monotonic() - self._started) * self.limits.threads
-        return code in _CPU_SIGNALS and used_at_most >= _CPU_SHARE * self.limits.cpu_seconds
+        return code in _CPU_SIGNALS and used_at_most >= CPU_SHARE * self.limits.cpu_seconds
 
     def _was_lost(self, code: int) -> bool:
         """Not to be told here: a player may send itself any signal."""
@@ -297,9 +301,9 @@ def _ended_from_outside(because: Ending, limits: Limits) -> ExitReport:
 def _ended_by_itself(code: int) -> ExitReport:
     if code == 0:
         return ExitReport(Ending.EXITED, "The player's process ended by itself.", code)
-    if code > _BY_SIGNAL:
+    if code > BY_SIGNAL:
         with suppress(ValueError):
-            number = signal.Signals(code - _BY_SIGNAL)
+            number = signal.Signals(code - BY_SIGNAL)
             reason = signal.strsignal(number) or number.name
             sentence = f"The player's process crashed: {reason.lower()} ({number.name})."
             return ExitReport(Ending.CRASHED, sentence, code)

@@ -123,8 +123,7 @@ def host_view() -> View:
     Raises:
         SandboxUnavailable: numpy is not installed for this interpreter.
     """
-    guests = (*GUEST_DISTRIBUTIONS, *_accelerator_distributions())
-    binds = [*_system_libraries(), *_interpreter(), *_site_packages(guests)]
+    binds = [*_system_libraries(), *_interpreter(), *_site_packages(_for_guests())]
     shown = {bind.target for bind in binds}
     hidden = [
         *(d for bind in binds for d in _packages_below(bind)),
@@ -287,12 +286,16 @@ def environment(threads: int, home: str = "/tmp") -> dict[str, str]:  # noqa: S1
 def guest_distributions() -> dict[str, str]:
     """Name and version of every distribution that guests may import here."""
     found: dict[str, str] = {}
-    for name in (*GUEST_DISTRIBUTIONS, *_accelerator_distributions()):
+    for name in _for_guests():
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _for_guests() -> tuple[str, ...]:
+    return (*GUEST_DISTRIBUTIONS, *_accelerator_distributions())
 
 
 def _accelerator_distributions() -> list[str]:

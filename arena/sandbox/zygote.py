@@ -22,6 +22,7 @@ import time
 import weakref
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ from arena.sandbox.bubblewrap import BubblewrapBackend, Kind, launch
 from arena.sandbox.guest_lockdown import Lockdown
 from arena.sandbox.guest_zygote import CHILD, MESSAGE_BYTES
 from arena.sandbox.limits import forked_lockdown
-from arena.sandbox.running import KillableJail, LogDrain, RunningJail
+from arena.sandbox.running import BY_SIGNAL, CPU_SHARE, KillableJail, LogDrain, RunningJail
 from arena.tasks.task import Device
 
 ZYGOTE: Final = "arena.sandbox.guest_zygote"
@@ -45,8 +46,6 @@ WARM_SECONDS: Final = 120.0
 ANSWER_SECONDS: Final = 30.0
 _OUTER: Final = Limits(threads=1, disk_mib=1, log_kib=64)
 _KIB: Final = 1024
-_BY_SIGNAL: Final = 128
-_CPU_SHARE: Final = 0.9
 
 
 @dataclass
@@ -56,7 +55,7 @@ class ZygoteBackend:
     binary: Path | None = None
     name: str = "bubblewrap-zygote"
     strength: Strength = Strength.NAMESPACES
-    _outers: dict[tuple[Side, Framework], Outer] = field(default_factory=dict)
+    _outers: dict[tuple[Side, Framework], RenewedOuter] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, spec: JailSpec) -> KillableJail:
@@ -70,11 +69,11 @@ class ZygoteBackend:
         """
         if spec.device is Device.CUDA:
             return BubblewrapBackend(self.binary).start(spec)
-        return self._fork(spec.side, spec.framework, spec.limits, CHILD, ())
+        return self._outer(spec.side, spec.framework).start(CHILD, spec.limits)
 
     def start_module(self, module: str, limits: Limits, *arguments: str) -> ZygoteJail:
         """As :meth:`start`, with any of the jail's modules (the self-test's probes)."""
-        return self._fork(Side.DEFENSE, Framework.NUMPY, limits, module, arguments)
+        return self._outer(Side.DEFENSE, Framework.NUMPY).start(module, limits, arguments)
 
     def warm(self, side: Side, framework: Framework) -> None:
         """Have a zygote ready, so that the next start costs no more than a fork.
@@ -91,29 +90,12 @@ class ZygoteBackend:
                 outer.close()
             self._outers.clear()
 
-    def _fork(
-        self,
-        side: Side,
-        framework: Framework,
-        limits: Limits,
-        module: str,
-        arguments: tuple[str, ...],
-    ) -> ZygoteJail:
-        try:
-            return self._outer(side, framework).start(module, limits, arguments)
-        except LostOuter:  # killed since its last fork: a fresh one is as good
-            return self._outer(side, framework).start(module, limits, arguments)
-
-    def _outer(self, side: Side, framework: Framework) -> Outer:
-        key = (side, framework)
+    def _outer(self, side: Side, framework: Framework) -> RenewedOuter:
         with self._lock:
-            known = self._outers.get(key)
-            if known is not None and known.is_worn:
-                known.close()
-                known = None
-            if known is None:
-                known = self._outers[key] = Outer(self.binary, Kind.ZYGOTE, _WARMTH, framework)
-            return known
+            if (side, framework) not in self._outers:
+                made = RenewedOuter(self.binary, Kind.ZYGOTE, _WARMTH, framework)
+                self._outers[side, framework] = made
+            return self._outers[side, framework]
 
 
 class LostOuter(SandboxUnavailable):
@@ -176,9 +158,8 @@ class Outer:
             undo.callback(os.close, log)
             given.callback(os.close, log_end)
             number = self._forks = self._forks + 1
-            order = _order(number, module, arguments, limits)
-            if lockdown is not None:
-                order["lockdown"] = lockdown.to_text()
+            wanted = lockdown or forked_lockdown(limits)
+            order = _order(number, module, arguments, limits, wanted)
             self._alive.add(number)
             pidfd = self._ask(order, [theirs.fileno(), log_end], undo)
             if group is not None:
@@ -215,7 +196,8 @@ class Outer:
         with self._turn:
             deadline = time.monotonic() + seconds
             while number not in self._ends and not self._is_lost:
-                if not self._listen(max(0.0, deadline - time.monotonic())):
+                heard = self._listen(max(0.0, deadline - time.monotonic()))
+                if heard is None and not self._is_lost:
                     return None
             self._alive.discard(number)
             return self._ends.pop(number, {"lost": True})
@@ -256,14 +238,61 @@ class Outer:
         return LostOuter(f"The zygote does not serve ({detail}): {said[-1][:1000]}")
 
 
-def _order(number: int, module: str, arguments: tuple[str, ...], limits: Limits) -> dict[str, Any]:
+class RenewedOuter:
+    """An outer, and a fresh one in its place once it is worn or lost."""
+
+    def __init__(self, binary: Path | None, kind: Kind, *warmth: str) -> None:
+        """As :class:`Outer`, which is started when it is first needed."""
+        self._make = partial(Outer, binary, kind, *warmth)
+        self._current: Outer | None = None
+        self._lock = threading.Lock()
+
+    def ready(self) -> None:
+        """As :meth:`Outer.ready`."""
+        self._now().ready()
+
+    def start(
+        self,
+        module: str,
+        limits: Limits,
+        arguments: tuple[str, ...] = (),
+        *,
+        socket_type: socket.SocketKind = socket.SOCK_STREAM,
+        lockdown: Lockdown | None = None,
+    ) -> ZygoteJail:
+        """As :meth:`Outer.start`; where the outer was killed since, in a fresh one."""
+        given: dict[str, Any] = {"socket_type": socket_type, "lockdown": lockdown}
+        try:
+            return self._now().start(module, limits, arguments, **given)
+        except LostOuter:
+            return self._now().start(module, limits, arguments, **given)
+
+    def close(self) -> None:
+        """End it with everything inside."""
+        with self._lock:
+            if self._current is not None:
+                self._current.close()
+
+    def _now(self) -> Outer:
+        with self._lock:
+            if self._current is not None and self._current.is_worn:
+                self._current.close()
+                self._current = None
+            if self._current is None:
+                self._current = self._make()
+            return self._current
+
+
+def _order(
+    number: int, module: str, arguments: tuple[str, ...], limits: Limits, lockdown: Lockdown
+) -> dict[str, Any]:
     return {
         "start": number,
         "module": module,
         "arguments": list(arguments),
         "threads": limits.threads,
         "disk_mib": limits.disk_mib,
-        "lockdown": forked_lockdown(limits).to_text(),
+        "lockdown": lockdown.to_text(),
     }
 
 
@@ -315,16 +344,16 @@ class ZygoteJail(KillableJail):
     def _exit_code(self) -> int | None:
         assert self._end_told is not None
         if "lost" in self._end_told:
-            return _BY_SIGNAL + signal.SIGKILL
+            return BY_SIGNAL + signal.SIGKILL
         status = int(self._end_told["status"])
-        return status if status >= 0 else _BY_SIGNAL - status
+        return status if status >= 0 else BY_SIGNAL - status
 
     def _used_up_its_time(self, code: int) -> bool:
         """The kernel's own count: it ends the player with SIGKILL a second after the limit."""
         assert self._end_told is not None
         used = float(self._end_told.get("cpu_seconds", 0.0))
-        return code == _BY_SIGNAL + signal.SIGKILL and used >= _CPU_SHARE * self.limits.cpu_seconds
+        return code == BY_SIGNAL + signal.SIGKILL and used >= CPU_SHARE * self.limits.cpu_seconds
 
     def _was_lost(self, code: int) -> bool:
         """A process 1 cannot send itself SIGKILL: it came from outside of its namespace."""
-        return code == _BY_SIGNAL + signal.SIGKILL
+        return code == BY_SIGNAL + signal.SIGKILL

@@ -25,6 +25,7 @@ from arena.sandbox.bubblewrap import Kind
 from arena.sandbox.limits import forked_lockdown
 from arena.sandbox.zygote import Outer, ZygoteBackend
 from arena.threat_model import ThreatModel
+from submissions import processes
 
 pytestmark = pytest.mark.jail
 
@@ -186,21 +187,10 @@ def test_the_referee_sees_no_site_no_credentials_no_process_and_no_network() -> 
 
 def descendants(pid: int) -> dict[int, str]:
     """pid -> command line of everything below ``pid``."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-        children.setdefault(parent, []).append(int(stat.parent.name))
-    found, layer = {}, [pid]
-    while layer:
-        layer = [child for parent in layer for child in children.get(parent, [])]
-        for child in layer:
-            try:
-                command = Path(f"/proc/{child}/cmdline").read_bytes()
-            except OSError:
-                continue
+    found = {}
+    for child in processes.descendants(pid):
+        with suppress(OSError):
+            command = Path(f"/proc/{child}/cmdline").read_bytes()
             found[child] = command.replace(b"\0", b" ").decode()
     return found
 
