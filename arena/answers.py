@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from arena.errors import FaultCode, PlayerError, Side
 from arena.manifest import Output
+from arena.ranges import all_finite
 
 ABSTAIN: Final = -1
 """The label of an abstention."""
@@ -73,7 +74,7 @@ def _held_against(scores: NDArray[Any], *, rows: int, columns: int) -> None:
             FaultCode.WRONG_SHAPE,
             f"predict returned an array of shape {scores.shape}; {(rows, columns)} was asked.",
         )
-    if not np.isfinite(scores).all():
+    if not all_finite(scores):
         raise _fault(FaultCode.NOT_FINITE, "predict returned NaN or infinite scores.")
 
 
@@ -92,8 +93,8 @@ def no_answers(rows: int, columns: int) -> Answers:
 
 def softmax(scores: NDArray[Any]) -> NDArray[np.float64]:
     """(n, columns) probabilities in float64, safe for any finite scores."""
-    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float64)
+    raised = np.exp(scores - np.maximum.reduce(scores, axis=1, keepdims=True))
+    return np.asarray(raised / np.add.reduce(raised, axis=1, keepdims=True), np.float64)
 
 
 def _checked(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -309,9 +309,12 @@ def _success(table: Table, dealt: Cases, budget: Budget) -> Success:
     targets = dealt.target_or_none
 
     def success(x: Array, cases: Array, labels: Array) -> NDArray[np.bool_]:
-        wished = (labels != y[cases]) & (labels != ABSTAIN)
         if dealt.target is not None:
             wished = labels == targets[cases]
+        else:
+            wished = (labels != y[cases]) & (labels != ABSTAIN)
+        if not wished.any():
+            return np.asarray(wished)
         rows = np.flatnonzero(wished)
         wished[rows] = within(x[rows], clean[cases[rows]], budget)
         return np.asarray(wished)

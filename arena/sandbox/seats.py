@@ -28,6 +28,7 @@ from arena.packages import Package
 from arena.rounds import Limits, RoundSpec
 from arena.sandbox.backend import JailSpec, SandboxBackend
 from arena.sandbox.session import FAILED, Session
+from arena.ranges import all_finite
 from arena.seats import OracleService, Revealed
 from arena.tasks import Task
 from arena.threat_model import OutputKind, TaskKnowledge
@@ -255,7 +256,7 @@ class JailedDefense(_Seat):
             late=FaultCode.QUERY_LATENCY if self._left() > 0 else FaultCode.WALL_TIME,
         )
         labels, radii = frame.arrays
-        if not np.isfinite(radii).all():
+        if not all_finite(radii):
             raise self.session.fault(FaultCode.NOT_FINITE)
         classes = self._columns - int(self.manifest.abstains)
         if radii.min() < 0 or labels.min() < -1 or labels.max() >= classes:
@@ -288,18 +289,18 @@ class JailedDefense(_Seat):
             seconds=limits.query_seconds,
             late=FaultCode.QUERY_LATENCY,
         )
-        for array in frame.arrays:
-            if not np.isfinite(array).all():
-                raise self.session.fault(FaultCode.NOT_FINITE)
+        if not all(map(all_finite, frame.arrays)):
+            raise self.session.fault(FaultCode.NOT_FINITE)
         return frame
 
     def _expected(self, op: Op, rows: int) -> Expected:
-        if (op, rows) not in self._due:
+        known = self._due.get((op, rows))
+        if known is None:
             scores = Rows.exactly(rows, FLOAT32, (self._columns,))
             slope = Rows.exactly(rows, FLOAT32, self._shape)
             arrays = (scores,) if op is Op.SCORES else (scores, slope)
-            self._due[op, rows] = {op: Accepts(arrays), Op.FAILED: FAILED}
-        return self._due[op, rows]
+            known = self._due[op, rows] = {op: Accepts(arrays), Op.FAILED: FAILED}
+        return known
 
     def _requests(self, rows: int) -> list[slice]:
         return [slice(start, start + self._step) for start in range(0, rows, self._step)]
@@ -519,10 +520,12 @@ def _floats(x: Array) -> Array:
     return np.ascontiguousarray(x, np.float32)
 
 
+_KINDS: Final = {"f": np.float32, "i": np.int64, "u": np.uint64, "b": np.bool_}
+
+
 def _sendable(array: Array) -> Array:
     """Contiguous, in a dtype that frames know."""
-    kinds = {"f": np.float32, "i": np.int64, "u": np.uint64, "b": np.bool_}
-    return np.ascontiguousarray(array, kinds[np.asarray(array).dtype.kind])
+    return np.ascontiguousarray(array, _KINDS[np.asarray(array).dtype.kind])
 
 
 def _with_room_for(limits: Limits, files: Mapping[str, bytes]) -> Limits:
