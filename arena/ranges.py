@@ -32,7 +32,9 @@ def all_finite(x: NDArray[Any]) -> bool:
     A sum of squares is finite only if every term is; a sum that overflows says nothing.
     """
     flat = x.reshape(-1)
-    return math.isfinite(np.dot(flat, flat)) or bool(np.isfinite(x).all())
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.dot(flat, flat)
+    return math.isfinite(squares) or bool(np.isfinite(x).all())
 
 
 def in_order(numbers: NDArray[np.integer[Any]], below: int) -> bool:

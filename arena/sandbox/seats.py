@@ -25,10 +25,10 @@ from arena.errors import (
 )
 from arena.manifest import Manifest, Output
 from arena.packages import Package
+from arena.ranges import all_finite
 from arena.rounds import Limits, RoundSpec
 from arena.sandbox.backend import JailSpec, SandboxBackend
 from arena.sandbox.session import FAILED, Session
-from arena.ranges import all_finite
 from arena.seats import OracleService, Revealed
 from arena.tasks import Task
 from arena.threat_model import OutputKind, TaskKnowledge
