@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from arena.errors import FaultCode, PlayerError, Side
 from arena.manifest import Output
-from arena.ranges import all_finite
 
 ABSTAIN: Final = -1
 """The label of an abstention."""
@@ -74,7 +73,7 @@ def _held_against(scores: NDArray[Any], *, rows: int, columns: int) -> None:
             FaultCode.WRONG_SHAPE,
             f"predict returned an array of shape {scores.shape}; {(rows, columns)} was asked.",
         )
-    if not all_finite(scores):
+    if not np.isfinite(scores).all():
         raise _fault(FaultCode.NOT_FINITE, "predict returned NaN or infinite scores.")
 
 

@@ -24,7 +24,7 @@ from arena.errors import (
     Side,
     Withheld,
 )
-from arena.ranges import all_finite, in_order, in_unit_interval
+from arena.ranges import in_order, in_unit_interval
 from arena.seats import Array, DefenseSeat
 from arena.threat_model import Feedback, OracleOutput, OutputKind, Probes, ThreatModel
 
@@ -359,7 +359,7 @@ class Oracle:
         x = self._shaped(x)
         if in_unit_interval(x):
             return x
-        if not all_finite(x):
+        if not np.isfinite(x).all():
             raise _fault(FaultCode.NOT_FINITE, "Asked about inputs that are NaN or infinite.")
         raise _fault(
             FaultCode.OUT_OF_RANGE,
@@ -379,7 +379,7 @@ class Oracle:
             raise _fault(
                 FaultCode.WRONG_SHAPE, f"Weights for a gradient must be ({rows}, {self._columns})."
             )
-        if not all_finite(weights):
+        if not np.isfinite(weights).all():
             raise _fault(FaultCode.NOT_FINITE, "Weights for a gradient are NaN or infinite.")
         return weights.astype(np.float32, copy=False)
 

@@ -1,4 +1,4 @@
-"""Whether numbers from a stranger are finite, or in [0, 1]: at the price of one pass, mostly.
+"""Whether numbers from a stranger are in their range: at the price of one pass, mostly.
 
 On both sides of the wall, for every question and every answer. What a single pass cannot vouch for
 is looked at again, slowly.
@@ -6,7 +6,6 @@ is looked at again, slowly.
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 import numpy as np
@@ -24,17 +23,6 @@ def in_unit_interval(x: NDArray[np.float32]) -> bool:
     if not x.size or int(np.maximum.reduce(x.view(np.uint32), axis=None)) <= _ONE:
         return True
     return bool(x.min() >= 0 and x.max() <= 1)  # -0.0 is in it
-
-
-def all_finite(x: NDArray[Any]) -> bool:
-    """Whether no number of a float array is NaN or infinite.
-
-    A sum of squares is finite only if every term is; a sum that overflows says nothing.
-    """
-    flat = x.reshape(-1)
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = np.dot(flat, flat)
-    return math.isfinite(squares) or bool(np.isfinite(x).all())
 
 
 def in_order(numbers: NDArray[np.integer[Any]], below: int) -> bool:

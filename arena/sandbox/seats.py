@@ -25,7 +25,6 @@ from arena.errors import (
 )
 from arena.manifest import Manifest, Output
 from arena.packages import Package
-from arena.ranges import all_finite
 from arena.rounds import Limits, RoundSpec
 from arena.sandbox.backend import JailSpec, SandboxBackend
 from arena.sandbox.session import FAILED, Session
@@ -256,7 +255,7 @@ class JailedDefense(_Seat):
             late=FaultCode.QUERY_LATENCY if self._left() > 0 else FaultCode.WALL_TIME,
         )
         labels, radii = frame.arrays
-        if not all_finite(radii):
+        if not np.isfinite(radii).all():
             raise self.session.fault(FaultCode.NOT_FINITE)
         classes = self._columns - int(self.manifest.abstains)
         if radii.min() < 0 or labels.min() < -1 or labels.max() >= classes:
@@ -289,8 +288,9 @@ class JailedDefense(_Seat):
             seconds=limits.query_seconds,
             late=FaultCode.QUERY_LATENCY,
         )
-        if not all(map(all_finite, frame.arrays)):
-            raise self.session.fault(FaultCode.NOT_FINITE)
+        for array in frame.arrays:
+            if not np.isfinite(array).all():
+                raise self.session.fault(FaultCode.NOT_FINITE)
         return frame
 
     def _expected(self, op: Op, rows: int) -> Expected:
