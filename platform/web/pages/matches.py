@@ -113,11 +113,11 @@ def _found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
         asked, copied = metrics.get("queries") or 0, percent(metrics["fidelity"])
         return f"After {asked:,.0f} probes the copy of {attack} agrees with {defense} on {copied}."
     if metrics.get("wrong_again") is not None:
-        lost, replays = metrics.get("replay_loss") or 0, metrics.get("replays") or 0
+        loss, replays = metrics.get("replay_loss") or 0, metrics.get("replays") or 0
         proposed = metrics.get("proposals") or 0
         inputs = "one input" if proposed == 1 else f"{proposed:,.0f} inputs"
         return (
-            f"{attack} proposed {inputs}; {defense} answered {lost:,.0f} of {replays:,.0f} "
+            f"{attack} proposed {inputs}; {defense} answered {loss:,.0f} of {replays:,.0f} "
             "replays wrong."
         )
     if metrics.get("certificate_broken"):
