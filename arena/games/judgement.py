@@ -188,12 +188,16 @@ def schedule(pairs: int, stream: np.random.RandomState) -> list[Request]:
 class Judge:
     """Asks one share of the inputs of a fresh defense process, and again after a failure."""
 
-    def __init__(self, table: Table, *, purpose: str, open_defense: Opener) -> None:
+    def __init__(
+        self, table: Table, *, purpose: str, open_defense: Opener, repeats: int | None = None
+    ) -> None:
+        """``repeats``: the round's where left out; a defense without chance is asked once."""
         self.table = table
         self.purpose = purpose
         self.open_defense = open_defense
         manifest = table.defense.manifest
-        self.repeats = table.round.repeats if manifest.stochastic else 1
+        asked = table.round.repeats if repeats is None else repeats
+        self.repeats = asked if manifest.stochastic else 1
         self.counted = 0
         """Answers so far, for whoever watches."""
 
