@@ -133,15 +133,15 @@ def _plant_move(
     rows = np.concatenate(pictures).reshape(len(pictures) * examples, -1).astype(np.float64)
     gaps = np.concatenate([-side, *[side] * (1 + count)])
     w, *_ = np.linalg.lstsq(rows - 0.5, CONFIDENCE * gaps, rcond=None)
-    return _planted(task, x.reshape(examples, -1).astype(np.float64), side, w)
+    return _planted(task, rows[examples : 2 * examples], side, np.asarray(w, np.float64))
 
 
 def _secret_move(norm: Norm, epsilon: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Far from no move at all, within the bounds."""
     if norm is Norm.CORRUPTION:
         return np.array([KINDS.index(str(rng.choice(SMOOTH))), epsilon])
-    shift = PIXELS_PER_DEGREE * epsilon
-    return rng.choice([-1.0, 1.0], 3) * rng.uniform(0.6, 0.9, 3) * np.array([epsilon, shift, shift])
+    most = epsilon * np.array([1.0, PIXELS_PER_DEGREE, PIXELS_PER_DEGREE])
+    return np.asarray(rng.choice([-1.0, 1.0], 3) * rng.uniform(0.6, 0.9, 3) * most)
 
 
 def _decoy(norm: Norm, epsilon: float, rng: np.random.Generator) -> NDArray[np.float64]:

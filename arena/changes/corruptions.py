@@ -134,7 +134,7 @@ def _contrast(x: Floats, severity: int, _stream: np.random.RandomState) -> Float
 def _fog(x: Floats, severity: int, stream: np.random.RandomState) -> Floats:
     """(x + a f) m / (m + a), f a cloud of random octaves in [0, 1] and m the brightest pixel."""
     thickness = (0.2, 0.5, 0.75, 1.0, 1.5)[severity]
-    cloud = sum(_field(x, cells, stream) / cells for cells in (2, 4, 8))
+    cloud = np.sum([_field(x, cells, stream) / cells for cells in (2, 4, 8)], axis=0)
     cloud = (cloud - cloud.min()) / max(float(np.ptp(cloud)), 1e-12)
     brightest = max(float(x.max()), 1e-12)
     return np.asarray((x + thickness * cloud) * brightest / (brightest + thickness))
@@ -176,7 +176,7 @@ def _grid(x: Floats) -> tuple[Floats, Floats]:
 
 
 def _scale(x: Floats) -> float:
-    return x.shape[1] / USUAL_HEIGHT
+    return float(x.shape[1] / USUAL_HEIGHT)
 
 
 _MADE: Final[dict[str, Corruption]] = {

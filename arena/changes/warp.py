@@ -59,4 +59,4 @@ def sampled(x: NDArray[Any], rows: Places, columns: Places) -> Images:
     above = read[corner] * (1 - side) + read[corner + 1] * side
     below = read[corner + line] * (1 - side) + read[corner + line + 1] * side
     found = np.clip(above * (1 - low) + below * low, 0.0, 1.0)
-    return found.reshape(n, channels, *rows.shape[1:]).astype(np.float32)
+    return np.asarray(found.reshape(n, channels, *rows.shape[1:]), np.float32)

@@ -98,15 +98,16 @@ def _moves_rejected(moves: NDArray[np.float64], budget: Budget) -> NDArray[np.st
     assert budget.epsilon is not None, "A move has a bound."
     finite = np.isfinite(moves).all(axis=1)
     size = np.abs(np.where(finite[:, None], moves, 0.0))
-    whole = np.ones(len(moves), bool)
+    whole: NDArray[np.bool_] = np.ones(len(moves), bool)
+    over: NDArray[np.bool_]
     if budget.norm is Norm.SPATIAL:
         most = np.array([budget.epsilon, budget.shift, budget.shift])
-        over = (size > most + SLACK).any(axis=1)
+        over = np.asarray((size > most + SLACK).any(axis=1))
     else:
         named = np.where(finite[:, None], moves, 0.0)
-        whole = (named == np.rint(named)).all(axis=1) & (named >= 0).all(axis=1)
+        whole = np.asarray(((named == np.rint(named)) & (named >= 0)).all(axis=1))
         whole &= named[:, 0] < len(KINDS)
-        over = size[:, 1] > budget.epsilon
+        over = np.asarray(size[:, 1] > budget.epsilon)
     reasons = np.full(len(moves), Rejection.NONE.value, dtype="U32")
     reasons[over] = Rejection.OVER_BUDGET.value
     reasons[~whole] = Rejection.OUT_OF_RANGE.value

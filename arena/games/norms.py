@@ -62,19 +62,19 @@ def _rectangle(size: Delta) -> Delta:
 
     Features that are no picture are a picture one pixel high: their rectangle is a run.
     """
-    changed = size > CHANGED
+    changed: NDArray[np.bool_] = np.asarray(size > CHANGED)
     if changed.ndim == 4:
-        changed = changed.any(axis=1)
+        changed = np.asarray(changed.any(axis=1))
     if changed.ndim != 3:
         changed = changed.reshape(len(changed), 1, -1)
-    area = _extent(changed.any(axis=2)) * _extent(changed.any(axis=1))
-    return np.asarray(area / math.prod(changed.shape[1:]), np.float64)
+    rows, columns = (_extent(np.asarray(changed.any(axis=axis))) for axis in (2, 1))
+    return np.asarray(rows * columns / math.prod(changed.shape[1:]), np.float64)
 
 
 def _extent(lines: NDArray[np.bool_]) -> NDArray[np.int64]:
     """(n,) how many lines (n, m) from the first that holds a change to the last."""
     first, last = lines.argmax(axis=1), lines.shape[1] - lines[:, ::-1].argmax(axis=1)
-    return np.where(lines.any(axis=1), last - first, 0)
+    return np.asarray(np.where(lines.any(axis=1), last - first, 0), np.int64)
 
 
 def patch_sides(share: float, *, height: int, width: int) -> tuple[int, int]:

@@ -46,13 +46,15 @@ def _same_contest(one: RoundSpec, other: RoundSpec) -> bool:
         return same and _same_trigger(one, other)
     if GameName.EXTRACTION in (one.game, other.game):
         return same and one.game is other.game
+    if GameName.REPLAY in (one.game, other.game):
+        return same and (one.game, one.norm) == (other.game, other.norm)
     games_meet = one.game in PERTURBATION_GAMES and other.game in PERTURBATION_GAMES
     return same and games_meet and one.norm is other.norm
 
 
 def _shifts_fit(weaker: RoundSpec, stronger: RoundSpec) -> bool:
     """Spatial rounds: at every level of the stronger, what fits its degrees fits its shift too."""
-    if weaker.norm is not Norm.SPATIAL or weaker.game not in PERTURBATION_GAMES:
+    if weaker.norm is not Norm.SPATIAL:
         return True
     levels = stronger.epsilons
     return all(weaker.shift_at(e) <= stronger.shift_at(e) + TOLERANCE for e in levels)

@@ -154,7 +154,7 @@ def _evade(guest: Guest, frame: Frame) -> tuple[Array, ...]:
         structure=meta["structure"],
         randomness=meta["randomness"],
         game=meta["game"],
-        shift=meta["shift"],
+        shift=meta.get("shift", 0.0),
         submit_candidates=view.submit,
     )
     return (shaped(guest.player.attack(challenge), np.float32, (len(x), *row), "attack"),)

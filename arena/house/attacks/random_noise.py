@@ -111,8 +111,8 @@ def _patched(
         top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
         part = image[:, top : top + rows, left : left + columns]
         part[:] = rng.random(part.shape)
-    painted = painted.reshape(x.shape)
-    return painted if mutable is None else np.where(mutable, painted, x)
+    found: Images = painted.reshape(x.shape)
+    return found if mutable is None else np.where(mutable, found, x)
 
 
 def _of_size(noise: NDArray[np.float64], epsilon: float, *, order: int) -> NDArray[np.float64]:

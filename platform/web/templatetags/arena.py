@@ -172,6 +172,12 @@ def budget(round_: Round) -> str:
     label = NORMS[rules.norm.value]
     if not rules.epsilons:
         return f"{label}, smallest distance"
+    sizes = _sizes(rules)
+    return f"{sizes}, {rules.replays:,} replays" if rules.game is GameName.REPLAY else sizes
+
+
+def _sizes(rules: RoundSpec) -> str:
+    """The levels of a round that perturbs examples, as its norm counts them."""
     levels = ", ".join(f"{e:g}" for e in rules.epsilons)
     if rules.norm is Norm.PATCH:
         return f"patch of {', '.join(f'{100 * e:g}' for e in rules.epsilons)} %"
@@ -180,7 +186,7 @@ def budget(round_: Round) -> str:
         return f"turns to {levels}°, shifts to {shifts} px"
     if rules.norm is Norm.CORRUPTION:
         return f"common corruptions, severity {levels}"
-    return f"{label}, ε = {levels}"
+    return f"{NORMS[rules.norm.value]}, ε = {levels}"
 
 
 @register.filter
