@@ -10,19 +10,24 @@ from collections.abc import Iterator
 from typing import Final
 
 from arena.manifest import Manifest, Needs, Role
-from arena.rounds import GameName, RoundSpec
+from arena.rounds import POISONED, GameName, RoundSpec
 from arena.threat_model import Architecture, OutputKind, Parameters, ThreatModel, TrainingDataKind
 
 ROLES: Final = {
-    GameName.POISONING: (Role.POISONER, Role.LEARNER),
-    GameName.BACKDOOR: (Role.POISONER, Role.LEARNER),
+    **dict.fromkeys(POISONED, (Role.POISONER, Role.LEARNER)),
     GameName.EXTRACTION: (Role.THIEF, Role.DEFENSE),
 }
+_BY_NAME_ALONE: Final = {
+    GameName.BACKDOOR: "plants no backdoors",
+    GameName.TARGETED_POISONING: "poisons no chosen points",
+    GameName.ONLINE_POISONING: "poisons no streams",
+}
+"""Games that a poisoner plays only if it says so, and what one that does not say so lacks."""
 USUAL_ROLES: Final = (Role.ATTACK, Role.DEFENSE)
 """(who attacks, who defends): by game, and in games that are not named."""
 _PLAYED_AS: Final = {GameName.CERTIFICATION: GameName.EVASION}
 """An attack on a certificate is one like any other: what plays the one plays the other."""
-_WITHOUT_NORM: Final = frozenset((GameName.POISONING, GameName.BACKDOOR, GameName.EXTRACTION))
+_WITHOUT_NORM: Final = POISONED | {GameName.EXTRACTION}
 
 
 def applicability(attack: Manifest, defense: Manifest, round_: RoundSpec) -> str | None:
@@ -52,8 +57,9 @@ def _roles(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator[s
 
 
 def _declared(needs: Needs, round_: RoundSpec) -> Iterator[str]:
-    if round_.game is GameName.BACKDOOR and GameName.BACKDOOR.value not in needs.games:
-        yield "The poisoner plants no backdoors; one that does names backdoor in [needs] games."
+    lacks = _BY_NAME_ALONE.get(round_.game)
+    if lacks and round_.game.value not in needs.games:
+        yield f"The poisoner {lacks}; one that does names {round_.game.value} in [needs] games."
     games = (round_.game.value, _PLAYED_AS.get(round_.game, round_.game).value)
     if needs.games and not set(games) & set(needs.games):
         yield f"The attack does not play the game {round_.game.value}."

@@ -209,6 +209,8 @@ _NEED_LISTS: Final = {
         "extraction",
         "certification",
         "backdoor",
+        "targeted_poisoning",
+        "online_poisoning",
     ),
 }
 _OUTPUTS: Final = ("label", "top_k", "rounded", "probabilities", "logits")

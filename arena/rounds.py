@@ -13,8 +13,10 @@ from typing import Any, Final, Self
 
 from arena.errors import ThreatModelError
 from arena.threat_model import (
+    Architecture,
     DefenseStructure,
     FirstMover,
+    LearningAlgorithm,
     Parameters,
     Probes,
     TaskKnowledge,
@@ -32,8 +34,23 @@ class GameName(StrEnum):
     TRANSFER = "transfer"
     POISONING = "poisoning"
     BACKDOOR = "backdoor"
+    TARGETED_POISONING = "targeted_poisoning"
+    ONLINE_POISONING = "online_poisoning"
     EXTRACTION = "extraction"
     CERTIFICATION = "certification"
+
+
+POISONED: Final = frozenset(
+    (
+        GameName.POISONING,
+        GameName.BACKDOOR,
+        GameName.TARGETED_POISONING,
+        GameName.ONLINE_POISONING,
+    )
+)
+"""Games about training data: poisoners against learners."""
+ATTACKER_FIRST: Final = frozenset((GameName.POISONING,))
+"""Games in which the attacker may move first."""
 
 
 class Norm(StrEnum):
@@ -104,6 +121,9 @@ class RoundSpec:
     ``shares``: poisoned shares of the training set; ``seeds``: paired trainings per share.
     ``trigger_area``: the share of all features that the patch of a backdoor may set; with an
     epsilon the trigger is added instead, and bounded in the round's norm.
+    ``targets``: how many chosen points a targeted poisoning round is about; with an epsilon its
+    poison is clean-label, within that of points of the training set.
+    ``batches``: how many batches the training set arrives in, in an online poisoning round.
     """
 
     game: GameName
@@ -120,6 +140,8 @@ class RoundSpec:
     poison_mode: PoisonMode = PoisonMode.ADD
     seeds: int = 5
     trigger_area: float = 0.02
+    targets: int = 5
+    batches: int = 10
     attack_limits: Limits = field(default_factory=Limits)
     defense_limits: Limits = field(default_factory=Limits)
 
@@ -186,14 +208,14 @@ def _read(key: str, value: Any) -> Any:
         return value if isinstance(value, Limits) else Limits(**value)
     if key in ("epsilons", "shares"):
         return tuple(float(item) for item in value)
-    if key in ("examples", "repeats", "seeds") and type(value) is not int:
+    if key in ("examples", "repeats", "seeds", "targets", "batches") and type(value) is not int:
         raise ThreatModelError(f"{key} must be a whole number, not {value!r}.", switch=key)
     return value
 
 
 def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
     """(broken, the setting to mend, the sentence), in the order in which they are told."""
-    poisoning = r.game in (GameName.POISONING, GameName.BACKDOOR)
+    poisoning = r.game in POISONED
     ball = r.game in (GameName.EVASION, GameName.TRANSFER, GameName.CERTIFICATION)
     return [
         (
@@ -215,7 +237,7 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         (
             poisoning and not r.shares,
             "shares",
-            "A poisoning or backdoor round needs at least one poisoned share.",
+            "A round about poison needs at least one poisoned share.",
         ),
         (
             any(not 0 < s < 1 for s in r.shares) or list(r.shares) != sorted(set(r.shares)),
@@ -225,12 +247,12 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         (
             poisoning and r.seeds < 5,
             "seeds",
-            "A poisoning or backdoor round needs at least 5 paired seeds.",
+            "A round about poison needs at least 5 paired seeds.",
         ),
         (
             poisoning and r.goal is Goal.TARGETED,
             "goal",
-            "Poisoning is untargeted, a backdoor's target is drawn; choose goal = 'untargeted'.",
+            "In rounds about poison a target is drawn where there is one; choose goal = 'untargeted'.",
         ),
         (
             r.game is GameName.BACKDOOR and len(r.epsilons) > 1,
@@ -242,6 +264,7 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
             "trigger_area",
             "trigger_area is a share of the features: 0 < area <= 1.",
         ),
+        *_training_rules(r),
         *_extraction_rules(r),
         (
             r.game is GameName.CERTIFICATION and r.goal is Goal.TARGETED,
@@ -249,9 +272,9 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
             "A certificate says that no class but one is reached; choose goal = 'untargeted'.",
         ),
         (
-            r.threat_model.first_mover is not FirstMover.DEFENDER,
+            r.threat_model.first_mover not in _movers(r.game),
             "first_mover",
-            "In every game here the defender commits first: choose first_mover = 'defender'.",
+            f"In {r.game.value} rounds the first mover is {' or '.join(_movers(r.game))}.",
         ),
         (r.examples < 1, "examples", "A round needs at least one example."),
         (r.repeats < 1, "repeats", "repeats must be at least 1."),
@@ -266,6 +289,66 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
             "A transfer round withholds the weights; use the evasion game for white-box rounds.",
         ),
     ]
+
+
+def _movers(game: GameName) -> tuple[FirstMover, ...]:
+    attacker = (FirstMover.ATTACKER,) if game in ATTACKER_FIRST else ()
+    return (FirstMover.DEFENDER, *attacker)
+
+
+def _training_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
+    targeted, online = r.game is GameName.TARGETED_POISONING, r.game is GameName.ONLINE_POISONING
+    blind = r.game is GameName.POISONING and r.threat_model.first_mover is FirstMover.ATTACKER
+    return [
+        (
+            targeted and len(r.epsilons) > 1,
+            "epsilons",
+            "A targeted poisoning round takes one epsilon, for clean-label poison, or none.",
+        ),
+        (
+            not 1 <= r.targets <= 100,
+            "targets",
+            "A targeted poisoning round has 1 to 100 chosen points.",
+        ),
+        (
+            targeted and r.targets >= r.examples,
+            "targets",
+            "Chosen points are some of the examples; the others tell clean accuracy: choose "
+            "targets < examples.",
+        ),
+        (
+            not 2 <= r.batches <= 200,
+            "batches",
+            "An online poisoning round has 2 to 200 batches.",
+        ),
+        (
+            online and len(r.shares) > 1,
+            "shares",
+            "An online poisoning round takes one poisoned share: its curve is over time.",
+        ),
+        (
+            blind and len(r.shares) > 1,
+            "shares",
+            "An attacker who moves first publishes one poisoned set: choose one share.",
+        ),
+        (
+            blind and not _shows_nothing(r.threat_model),
+            "first_mover",
+            "An attacker who moves first has no learner to look at or to probe: choose the preset "
+            "transfer, and withhold related models, family, architecture and structure.",
+        ),
+    ]
+
+
+def _shows_nothing(m: ThreatModel) -> bool:
+    """Nothing of the defense: it has not been chosen yet."""
+    return (
+        m.probes.none
+        and m.parameters is Parameters.HIDDEN
+        and m.structure is DefenseStructure.HIDDEN
+        and m.architecture is Architecture.HIDDEN
+        and m.learning_algorithm is LearningAlgorithm.HIDDEN
+    )
 
 
 def _extraction_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
