@@ -25,8 +25,12 @@ _BY_NAME_ALONE: Final = {
 """Games that a poisoner plays only if it says so, and what one that does not say so lacks."""
 USUAL_ROLES: Final = (Role.ATTACK, Role.DEFENSE)
 """(who attacks, who defends): by game, and in games that are not named."""
-_PLAYED_AS: Final = {GameName.CERTIFICATION: GameName.EVASION}
-"""An attack on a certificate is one like any other: what plays the one plays the other."""
+_PLAYED_AS: Final = {
+    GameName.CERTIFICATION: GameName.EVASION,
+    GameName.REPLAY: GameName.EVASION,
+}
+"""An attack on a certificate is one like any other, and so is one whose mistake is played again:
+what plays evasion plays these."""
 _WITHOUT_NORM: Final = POISONED | {GameName.EXTRACTION}
 
 

@@ -211,6 +211,7 @@ _NEED_LISTS: Final = {
         "backdoor",
         "targeted_poisoning",
         "online_poisoning",
+        "replay",
     ),
 }
 _OUTPUTS: Final = ("label", "top_k", "rounded", "probabilities", "logits")

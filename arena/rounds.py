@@ -24,6 +24,7 @@ from arena.threat_model import (
 )
 
 SCHEMA_VERSION: Final = 1
+MOST_REPLAYS: Final = 10_000
 
 
 class GameName(StrEnum):
@@ -38,6 +39,7 @@ class GameName(StrEnum):
     ONLINE_POISONING = "online_poisoning"
     EXTRACTION = "extraction"
     CERTIFICATION = "certification"
+    REPLAY = "replay"
 
 
 POISONED: Final = frozenset(
@@ -118,6 +120,7 @@ class RoundSpec:
     ``epsilons``: ascending; several make a curve; empty for minimum-norm rounds.
     ``examples``: how many examples of the split are judged (per class balanced where it can be).
     ``repeats``: how often a stochastic defense is judged per input (k).
+    ``replays``: how many answers a replay round plays of what the attack proposes (N).
     ``shares``: poisoned shares of the training set; ``seeds``: paired trainings per share.
     ``trigger_area``: the share of all features that the patch of a backdoor may set; with an
     epsilon the trigger is added instead, and bounded in the round's norm.
@@ -136,6 +139,7 @@ class RoundSpec:
     split: SplitName = SplitName.PRACTICE
     examples: int = 200
     repeats: int = 10
+    replays: int = 100
     shares: tuple[float, ...] = ()
     poison_mode: PoisonMode = PoisonMode.ADD
     seeds: int = 5
@@ -199,6 +203,9 @@ _ENUMS: Final[dict[str, Any]] = {
 }
 
 
+_WHOLE: Final = ("examples", "repeats", "replays", "seeds", "targets", "batches")
+
+
 def _read(key: str, value: Any) -> Any:
     if key in _ENUMS:
         return _ENUMS[key](value)
@@ -208,7 +215,7 @@ def _read(key: str, value: Any) -> Any:
         return value if isinstance(value, Limits) else Limits(**value)
     if key in ("epsilons", "shares"):
         return tuple(float(item) for item in value)
-    if key in ("examples", "repeats", "seeds", "targets", "batches") and type(value) is not int:
+    if key in _WHOLE and type(value) is not int:
         raise ThreatModelError(f"{key} must be a whole number, not {value!r}.", switch=key)
     return value
 
@@ -216,12 +223,17 @@ def _read(key: str, value: Any) -> Any:
 def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
     """(broken, the setting to mend, the sentence), in the order in which they are told."""
     poisoning = r.game in POISONED
-    ball = r.game in (GameName.EVASION, GameName.TRANSFER, GameName.CERTIFICATION)
+    ball = r.game in (
+        GameName.EVASION,
+        GameName.TRANSFER,
+        GameName.CERTIFICATION,
+        GameName.REPLAY,
+    )
     return [
         (
             ball and not r.epsilons,
             "epsilons",
-            "An evasion, transfer or certification round needs at least one epsilon.",
+            "An evasion, transfer, certification or replay round needs at least one epsilon.",
         ),
         (
             r.game is GameName.MINIMUM_NORM and bool(r.epsilons),
@@ -252,7 +264,7 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         (
             poisoning and r.goal is Goal.TARGETED,
             "goal",
-            "In rounds about poison a target is drawn where there is one; choose goal = 'untargeted'.",
+            "In rounds about poison targets are drawn; choose goal = 'untargeted'.",
         ),
         (
             r.game is GameName.BACKDOOR and len(r.epsilons) > 1,
@@ -278,6 +290,11 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         ),
         (r.examples < 1, "examples", "A round needs at least one example."),
         (r.repeats < 1, "repeats", "repeats must be at least 1."),
+        (
+            not 1 <= r.replays <= MOST_REPLAYS,
+            "replays",
+            f"replays lie between 1 and {MOST_REPLAYS:,}.",
+        ),
         (
             r.game is GameName.TRANSFER and not r.threat_model.probes.none,
             "probes",
@@ -313,8 +330,7 @@ def _training_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         (
             targeted and r.targets >= r.examples,
             "targets",
-            "Chosen points are some of the examples; the others tell clean accuracy: choose "
-            "targets < examples.",
+            "Chosen points are some of the examples, beside others: choose targets < examples.",
         ),
         (
             not 2 <= r.batches <= 200,
@@ -334,8 +350,10 @@ def _training_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         (
             blind and not _shows_nothing(r.threat_model),
             "first_mover",
-            "An attacker who moves first has no learner to look at or to probe: choose the preset "
-            "transfer, and withhold related models, family, architecture and structure.",
+            (
+                "An attacker who moves first has no learner to look at or to probe: grant no "
+                "probes, hide parameters, related models, family, architecture and structure."
+            ),
         ),
     ]
 

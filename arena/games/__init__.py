@@ -17,6 +17,7 @@ _GAMES: Final = {
     GameName.TARGETED_POISONING: "arena.games.targeted_poisoning:TargetedPoisoning",
     GameName.ONLINE_POISONING: "arena.games.online_poisoning:OnlinePoisoning",
     GameName.CERTIFICATION: "arena.games.certification:Certification",
+    GameName.REPLAY: "arena.games.replay:Replay",
     GameName.EXTRACTION: "arena.games.extraction:Extraction",
 }
 

@@ -1,7 +1,7 @@
 """The boards of a targeted poisoning round: by P(F(x) = t) over chosen points and seeds.
 
-As for backdoors, a poison that costs more clean accuracy than :data:`~arena.ranking.backdoor.STEALTH`
-scores nothing for its poisoner, and counts against the learner.
+As for backdoors, a poison that costs more than two points of clean accuracy scores nothing for its
+poisoner, and counts against the learner.
 """
 
 from __future__ import annotations
