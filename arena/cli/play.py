@@ -55,6 +55,16 @@ def play(
     trigger_area: Annotated[
         float, typer.Option(help="Share of the features that a backdoor's patch may set.")
     ] = 0.02,
+    targets: Annotated[
+        int, typer.Option(help="How many chosen points a targeted poisoning round is about.")
+    ] = 5,
+    batches: Annotated[
+        int, typer.Option(help="In how many batches online poisoning cuts the training set.")
+    ] = 10,
+    first_mover: Annotated[
+        str,
+        typer.Option(help="defender or attacker; who moves first sees nothing of the other."),
+    ] = "defender",
     replays: Annotated[
         int, typer.Option(help="How many answers a replay round plays of what was proposed.")
     ] = 100,
@@ -106,6 +116,9 @@ def play(
             shares=tuple(sorted(share or ())),
             poison_mode=poison_mode,
             trigger_area=trigger_area,
+            targets=targets,
+            batches=batches,
+            first_mover=first_mover,
             replays=replays,
         )
         round_, found = _described(options, defense=sources[0], attack=sources[1])
@@ -125,7 +138,7 @@ def play(
 
 def _described(options: rules.Options, *, defense: str, attack: str) -> tuple[RoundSpec, Task]:
     usual = rules.usual_game(defense=defense, attack=attack)
-    trained = (options.game or usual) in (rules.POISONING, rules.BACKDOOR)
+    trained = (options.game or usual) in rules.TRAINED
     fallback = rules.DEFAULT_POISONING_TASK if trained else rules.DEFAULT_TASK
     task = rules.load_task(options.task or fallback)
     return rules.round_of(options, task, usual=usual), task

@@ -32,6 +32,10 @@ METRICS: Final = (
     Kind("clean_error", "Error, clean training"),
     Kind("poisoned_error", "Error, poisoned training"),
     Kind("delta_error", "Error added", hint="poisoned minus clean, seeds paired"),
+    Kind("clean_error_over_time", "Error over time, clean stream"),
+    Kind("poisoned_error_over_time", "Error over time, poisoned stream"),
+    Kind("delta_error_over_time", "Error added over time", hint="mean over the batches"),
+    Kind("chosen_points", "Chosen points", COUNT, hint="each with a poison of its own"),
     Kind("poisoned_error_worst_seed", "Error, worst seed"),
     Kind("success", "Seeds made worse"),
     Kind("certified_accuracy", "Certified accuracy", term="certified"),
@@ -55,7 +59,7 @@ METRICS: Final = (
     Kind("uniform_kappa", "Cohen's κ on uniform points", NUMBER, hint="agreement beyond chance"),
     Kind("poisoned_accuracy", "Clean accuracy, poisoned training"),
     Kind("clean_drop", "Clean accuracy lost", hint="clean minus poisoned training, seeds paired"),
-    Kind("natural_success_rate", "Trigger on clean training", hint="what T(x) does by itself"),
+    Kind("natural_success_rate", "Success on clean training", hint="what comes by itself"),
     Kind("success_worst_seed", "Attack success, least of the seeds"),
     Kind("robust_accuracy_any", "Robust in every repeat", hint="not broken by any of the repeats"),
     Kind("median_distance", "Median distance", NUMBER, hint="to the nearest mistake found"),
@@ -85,6 +89,8 @@ MEANS: Final = (
     "stolen_fidelity_mean",
     "certified_accuracy_mean",
     "triggered_mean",
+    "chosen_points_lost_mean",
+    "poisoned_error_over_time_mean",
     "repeated_mean",
 )
 """The mean over attacks, by kind of board."""

@@ -125,6 +125,17 @@ TERMS: Final = (
         "A mistake that was found is played again, N times; the loss is N times the chance of it.",
         "A defense that draws at random may answer right the next time.",
     ),
+    Term(
+        "targeted-poisoning",
+        "Targeted poisoning",
+        "Poison that makes a learner answer a few chosen points as classes that they are not.",
+        "Clean-label poison keeps its labels: every point looks like one of the training set.",
+    ),
+    Term(
+        "online-poisoning",
+        "Online poisoning",
+        "The training set comes in batches; a share of each is the poisoner's, who sees it first.",
+    ),
     Term("thief", "Thief", "A player that copies a defense from its answers (model extraction)."),
     Term(
         "certified",
@@ -142,7 +153,8 @@ TERMS: Final = (
     Term(
         "game",
         "Game",
-        "A kind of round: evasion, minimum-norm, transfer, poisoning, backdoor, extraction, "
+        "A kind of round: evasion, minimum-norm, transfer, poisoning (of a set, of chosen points, "
+        "of a stream), backdoor, extraction, "
         "certification or replay.",
     ),
     Term("round", "Round", "One game under one threat model and budget, with its own clock."),

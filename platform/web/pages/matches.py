@@ -30,6 +30,7 @@ CURVES: Final = (
 )
 AXES: Final = {
     "share": "Poisoned share",
+    "seen": "Points seen",
     "queries": "Probes",
     "epsilon": "Epsilon (ε)",
 }
@@ -98,6 +99,19 @@ def sentence(request: HttpRequest, match: Match, verdict: Verdict | None) -> str
 
 
 def _found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
+    if metrics.get("delta_error_over_time") is not None:
+        added = percent(metrics["delta_error_over_time"])
+        error = percent(metrics.get("poisoned_error_over_time"))
+        return (
+            f"{attack} added {added} to the error over time of {defense}, which is {error} on the "
+            "poisoned stream."
+        )
+    if metrics.get("chosen_points") is not None:
+        won, lost = percent(metrics.get("attack_success_rate")), percent(metrics.get("clean_drop"))
+        return (
+            f"{attack} won {won} of {metrics['chosen_points']:,.0f} chosen points from {defense}, "
+            f"which lost {lost} on the others."
+        )
     if metrics.get("delta_error") is not None:
         added, error = percent(metrics["delta_error"]), percent(metrics.get("poisoned_error"))
         return (
@@ -217,6 +231,7 @@ def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
             "gallery": gallery(request.user, match, level=level),
             "copied": copied(match, columns),
             "poison": range(min(12, _training_points(request, match, "poison"))),
+            "chosen": range(min(12, _training_points(request, match, "chosen"))),
             "triggered": range(min(12, _training_points(request, match, "triggered"))),
             "probes": None if asked is None else {
                 "plot": {"examples": asked.examples, "points": asked.points},
