@@ -135,7 +135,7 @@ class _Stage(TrainingStage):
         x, y, replaces = seat.poison(told_, arrays, oracle)
         self._answering -= 0.0 if probed is None else probed.seconds - spent
         points = self.admitted(x, y, replaces, count=count, among=len(rows))
-        return points, int(oracle.meter.spent.sum())
+        return points, int(oracle.meter.spent.sum()) if number else 0
 
     def _count_of(self, seen: int) -> int:
         return int(np.floor(self.table.round.shares[-1] * seen + 1e-9))

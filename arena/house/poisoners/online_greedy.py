@@ -84,7 +84,7 @@ class OnlineGreedy(Poisoner):
     def _best_of(
         self, x: Array, weights: Array, clean: Array, onehot: Array, count: int
     ) -> tuple[Array, NDArray[np.int64]]:
-        """``count`` of these points under the labels that harm most, ``spread`` of them distinct."""
+        """``count`` of these points under the worst labels, ``spread`` of them distinct."""
         pull = x @ clean
         residual_part = (_softmax(x @ weights) * pull).sum(axis=1, keepdims=True)
         harm = -(residual_part - pull)  # (n, classes): by label

@@ -99,30 +99,8 @@ def sentence(request: HttpRequest, match: Match, verdict: Verdict | None) -> str
 
 
 def _found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
-    if metrics.get("delta_error_over_time") is not None:
-        added = percent(metrics["delta_error_over_time"])
-        error = percent(metrics.get("poisoned_error_over_time"))
-        return (
-            f"{attack} added {added} to the error over time of {defense}, which is {error} on the "
-            "poisoned stream."
-        )
-    if metrics.get("chosen_points") is not None:
-        won, lost = percent(metrics.get("attack_success_rate")), percent(metrics.get("clean_drop"))
-        return (
-            f"{attack} won {won} of {metrics['chosen_points']:,.0f} chosen points from {defense}, "
-            f"which lost {lost} on the others."
-        )
-    if metrics.get("delta_error") is not None:
-        added, error = percent(metrics["delta_error"]), percent(metrics.get("poisoned_error"))
-        return (
-            f"{attack} added {added} to the error of {defense}, which is {error} after poisoning."
-        )
-    if metrics.get("clean_drop") is not None:
-        hit, lost = percent(metrics.get("attack_success_rate")), percent(metrics["clean_drop"])
-        return (
-            f"The trigger of {attack} reaches its target on {hit}; {defense} lost {lost} on "
-            "clean inputs."
-        )
+    if poisoned := _poisoned(attack, defense, metrics):
+        return poisoned
     if metrics.get("fidelity") is not None:
         asked, copied = metrics.get("queries") or 0, percent(metrics["fidelity"])
         return f"After {asked:,.0f} probes the copy of {attack} agrees with {defense} on {copied}."
@@ -151,6 +129,35 @@ def _found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
     if metrics.get("median_distance") is not None:
         return f"{attack} needed a median distance of {metrics['median_distance']:.3g}."
     return f"{attack} played against {defense}."
+
+
+def _poisoned(attack: str, defense: str, metrics: dict[str, Any]) -> str:
+    """Of games about training data; empty where it was none."""
+    if metrics.get("delta_error_over_time") is not None:
+        added = percent(metrics["delta_error_over_time"])
+        error = percent(metrics.get("poisoned_error_over_time"))
+        return (
+            f"{attack} added {added} to the error over time of {defense}, which is {error} on the "
+            "poisoned stream."
+        )
+    if metrics.get("chosen_points") is not None:
+        won, lost = percent(metrics.get("attack_success_rate")), percent(metrics.get("clean_drop"))
+        return (
+            f"{attack} won {won} of {metrics['chosen_points']:,.0f} chosen points from {defense}, "
+            f"which lost {lost} on the others."
+        )
+    if metrics.get("delta_error") is not None:
+        added, error = percent(metrics["delta_error"]), percent(metrics.get("poisoned_error"))
+        return (
+            f"{attack} added {added} to the error of {defense}, which is {error} after poisoning."
+        )
+    if metrics.get("clean_drop") is not None:
+        hit, lost = percent(metrics.get("attack_success_rate")), percent(metrics["clean_drop"])
+        return (
+            f"The trigger of {attack} reaches its target on {hit}; {defense} lost {lost} on "
+            "clean inputs."
+        )
+    return ""
 
 
 def curve(verdict: Verdict) -> dict[str, Any] | None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from arena.errors import FaultCode, InGameError, QueryBudgetExceeded, Side
+from arena.errors import FaultCode, InGameError, QueryBudgetExceeded, Side, ThreatModelError
 from arena.games.poisoning import figures
-from arena.rounds import PoisonMode
-from arena.threat_model import ThreatModel
+from arena.rounds import GameName, PoisonMode, RoundSpec
+from arena.threat_model import FirstMover, ThreatModel
 from arena.verdict import Status
-from tests.arena.games.poisoned import Array, Cast, M, Means, play, toy
+from tests.arena.games.poisoned import Array, Cast, M, Means, package, play, toy
 
 
 def flip(brief: Any, arrays: Any, service: Any) -> Any:
@@ -219,3 +220,79 @@ def test_the_interval_of_the_difference_covers_it_and_shrinks_with_more_examples
         return high - low
 
     assert width(2000) < width(100)
+
+
+# ── the attacker moves first ───────────────────────────────────────────────────────────────
+
+BLIND = ThreatModel(first_mover=FirstMover.ATTACKER)
+
+
+class Choosing(Means):
+    """Keeps what it is told before it is trained."""
+
+    told: dict[str, Any] | None = None
+
+    def choose(self, x: Array, y: Array, *, share: float, mode: str) -> None:
+        self.told = {"share": share, "mode": mode, "points": len(x)}
+
+
+def test_a_learner_that_moves_second_is_told_the_share_before_clean_and_poisoned_training() -> None:
+    cast = Cast(flip, Choosing)
+    verdict = play(cast, threat_model=BLIND)
+    assert verdict.status is Status.SCORED
+    told = [learner.player.told for learner in cast.learners]
+    assert told == [{"share": 0.2, "mode": "add", "points": m} for m in (M, M + 12)]
+    for learner in cast.learners:
+        assert [bool(t) for t in learner.told] == [True, False, False, False, False]
+
+
+def test_a_learner_that_moves_first_is_told_nothing() -> None:
+    cast = Cast(flip, Choosing)
+    play(cast, threat_model=ThreatModel())
+    assert all(told is None for learner in cast.learners for told in learner.told)
+
+
+def test_an_attacker_who_moves_first_sees_no_learner_and_publishes_one_set_for_all() -> None:
+    casts = [Cast(flip) for _ in range(2)]
+    for cast, family in zip(casts, ("one", "other"), strict=True):
+        play(cast, threat_model=BLIND, learner=package("learner", family=family), seed=len(family))
+    seeds = [cast.poisoners[0].seen[0][0]["seed"] for cast in casts]
+    assert seeds[0] == seeds[1], "it does not hang on whom he meets"
+    shown = casts[0].revealed[0]
+    assert not shown.package
+    assert not shown.related
+    assert shown.family is None
+    assert len(casts[0].learners) == 2, "no learner is trained before he has moved"
+
+
+@pytest.mark.parametrize(
+    "model",
+    [ThreatModel.white(), ThreatModel.black(), ThreatModel.grey(), ThreatModel.transfer()],
+    ids=["white", "black", "grey", "transfer"],
+)
+def test_a_round_that_shows_him_a_learner_is_refused(model: ThreatModel) -> None:
+    with pytest.raises(ThreatModelError, match="no learner to look at"):
+        RoundSpec(
+            GameName.POISONING, "toy", replace(model, first_mover=FirstMover.ATTACKER),
+            shares=(0.1,),
+        )  # fmt: skip
+
+
+def test_an_attacker_who_moves_first_publishes_one_share() -> None:
+    with pytest.raises(ThreatModelError, match="choose one share"):
+        RoundSpec(GameName.POISONING, "toy", BLIND, shares=(0.1, 0.2))
+    with pytest.raises(ThreatModelError, match="the first mover is defender"):
+        RoundSpec(GameName.BACKDOOR, "toy", BLIND, shares=(0.1,))
+
+
+def test_grey_shows_the_family_white_the_code_and_black_neither() -> None:
+    learner = package("learner", family="class means")
+    for preset, code, family in (
+        ("white", True, "class means"),
+        ("grey", False, "class means"),
+        ("black", False, None),
+    ):
+        cast = Cast(nothing)
+        play(cast, learner=learner, threat_model=ThreatModel.preset(preset))
+        shown = cast.revealed[0]
+        assert (bool(shown.package), shown.family) == (code, family)
