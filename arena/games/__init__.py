@@ -16,6 +16,7 @@ _GAMES: Final = {
     GameName.BACKDOOR: "arena.games.backdoor:Backdoor",
     GameName.CERTIFICATION: "arena.games.certification:Certification",
     GameName.REPLAY: "arena.games.replay:Replay",
+    GameName.ATTACKER_FIRST: "arena.games.attacker_first:AttackerFirst",
     GameName.EXTRACTION: "arena.games.extraction:Extraction",
 }
 

@@ -125,6 +125,13 @@ TERMS: Final = (
         "A mistake that was found is played again, N times; the loss is N times the chance of it.",
         "A defense that draws at random may answer right the next time.",
     ),
+    Term(
+        "attacker-first",
+        "Attacker first",
+        "The attack commits and publishes examples; the learner trains on them and meets fresh "
+        "ones.",
+        "Both sets are made in one go on the house's reference model, before any defense is there.",
+    ),
     Term("thief", "Thief", "A player that copies a defense from its answers (model extraction)."),
     Term(
         "certified",
@@ -143,7 +150,7 @@ TERMS: Final = (
         "game",
         "Game",
         "A kind of round: evasion, minimum-norm, transfer, poisoning, backdoor, extraction, "
-        "certification or replay.",
+        "certification, replay or attacker-first.",
     ),
     Term("round", "Round", "One game under one threat model and budget, with its own clock."),
     Term("tier", "Tier", "The rows that may be compared: same task, game, goal and threat model."),

@@ -40,7 +40,7 @@ from web.glossary import BY_SLUG
 
 PREFIX: Final = "rounds"
 COUNTED: Final = "counted"
-BALLS: Final = ("evasion", "transfer", "minimum_norm", "certification", "replay")
+BALLS: Final = ("evasion", "transfer", "minimum_norm", "certification", "replay", "attacker_first")
 
 GROUPS: Final = (
     ("first_mover", "moves"),
@@ -226,7 +226,9 @@ class RoundForm(Styled):
         required=False,
         label="ε, ascending",
         help_text="Several make a curve: 0.1, 0.2. Minimum-norm rounds take none.",
-        widget=_for(forms.TextInput, "evasion", "transfer", "certification", "replay"),
+        widget=_for(
+            forms.TextInput, "evasion", "transfer", "certification", "replay", "attacker_first"
+        ),
     )
     shares = Numbers(
         required=False,
@@ -255,8 +257,8 @@ class RoundForm(Styled):
         required=False,
         max_value=100,
         initial=5,
-        help_text="Poisoning and backdoor: trainings a share, at least 5.",
-        widget=_for(forms.NumberInput, "poisoning", "backdoor"),
+        help_text="Where learners play: trainings on each set, at least 5.",
+        widget=_for(forms.NumberInput, "poisoning", "backdoor", "attacker_first"),
     )
     examples = forms.IntegerField(min_value=1, max_value=5000, initial=200)
     repeats = forms.IntegerField(
@@ -275,6 +277,14 @@ class RoundForm(Styled):
         help_text="Replay only: how many answers are played of what the attack proposes.",
         widget=_for(forms.NumberInput, "replay"),
     )
+    published = forms.IntegerField(
+        required=False,
+        max_value=5000,
+        initial=200,
+        label="Published examples",
+        help_text="Attacker-first only: how many the learner is trained on, beside those judged.",
+        widget=_for(forms.NumberInput, "attacker_first"),
+    )
 
     preset = forms.ChoiceField(
         choices=[(name, name) for name in PRESET_NAMES],
@@ -285,7 +295,7 @@ class RoundForm(Styled):
         "first-mover",
         _choices(
             switches.FirstMover,
-            attacker="attacker (in no game yet)",
+            attacker="attacker (attacker-first rounds)",
             repeated="in turn (in no game yet)",
         ),
     )
@@ -348,7 +358,7 @@ class RoundForm(Styled):
     @property
     def budget_fields(self) -> list[forms.BoundField]:
         names = ("goal", "target_rule", "norm", "epsilons", "shares", "poison_mode",
-                 "trigger_area", "seeds", "repeats", "replays")  # fmt: skip
+                 "trigger_area", "seeds", "repeats", "replays", "published")  # fmt: skip
         return [self[name] for name in names]
 
     @property
@@ -475,6 +485,7 @@ def _spec(data: Mapping[str, Any], model: ThreatModel) -> RoundSpec:
         examples=data["examples"],
         repeats=10 if data["repeats"] is None else data["repeats"],
         replays=100 if data["replays"] is None else data["replays"],
+        published=200 if data["published"] is None else data["published"],
         attack_limits=_limits(data["attack_seconds"]),
         defense_limits=_limits(data["defense_seconds"], data["query_seconds"]),
     )
