@@ -212,6 +212,7 @@ _NEED_LISTS: Final = {
         "targeted_poisoning",
         "online_poisoning",
         "replay",
+        "attacker_first",
     ),
 }
 _OUTPUTS: Final = ("label", "top_k", "rounded", "probabilities", "logits")

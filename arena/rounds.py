@@ -40,6 +40,14 @@ class GameName(StrEnum):
     EXTRACTION = "extraction"
     CERTIFICATION = "certification"
     REPLAY = "replay"
+    ATTACKER_FIRST = "attacker_first"
+
+
+MOVERS: Final = {
+    GameName.ATTACKER_FIRST: (FirstMover.ATTACKER,),
+    GameName.POISONING: (FirstMover.DEFENDER, FirstMover.ATTACKER),
+}
+"""Who may commit first, by game; the defender in those that are not named."""
 
 
 POISONED: Final = frozenset(
@@ -51,8 +59,6 @@ POISONED: Final = frozenset(
     )
 )
 """Games about training data: poisoners against learners."""
-ATTACKER_FIRST: Final = frozenset((GameName.POISONING,))
-"""Games in which the attacker may move first."""
 
 
 class Norm(StrEnum):
@@ -120,6 +126,8 @@ class RoundSpec:
     ``epsilons``: ascending; several make a curve; empty for minimum-norm rounds.
     ``examples``: how many examples of the split are judged (per class balanced where it can be).
     ``repeats``: how often a stochastic defense is judged per input (k).
+    ``published``: how many examples, beside those that are judged, the attack of an
+    attacker-first round publishes.
     ``replays``: how many answers a replay round plays of what the attack proposes (N).
     ``shares``: poisoned shares of the training set; ``seeds``: paired trainings per share.
     ``trigger_area``: the share of all features that the patch of a backdoor may set; with an
@@ -140,6 +148,7 @@ class RoundSpec:
     examples: int = 200
     repeats: int = 10
     replays: int = 100
+    published: int = 200
     shares: tuple[float, ...] = ()
     poison_mode: PoisonMode = PoisonMode.ADD
     seeds: int = 5
@@ -153,6 +162,11 @@ class RoundSpec:
         for broken, setting, message in _rules(self):
             if broken:
                 raise ThreatModelError(message, switch=setting)
+
+    @property
+    def drawn(self) -> int:
+        """How many examples of the split the round draws: the judged ones, and the published."""
+        return self.examples + (self.published if self.game is GameName.ATTACKER_FIRST else 0)
 
     @property
     def tier(self) -> tuple[str, str, str, str]:
@@ -186,7 +200,11 @@ class RoundSpec:
 
 
 def threat_model_for(game: GameName | str, model: ThreatModel) -> ThreatModel:
-    """A preset as this game reads it: a thief has no examples, so its probes count in total."""
+    """A preset as this game reads it: an attack that moves first does, whatever the preset says;
+    a thief has no examples, so its probes count in total.
+    """
+    if game == GameName.ATTACKER_FIRST:
+        return replace(model, first_mover=FirstMover.ATTACKER, repeats=1)
     probes = model.probes
     if game != GameName.EXTRACTION or probes.per_example is None:
         return model
@@ -203,7 +221,7 @@ _ENUMS: Final[dict[str, Any]] = {
 }
 
 
-_WHOLE: Final = ("examples", "repeats", "replays", "seeds", "targets", "batches")
+_WHOLE: Final = ("examples", "repeats", "replays", "published", "seeds", "targets", "batches")
 
 
 def _read(key: str, value: Any) -> Any:
@@ -228,12 +246,13 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         GameName.TRANSFER,
         GameName.CERTIFICATION,
         GameName.REPLAY,
+        GameName.ATTACKER_FIRST,
     )
     return [
         (
             ball and not r.epsilons,
             "epsilons",
-            "An evasion, transfer, certification or replay round needs at least one epsilon.",
+            "A round within a ball needs at least one epsilon.",
         ),
         (
             r.game is GameName.MINIMUM_NORM and bool(r.epsilons),
@@ -278,6 +297,7 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         ),
         *_training_rules(r),
         *_extraction_rules(r),
+        *_attacker_first_rules(r),
         (
             r.game is GameName.CERTIFICATION and r.goal is Goal.TARGETED,
             "goal",
@@ -286,7 +306,10 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         (
             r.threat_model.first_mover not in _movers(r.game),
             "first_mover",
-            f"In {r.game.value} rounds the first mover is {' or '.join(_movers(r.game))}.",
+            (
+                f"In {r.game.value} rounds the {_movers(r.game)[0].value} commits first: choose "
+                f"first_mover = {' or '.join(repr(m.value) for m in _movers(r.game))}."
+            ),
         ),
         (r.examples < 1, "examples", "A round needs at least one example."),
         (r.repeats < 1, "repeats", "repeats must be at least 1."),
@@ -309,8 +332,7 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
 
 
 def _movers(game: GameName) -> tuple[FirstMover, ...]:
-    attacker = (FirstMover.ATTACKER,) if game in ATTACKER_FIRST else ()
-    return (FirstMover.DEFENDER, *attacker)
+    return MOVERS.get(game, (FirstMover.DEFENDER,))
 
 
 def _training_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
@@ -354,6 +376,19 @@ def _training_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
                 "An attacker who moves first has no learner to look at or to probe: grant no "
                 "probes, hide parameters, related models, family, architecture and structure."
             ),
+        ),
+    ]
+
+
+def _attacker_first_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
+    first = r.game is GameName.ATTACKER_FIRST
+    return [
+        (r.published < 1, "published", "published must be at least 1."),
+        (first and r.seeds < 5, "seeds", "An attacker-first round needs at least 5 paired seeds."),
+        (
+            first and r.goal is Goal.TARGETED,
+            "goal",
+            "An attacker-first round is untargeted; choose goal = 'untargeted'.",
         ),
     ]
 

@@ -62,12 +62,15 @@ def play(
         int, typer.Option(help="In how many batches online poisoning cuts the training set.")
     ] = 10,
     first_mover: Annotated[
-        str,
-        typer.Option(help="defender or attacker; who moves first sees nothing of the other."),
-    ] = "defender",
+        str | None,
+        typer.Option(help="Poisoning: defender, or attacker: he sees no learner. [defender]"),
+    ] = None,
     replays: Annotated[
         int, typer.Option(help="How many answers a replay round plays of what was proposed.")
     ] = 100,
+    published: Annotated[
+        int, typer.Option(help="Examples that the attack of an attacker-first round publishes.")
+    ] = 200,
     round_file: Annotated[
         Path | None,
         typer.Option("--round", help="A round's rules as JSON (as the API shows them)."),
@@ -92,8 +95,8 @@ def play(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="The verdict as JSON on stdout.")] = False,
 ) -> None:
-    """Play DEFENSE against ATTACK. A learner plays against a poisoner, a defense
-    against a thief in an extraction round.
+    """Play DEFENSE against ATTACK. A learner plays against a poisoner, or against an
+    attack that moves first; a defense against a thief in an extraction round.
 
     Exit status: 0 scored, 1 a forfeit, 2 the two cannot meet, 5 our fault.
     """
@@ -120,6 +123,7 @@ def play(
             batches=batches,
             first_mover=first_mover,
             replays=replays,
+            published=published,
         )
         round_, found = _described(options, defense=sources[0], attack=sources[1])
     match = rules.match_of(

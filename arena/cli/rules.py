@@ -35,6 +35,7 @@ GAMES: Final = (
     "replay",
     "targeted_poisoning",
     "online_poisoning",
+    "attacker_first",
 )
 """Named here so that help needs no engine; a test holds them to it."""
 POISONING: Final = "poisoning"
@@ -45,6 +46,7 @@ NAMED: Final = (BACKDOOR, TARGETED, "online_poisoning")
 """What a poisoner plays, if its manifest names it."""
 TRAINED: Final = (POISONING, *NAMED)
 REPLAY: Final = "replay"
+ATTACKER_FIRST: Final = "attacker_first"
 DEFAULT_THEFT: Final = 1000
 """Probes of a thief where none were said."""
 TRANSFER: Final = "transfer"
@@ -68,9 +70,10 @@ class Options:
     trigger_area: float = 0.02
     targets: int = 5
     batches: int = 10
-    first_mover: str = "defender"
+    first_mover: str | None = None
     repeats: int = 10
     replays: int = 100
+    published: int = 200
 
 
 def source_of(text: str) -> str:
@@ -128,12 +131,16 @@ def steals(source: str) -> bool:
 
 def usual_game(*, defense: str, attack: str) -> str | None:
     """What these two play where nothing was said; None: evasion or transfer."""
+    from arena.manifest import Role
+
     if steals(attack):
         return EXTRACTION
     if _manifest(attack).needs.games == (REPLAY,):
         return REPLAY
     if not plays_poisoning(defense):
         return None
+    if _role(attack) is Role.ATTACK:
+        return ATTACKER_FIRST
     plays = _manifest(attack).needs.games
     return next((game for game in NAMED if game in plays), POISONING)
 
@@ -166,6 +173,7 @@ def round_of(options: Options, task: Task, *, usual: str | None = None) -> Round
         "examples": options.examples,
         "repeats": options.repeats,
         "replays": options.replays,
+        "published": options.published,
         "poison_mode": options.poison_mode,
         "trigger_area": options.trigger_area,
         "targets": options.targets,
@@ -196,7 +204,7 @@ def _threat_model(options: Options, game: str) -> Mapping[str, Any]:
     return ThreatModel.from_json(data).to_json()
 
 
-def _moving(first_mover: str, model: ThreatModel, game: str) -> ThreatModel:
+def _moving(first_mover: str | None, model: ThreatModel, game: str) -> ThreatModel:
     """With that first mover; a poisoner who moves first sees nothing of any learner."""
     from arena.threat_model import (
         Architecture,
@@ -208,6 +216,8 @@ def _moving(first_mover: str, model: ThreatModel, game: str) -> ThreatModel:
         Probes,
     )
 
+    if first_mover is None:
+        return model
     if first_mover not in list(FirstMover):
         raise Stop(ExitCode.USAGE, f"--first-mover is {first_mover!r}; say defender or attacker.")
     model = replace(model, first_mover=FirstMover(first_mover))

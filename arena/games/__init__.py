@@ -18,6 +18,7 @@ _GAMES: Final = {
     GameName.ONLINE_POISONING: "arena.games.online_poisoning:OnlinePoisoning",
     GameName.CERTIFICATION: "arena.games.certification:Certification",
     GameName.REPLAY: "arena.games.replay:Replay",
+    GameName.ATTACKER_FIRST: "arena.games.attacker_first:AttackerFirst",
     GameName.EXTRACTION: "arena.games.extraction:Extraction",
 }
 

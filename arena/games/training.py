@@ -68,6 +68,13 @@ class Judged:
     def nothing(cls, seeds: int, n: int) -> Judged:
         return cls(np.full((seeds, n), NO_ANSWER, np.int64), np.full((seeds, n), np.nan))
 
+    def where(self, rows: NDArray[np.bool_], other: Judged) -> Judged:
+        """This in the examples ``rows`` (n,), ``other`` elsewhere."""
+        return Judged(
+            np.where(rows, self.labels, other.labels),
+            np.where(rows, self.confidence, other.confidence),
+        )
+
     def wrong(self, y: Labels) -> NDArray[np.bool_]:
         """(seeds, n); an abstention or a missing answer is wrong."""
         return np.asarray(self.labels != y[None, :])
@@ -87,7 +94,11 @@ class TrainingStage:
         classes = len(self.table.task.classes)
         self.permutation = self.table.match_stream("class names").permutation(classes)
         """Class c is called permutation[c] in the learner's jail."""
-        self.attacker_first = self.table.round.threat_model.first_mover is FirstMover.ATTACKER
+        round_ = self.table.round
+        self.attacker_first = bool(round_.shares) and (
+            round_.threat_model.first_mover is FirstMover.ATTACKER
+        )
+        """Whether the poisoned set is published before a learner is chosen."""
         self.seeds = [self.table.match_seed("training", j) for j in range(self.table.round.seeds)]
 
     # ── Bob moves ──────────────────────────────────────────────────────────────────────────

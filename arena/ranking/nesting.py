@@ -54,7 +54,7 @@ def _same_contest(one: RoundSpec, other: RoundSpec) -> bool:
         )
     if GameName.EXTRACTION in (one.game, other.game):
         return same and one.game is other.game
-    if GameName.REPLAY in (one.game, other.game):
+    if {GameName.REPLAY, GameName.ATTACKER_FIRST} & {one.game, other.game}:
         return same and (one.game, one.norm) == (other.game, other.norm)
     games_meet = one.game in PERTURBATION_GAMES and other.game in PERTURBATION_GAMES
     return same and games_meet and one.norm is other.norm

@@ -136,6 +136,13 @@ TERMS: Final = (
         "Online poisoning",
         "The training set comes in batches; a share of each is the poisoner's, who sees it first.",
     ),
+    Term(
+        "attacker-first",
+        "Attacker first",
+        "The attack commits and publishes examples; the learner trains on them and meets fresh "
+        "ones.",
+        "Both sets are made in one go on the house's reference model, before any defense is there.",
+    ),
     Term("thief", "Thief", "A player that copies a defense from its answers (model extraction)."),
     Term(
         "certified",
@@ -155,7 +162,7 @@ TERMS: Final = (
         "Game",
         "A kind of round: evasion, minimum-norm, transfer, poisoning (of a set, of chosen points, "
         "of a stream), backdoor, extraction, "
-        "certification or replay.",
+        "certification, replay or attacker-first.",
     ),
     Term("round", "Round", "One game under one threat model and budget, with its own clock."),
     Term("tier", "Tier", "The rows that may be compared: same task, game, goal and threat model."),

@@ -46,7 +46,7 @@ def test_a_round_survives_json_with_its_threat_model_and_limits() -> None:
         ({"examples": 0}, "at least one example"),
         (
             {"threat_model": replace(ThreatModel.white(), first_mover=FirstMover.ATTACKER)},
-            "the first mover is defender",
+            "the defender commits first",
         ),
     ],
 )

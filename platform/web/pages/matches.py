@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 
 from arena.errors import Side
+from arena.rounds import GameName
 from events import hints
 from events.errors import NotThere
 from tournaments import files, selectors, visibility
@@ -23,6 +24,8 @@ CURVES: Final = (
     ("certified_accuracy", "Certified accuracy"),
     ("attack_success_rate", "Attack success"),
     ("wrong_again", "Made again"),
+    ("fresh_error", "Error on fresh examples"),
+    ("unprepared_error", "Error without the published set"),
     ("poisoned_error", "Error, poisoned"),
     ("delta_error", "Error added"),
     ("fidelity", "Fidelity"),
@@ -104,6 +107,13 @@ def _found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
     if metrics.get("fidelity") is not None:
         asked, copied = metrics.get("queries") or 0, percent(metrics["fidelity"])
         return f"After {asked:,.0f} probes the copy of {attack} agrees with {defense} on {copied}."
+    if metrics.get("fresh_error") is not None:
+        fresh, before = percent(metrics["fresh_error"]), percent(metrics.get("unprepared_error"))
+        return (
+            f"{attack} moved first and published {metrics.get('published') or 0:,.0f} examples; "
+            f"{defense}, trained on them, is wrong on {fresh} of fresh ones, and on {before} "
+            "without them."
+        )
     if metrics.get("wrong_again") is not None:
         loss, replays = metrics.get("replay_loss") or 0, metrics.get("replays") or 0
         proposed = metrics.get("proposals") or 0
@@ -240,6 +250,8 @@ def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
             "poison": range(min(12, _training_points(request, match, "poison"))),
             "chosen": range(min(12, _training_points(request, match, "chosen"))),
             "triggered": range(min(12, _training_points(request, match, "triggered"))),
+            "published": range(min(12, _training_points(request, match, "published"))),
+            "fresh": range(min(12, _training_points(request, match, "fresh"))),
             "probes": None if asked is None else {
                 "plot": {"examples": asked.examples, "points": asked.points},
                 "rows": quantiles(asked),
@@ -252,7 +264,8 @@ def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
 def _training_points(request: HttpRequest, match: Match, kind: str) -> int:
     from web.pages.pictures import arrays_of
 
-    if not match.round.plays_poisoning:
+    round_ = match.round
+    if not (round_.plays_poisoning or round_.game == GameName.ATTACKER_FIRST):
         return 0
     try:
         return len(arrays_of(request.user, match).get(kind, ()))

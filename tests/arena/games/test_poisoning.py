@@ -281,7 +281,7 @@ def test_a_round_that_shows_him_a_learner_is_refused(model: ThreatModel) -> None
 def test_an_attacker_who_moves_first_publishes_one_share() -> None:
     with pytest.raises(ThreatModelError, match="choose one share"):
         RoundSpec(GameName.POISONING, "toy", BLIND, shares=(0.1, 0.2))
-    with pytest.raises(ThreatModelError, match="the first mover is defender"):
+    with pytest.raises(ThreatModelError, match="the defender commits first"):
         RoundSpec(GameName.BACKDOOR, "toy", BLIND, shares=(0.1,))
 
 

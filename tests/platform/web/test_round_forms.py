@@ -133,7 +133,7 @@ def test_every_switch_can_be_set_by_itself(
         (filled("black", training_data="samples", samples=""), "training_data", "needs the number"),
         (filled("black", probes="unlimited"), "probes", "either unlimited or counted"),
         (filled("black", output="top_k"), "output", "needs k"),
-        (filled("black", first_mover="attacker"), "first_mover", "the first mover is defender"),
+        (filled("black", first_mover="attacker"), "first_mover", "the defender commits first"),
         (filled("black", moves="3"), "moves", "repeated"),
         (filled("black", probes="counted", queries=""), "probes", "Say how many"),
         (filled("black", probes="none"), "probes", "choose counted"),
@@ -229,6 +229,7 @@ SETTINGS: dict[GameName, dict[str, str]] = {
     GameName.EXTRACTION: {"preset": "black", "epsilons": ""},
     GameName.CERTIFICATION: {"preset": "white", "norm": "l2"},
     GameName.REPLAY: {"preset": "white", "replays": "40"},
+    GameName.ATTACKER_FIRST: {"preset": "white", "published": "100"},
 }
 
 
