@@ -131,7 +131,7 @@ class _Stage(TrainingStage):
         oracle = self._oracle(
             probed if number else None, examples=len(rows), seconds=max(0.0, self._answering)
         )
-        arrays = {"x": train.x[rows], "y": train.y[rows], **self._given()}
+        arrays: dict[str, Array] = {"x": train.x[rows], "y": train.y[rows], **self._given()}
         x, y, replaces = seat.poison(told_, arrays, oracle)
         self._answering -= 0.0 if probed is None else probed.seconds - spent
         points = self.admitted(x, y, replaces, count=count, among=len(rows))

@@ -322,7 +322,7 @@ class TrainingStage:
             output=manifest.output,
         )
 
-    def close(self, seat: DefenseSeat, side: str) -> None:
+    def close(self, seat: DefenseSeat | AttackSeat, side: str) -> None:
         self.seconds[side] += seat.seconds
         self.logs[side] += seat.close()
 

@@ -187,7 +187,7 @@ def _target_poison(guest: Guest, given: dict[str, Any], frame: Frame) -> Any:
 
 
 def _batch_poison(guest: Guest, given: dict[str, Any], frame: Frame) -> Any:
-    told = {key: int(frame.meta[key]) for key in ("batch", "batches")}
+    told: dict[str, Any] = {key: int(frame.meta[key]) for key in ("batch", "batches")}
     training = _training(_named(frame))
     return guest.player.poison_batch(OnlineChallenge(**given, training=training, **told))
 

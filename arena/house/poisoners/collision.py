@@ -64,7 +64,9 @@ def _within(delta: Array, challenge: TargetedChallenge) -> Array:
         pixels = np.abs(delta).max(axis=1) if delta.ndim == 4 else np.abs(delta)
         ranks = (-pixels.reshape(len(delta), -1)).argsort(axis=1, kind="stable").argsort(axis=1)
         kept = (ranks < int(size)).reshape(pixels.shape)
-        return delta * (kept[:, None] if delta.ndim == 4 else kept)
+        fewest: Array = delta * (kept[:, None] if delta.ndim == 4 else kept)
+        return fewest
     lengths = np.linalg.norm(flat, ord={"l2": 2, "l1": 1}[challenge.norm], axis=1)
     scale = np.minimum(1.0, size / np.maximum(lengths, 1e-12))
-    return delta * scale.reshape(-1, *[1] * (delta.ndim - 1))
+    shorter: Array = delta * scale.reshape(-1, *[1] * (delta.ndim - 1))
+    return shorter
