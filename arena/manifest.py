@@ -211,7 +211,10 @@ _NEED_LISTS: Final = {
         "extraction",
         "certification",
         "backdoor",
+        "targeted_poisoning",
+        "online_poisoning",
         "replay",
+        "attacker_first",
     ),
 }
 _OUTPUTS: Final = ("label", "top_k", "rounded", "probabilities", "logits")

@@ -66,9 +66,22 @@ def play(
     trigger_area: Annotated[
         float, typer.Option(help="Share of the features that a backdoor's patch may set.")
     ] = 0.02,
+    targets: Annotated[
+        int, typer.Option(help="How many chosen points a targeted poisoning round is about.")
+    ] = 5,
+    batches: Annotated[
+        int, typer.Option(help="In how many batches online poisoning cuts the training set.")
+    ] = 10,
+    first_mover: Annotated[
+        str | None,
+        typer.Option(help="Poisoning: defender, or attacker: he sees no learner. [defender]"),
+    ] = None,
     replays: Annotated[
         int, typer.Option(help="How many answers a replay round plays of what was proposed.")
     ] = 100,
+    published: Annotated[
+        int, typer.Option(help="Examples that the attack of an attacker-first round publishes.")
+    ] = 200,
     round_file: Annotated[
         Path | None,
         typer.Option("--round", help="A round's rules as JSON (as the API shows them)."),
@@ -93,8 +106,8 @@ def play(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="The verdict as JSON on stdout.")] = False,
 ) -> None:
-    """Play DEFENSE against ATTACK. A learner plays against a poisoner, a defense
-    against a thief in an extraction round.
+    """Play DEFENSE against ATTACK. A learner plays against a poisoner, or against an
+    attack that moves first; a defense against a thief in an extraction round.
 
     Exit status: 0 scored, 1 a forfeit, 2 the two cannot meet, 5 our fault.
     """
@@ -118,7 +131,11 @@ def play(
             shares=tuple(sorted(share or ())),
             poison_mode=poison_mode,
             trigger_area=trigger_area,
+            targets=targets,
+            batches=batches,
+            first_mover=first_mover,
             replays=replays,
+            published=published,
         )
         round_, found = _described(options, defense=sources[0], attack=sources[1])
     match = rules.match_of(
@@ -137,7 +154,7 @@ def play(
 
 def _described(options: rules.Options, *, defense: str, attack: str) -> tuple[RoundSpec, Task]:
     usual = rules.usual_game(defense=defense, attack=attack)
-    trained = (options.game or usual) in (rules.POISONING, rules.BACKDOOR)
+    trained = (options.game or usual) in rules.TRAINED
     fallback = rules.DEFAULT_POISONING_TASK if trained else rules.DEFAULT_TASK
     task = rules.load_task(options.task or fallback)
     return rules.round_of(options, task, usual=usual), task

@@ -96,7 +96,7 @@ def admit_moves(
 
 def _moves_rejected(moves: NDArray[np.float64], budget: Budget) -> NDArray[np.str_]:
     assert budget.epsilon is not None, "A move has a bound."
-    finite = np.isfinite(moves).all(axis=1)
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(moves).all(axis=1))
     size = np.abs(np.where(finite[:, None], moves, 0.0))
     whole: NDArray[np.bool_] = np.ones(len(moves), bool)
     over: NDArray[np.bool_]

@@ -119,25 +119,29 @@ def play(table: Table, epsilons: Sequence[float | None], *, with_noise: bool = F
 
     ``with_noise`` also judges random noise of the same sizes, as a control.
     """
-    classes = len(table.task.classes)
-    cases = deal(
-        table.round,
-        table.examples,
-        classes=classes,
-        stream=table.round_stream("targets"),
-        reference=lambda x: reference_scores(table, x),
-    )
-    budgets = tuple(budget_of(table, epsilon) for epsilon in epsilons)
     with ThreadPoolExecutor(1) as pool, ExitStack() as jails:
         # Fresh judges start while the attack plays, so that nobody waits for their imports.
         judges = pool.submit(open_all, table.seats, [table.seats.open_defense] * 2)
         jails.callback(_close_judges, judges)
-        played = _attack(table, cases, budgets)
-        admitted = _admit_all(table, cases, budgets, played)
+        cases, admitted, played = craft(table, epsilons)
         judged = judge(table, [a.x for a in admitted], cases.example, judges.result())
     if played.defense_failed:
         judged = _unanswered(judged)
-    return _score(table, cases, budgets, admitted, played, judged, with_noise=with_noise)
+    return _score(table, cases, epsilons, admitted, played, judged, with_noise=with_noise)
+
+
+def craft(table: Table, epsilons: Sequence[float | None]) -> tuple[Cases, list[Admitted], Play]:
+    """Let the attack play every level: the cases, what is admitted at each level, and how."""
+    cases = deal(
+        table.round,
+        table.examples,
+        classes=len(table.task.classes),
+        stream=table.round_stream("targets"),
+        reference=lambda x: reference_scores(table, x),
+    )
+    budgets = tuple(budget_of(table, epsilon) for epsilon in epsilons)
+    played = _attack(table, cases, budgets)
+    return cases, _admit_all(table, cases, budgets, played), played
 
 
 def _close_judges(judges: Future[list[DefenseSeat | PlayerError]]) -> None:
@@ -383,7 +387,7 @@ def _unanswered(judged: Judged) -> Judged:
 def _score(
     table: Table,
     cases: Cases,
-    budgets: tuple[Budget, ...],
+    epsilons: Sequence[float | None],
     admitted: Sequence[Admitted],
     played: Play,
     judged: Judged,
@@ -391,14 +395,13 @@ def _score(
     with_noise: bool,
 ) -> Scored:
     noise: tuple[Ballots, ...] = ()
-    epsilons = [budget.epsilon for budget in budgets]
     if (with_noise or table.defense.manifest.abstains) and not played.defense_failed:
         noise, faults = judge_noise(table, epsilons)
         played.faults.extend(faults)
     battery = None
     if table.round.norm is Norm.CORRUPTION and not played.defense_failed:
         table.report("judge", 1, 1, "Asking about every common corruption.")
-        battery = judge_battery(table, budgets)
+        battery = judge_battery(table, tuple(budget_of(table, e) for e in epsilons))
         played.faults.extend(battery.faults)
     shares, allowed = _abstentions(table, judged, noise)
     y, targets = table.examples.y[cases.example], cases.target_or_none

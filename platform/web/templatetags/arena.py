@@ -164,6 +164,14 @@ def budget(round_: Round) -> str:
         if rules.epsilons:
             return f"poison {shares} %, shift {NORMS[rules.norm.value]} ≤ {rules.epsilons[-1]:g}"
         return f"poison {shares} %, patch of {100 * rules.trigger_area:g} %"
+    if rules.game is GameName.TARGETED_POISONING:
+        shares = ", ".join(f"{100 * share:g}" for share in rules.shares)
+        near = (
+            rules.epsilons and f", clean-label {NORMS[rules.norm.value]} ≤ {rules.epsilons[-1]:g}"
+        )
+        return f"poison {shares} %, {rules.targets} chosen points{near or ''}"
+    if rules.game is GameName.ONLINE_POISONING:
+        return f"poison {100 * rules.shares[-1]:g} % of {rules.batches} batches"
     if rules.shares:
         shares = ", ".join(f"{100 * share:g}" for share in rules.shares)
         return f"poison {shares} %, {rules.poison_mode.value}"
@@ -173,6 +181,8 @@ def budget(round_: Round) -> str:
     if not rules.epsilons:
         return f"{label}, smallest distance"
     sizes = _sizes(rules)
+    if rules.game is GameName.ATTACKER_FIRST:
+        return f"{sizes}, {rules.published:,} published"
     return f"{sizes}, {rules.replays:,} replays" if rules.game is GameName.REPLAY else sizes
 
 
