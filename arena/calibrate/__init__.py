@@ -68,6 +68,7 @@ BARS: Final[tuple[tuple[str, Bar], ...]] = (
     ("D13", games.anti_theft),
     ("D14", defenses.uncertain),
     ("D15", defenses.distillation),
+    ("S1", games.attacker_first),
 )
 QUICK: Final = ("A1", "A2", "A3", "D7")
 
