@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from arena.sandbox import landlock, seccomp, view
 from arena.sandbox.backend import JailSpec, Strength
 from arena.sandbox.guest_lockdown import VARIABLE, Lockdown
 from arena.sandbox.limits import lockdown
-from arena.sandbox.running import LogDrain, RunningJail
+from arena.sandbox.running import LogDrain, RunningJail, stream_pair
 from arena.sandbox.spawn import spawner
 from arena.tasks.task import Device
 
@@ -53,7 +52,7 @@ class BareBackend:
         with ExitStack() as files, ExitStack() as undo:
             home = Path(tempfile.mkdtemp(prefix="arena-jail-"))
             undo.callback(shutil.rmtree, home, ignore_errors=True)
-            ours, theirs = socket.socketpair()
+            ours, theirs = stream_pair()
             files.callback(theirs.close)
             log, log_end = os.pipe()
             files.callback(os.close, log_end)

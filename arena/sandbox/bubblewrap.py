@@ -30,7 +30,7 @@ from arena.sandbox.backend import JailSpec, Strength
 from arena.sandbox.guest_lockdown import VARIABLE
 from arena.sandbox.guest_zygote import USER_NAMESPACES
 from arena.sandbox.limits import lockdown
-from arena.sandbox.running import LogDrain, RunningJail, Status
+from arena.sandbox.running import LogDrain, RunningJail, Status, stream_pair
 from arena.sandbox.spawn import spawner
 from arena.tasks.task import Device
 
@@ -94,7 +94,7 @@ def launch(
     """
     walls = _walls(binary or find_binary(), kind)
     with ExitStack() as undo:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, kind.socket_type)
+        ours, theirs = stream_pair(kind.socket_type)
         undo.callback(theirs.close)
         undo.callback(ours.close)
         command = (module, str(theirs.fileno()), *arguments)

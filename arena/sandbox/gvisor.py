@@ -39,7 +39,7 @@ from arena.sandbox import cgroup, uids, view
 from arena.sandbox.backend import JailSpec, Strength
 from arena.sandbox.guest_lockdown import VARIABLE
 from arena.sandbox.limits import lockdown
-from arena.sandbox.running import LogDrain, RunningJail
+from arena.sandbox.running import LogDrain, RunningJail, stream_pair
 from arena.sandbox.spawn import spawner
 from arena.tasks.task import Device
 
@@ -101,7 +101,7 @@ class GvisorBackend:
         """As :meth:`start`, with any of the jail's modules (the self-test's probes)."""
         shown = _shown(self.binary or find_binary())
         with ExitStack() as undo:
-            ours, theirs = socket.socketpair()
+            ours, theirs = stream_pair()
             undo.callback(ours.close)
             with theirs:
                 jail = _Launch(shown, limits, (module, _STDIN, *arguments)).run(ours, theirs)

@@ -30,6 +30,21 @@ CPU_SHARE: Final = 0.9
 """Of its processor time that a player must have had before its end can be put down to it."""
 _CPU_SIGNALS: Final = (BY_SIGNAL + signal.SIGXCPU, BY_SIGNAL + signal.SIGKILL)
 _KILL_SECONDS: Final = 10.0
+STREAM_BYTES: Final = 2**20
+
+
+def stream_pair(
+    kind: socket.SocketKind = socket.SOCK_STREAM,
+) -> tuple[socket.socket, socket.socket]:
+    """The two ends of a jail's stream, with room for a batch of small images on its way.
+
+    With less, a sender of many rows sleeps until the other end has made room, again and again. The
+    kernel gives at most what ``net.core.wmem_max`` allows.
+    """
+    pair = socket.socketpair(socket.AF_UNIX, kind)
+    for end in pair:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BYTES)
+    return pair
 
 
 class LogDrain:

@@ -35,7 +35,14 @@ from arena.sandbox.bubblewrap import BubblewrapBackend, Kind, launch
 from arena.sandbox.guest_lockdown import Lockdown
 from arena.sandbox.guest_zygote import CHILD, MESSAGE_BYTES
 from arena.sandbox.limits import forked_lockdown
-from arena.sandbox.running import BY_SIGNAL, CPU_SHARE, KillableJail, LogDrain, RunningJail
+from arena.sandbox.running import (
+    BY_SIGNAL,
+    CPU_SHARE,
+    KillableJail,
+    LogDrain,
+    RunningJail,
+    stream_pair,
+)
 from arena.tasks.task import Device
 
 ZYGOTE: Final = "arena.sandbox.guest_zygote"
@@ -167,7 +174,7 @@ class Outer:
         with self._turn, ExitStack() as given, ExitStack() as undo, ExitStack() as kept:
             self.ready()
             group = cgroup.make_group(limits, kept)
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket_type)
+            ours, theirs = stream_pair(socket_type)
             undo.callback(ours.close)
             given.callback(theirs.close)
             log, log_end = os.pipe()
