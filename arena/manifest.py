@@ -211,6 +211,7 @@ _NEED_LISTS: Final = {
         "backdoor",
         "replay",
         "attacker_first",
+        "trend_poisoning",
     ),
 }
 _OUTPUTS: Final = ("label", "top_k", "rounded", "probabilities", "logits")

@@ -49,6 +49,7 @@ __all__ = [
     "Surrogate",
     "TaskInfo",
     "Thief",
+    "TrendChallenge",
     "Withheld",
     "row_noise",
 ]
@@ -68,6 +69,7 @@ class TaskInfo:
     ``shape``: of one example; () when withheld. ``classes``: names; () when withheld.
     ``grid``: number of levels of the input grid, None for none. ``cost``: C[y, ŷ] or None.
     ``mutable``: (shape) bool, the features that may change, None for all.
+    ``regression``: whether y are values (n,) float64 in [0, 1] rather than classes; never withheld.
     ``device``: "cpu", or "cuda" where the task lets its players use a GPU; never withheld.
     """
 
@@ -78,6 +80,7 @@ class TaskInfo:
     cost: NDArray[np.float64] | None = None
     mutable: NDArray[np.bool_] | None = None
     device: str = "cpu"
+    regression: bool = False
 
 
 class Defense:
@@ -126,7 +129,10 @@ class Learner:
         self.task = task
 
     def fit(self, x: Images, y: Labels, seed: int) -> None:
-        """Train from scratch on (x, y). Called again with other data: forget what was before."""
+        """Train from scratch on (x, y). Called again with other data: forget what was before.
+
+        In a regression task y are values, (n,) float64, and ``predict`` gives (n, 1).
+        """
         raise NotImplementedError("A learner implements fit(x, y, seed).")
 
     def predict(self, x: Images) -> Scores:
@@ -313,6 +319,24 @@ class Backdoor:
         return np.asarray(np.clip(x + self.pattern, 0.0, 1.0), np.float32)
 
 
+@dataclass(frozen=True)
+class TrendChallenge(PoisoningChallenge):
+    """Series whose trend is to go away: x (n, features), y (n,) float64 in [0, 1].
+
+    The first feature of x is time, the second (if any) says which series a point is of. Each series
+    may be changed by at most ``epsilon`` in ``norm`` (L0: so many of its points).
+    """
+
+    norm: str = "l2"
+    epsilon: float = 0.0
+
+    def series(self) -> list[NDArray[np.int64]]:
+        """The rows of each series, in the order of time."""
+        key = self.x[:, 1] if self.x.shape[1] > 1 else np.zeros(len(self.x), np.float32)
+        rows = [np.flatnonzero(key == value) for value in np.unique(key)]
+        return [members[np.argsort(self.x[members, 0], kind="stable")] for members in rows]
+
+
 class Poisoner:
     """Returns poisoned points; he never sees the data the learner is judged on.
 
@@ -329,6 +353,13 @@ class Poisoner:
     def backdoor(self, challenge: BackdoorChallenge) -> Backdoor:
         """Backdoor rounds: poison, and the trigger that it teaches."""
         raise NotImplementedError("A poisoner that plants backdoors implements backdoor().")
+
+    def poison_trend(self, challenge: TrendChallenge) -> NDArray[np.float64]:
+        """Trend rounds: the changed y (n,), in the order of ``challenge.y``.
+
+        A player of trends says ``games = ["trend_poisoning"]`` in [needs], learners as well.
+        """
+        raise NotImplementedError("A poisoner of trends implements poison_trend().")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from arena.errors import ThreatModelError
 from arena.threat_model import (
     DefenseStructure,
+    Feedback,
     FirstMover,
     Parameters,
     Probes,
@@ -37,6 +38,7 @@ class GameName(StrEnum):
     CERTIFICATION = "certification"
     REPLAY = "replay"
     ATTACKER_FIRST = "attacker_first"
+    TREND_POISONING = "trend_poisoning"
 
 
 MOVERS: Final = {GameName.ATTACKER_FIRST: (FirstMover.ATTACKER,)}
@@ -178,8 +180,10 @@ class RoundSpec:
 
 def threat_model_for(game: GameName | str, model: ThreatModel) -> ThreatModel:
     """A preset as this game reads it: an attack that moves first does, whatever the preset says;
-    a thief has no examples, so its probes count in total.
+    a poisoner of trends has nothing to ask; a thief has no examples, so its probes count in total.
     """
+    if game == GameName.TREND_POISONING:
+        return replace(model, probes=Probes(), feedback=Feedback.NONE)
     if game == GameName.ATTACKER_FIRST:
         return replace(model, first_mover=FirstMover.ATTACKER, repeats=1)
     probes = model.probes
@@ -221,6 +225,7 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         GameName.CERTIFICATION,
         GameName.REPLAY,
         GameName.ATTACKER_FIRST,
+        GameName.TREND_POISONING,
     )
     return [
         (
@@ -271,6 +276,7 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         ),
         *_extraction_rules(r),
         *_attacker_first_rules(r),
+        *_trend_rules(r),
         (
             r.game is GameName.CERTIFICATION and r.goal is Goal.TARGETED,
             "goal",
@@ -317,6 +323,27 @@ def _attacker_first_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
             first and r.goal is Goal.TARGETED,
             "goal",
             "An attacker-first round is untargeted; choose goal = 'untargeted'.",
+        ),
+    ]
+
+
+def _trend_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
+    trend = r.game is GameName.TREND_POISONING
+    return [
+        (
+            trend and not r.threat_model.probes.none,
+            "probes",
+            "A trend round grants no probes: the learner's code is all that there is to look at.",
+        ),
+        (
+            trend and r.goal is Goal.TARGETED,
+            "goal",
+            "A trend is removed, not aimed: choose goal = 'untargeted'.",
+        ),
+        (
+            trend and r.norm is Norm.L0 and any(e != int(e) for e in r.epsilons),
+            "epsilons",
+            "In L0 an epsilon counts points of a series: give whole numbers.",
         ),
     ]
 

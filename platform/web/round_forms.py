@@ -220,7 +220,7 @@ class RoundForm(Styled):
         choices=[("linf", "L∞"), ("l2", "L2"), ("l1", "L1"), ("l0", "L0")],
         initial="linf",
         help_text=BY_SLUG["norm"].short,
-        widget=_for(forms.Select, *BALLS),
+        widget=_for(forms.Select, *BALLS, "trend_poisoning"),
     )
     epsilons = Numbers(
         required=False,
