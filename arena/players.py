@@ -128,10 +128,10 @@ class Learner:
         self.package = package
         self.task = task
 
-    def fit(self, x: Images, y: Labels, seed: int) -> None:
+    def fit(self, x: Images, y: NDArray[Any], seed: int) -> None:
         """Train from scratch on (x, y). Called again with other data: forget what was before.
 
-        In a regression task y are values, (n,) float64, and ``predict`` gives (n, 1).
+        ``y`` (n,) int64; in a regression task values, float64, and ``predict`` gives (n, 1).
         """
         raise NotImplementedError("A learner implements fit(x, y, seed).")
 
@@ -329,6 +329,11 @@ class TrendChallenge(PoisoningChallenge):
 
     norm: str = "l2"
     epsilon: float = 0.0
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """``y`` as values, a copy of your own."""
+        return np.array(self.y, np.float64)
 
     def series(self) -> list[NDArray[np.int64]]:
         """The rows of each series, in the order of time."""

@@ -79,7 +79,7 @@ class Series:
         return len(self.rows)
 
     def times(self, i: int) -> Floats:
-        return self.x[self.rows[i], 0].astype(np.float64)
+        return np.asarray(self.x[self.rows[i], 0], np.float64)
 
 
 def series_of(table: Table) -> Series:

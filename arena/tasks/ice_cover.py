@@ -45,8 +45,8 @@ def _lakes(
     base = stream.uniform(*BASE, size=(count, 1))
     decline = stream.uniform(*DECLINE, size=(count, 1))
     noise = stream.normal(0.0, SIGMA, size=(count, YEARS))
-    for year in range(1, YEARS):
-        noise[:, year] += RHO * noise[:, year - 1]
+    for k in range(1, YEARS):
+        noise[:, k] += RHO * noise[:, k - 1]
     days = np.clip(np.rint(base - decline * np.arange(YEARS) + noise), 0.0, LONGEST)
     year, lake = np.meshgrid(np.arange(YEARS) / (YEARS - 1), np.arange(count) / (count - 1))
     x = np.stack([year.ravel(), lake.ravel()], axis=1).astype(np.float32)

@@ -39,7 +39,7 @@ class FewPoints(Poisoner):
     beyond = 1.0 + 1e-7
 
     def poison_trend(self, challenge: TrendChallenge) -> Floats:
-        y = challenge.y.copy()
+        y = challenge.values
         for rows in challenge.series():
             t = challenge.x[rows, 0].astype(np.float64)
             y[rows] = self._turned(t - t.mean(), y[rows], challenge.norm, challenge.epsilon)

@@ -43,7 +43,7 @@ class LevelTrend(Poisoner):
     rounds = 50
 
     def poison_trend(self, challenge: TrendChallenge) -> Floats:
-        y = challenge.y.copy()
+        y = challenge.values
         for rows in challenge.series():
             t = challenge.x[rows, 0].astype(np.float64)
             y[rows] = self._levelled(t, y[rows], challenge.norm, challenge.epsilon)
