@@ -32,7 +32,15 @@ from arena.metrics import share_of
 from arena.packages import Package
 from arena.planted import plant
 from arena.referee import MatchSpec, play_match
-from arena.rounds import GameName, Goal, Norm, RoundSpec, threat_model_for
+from arena.rounds import (
+    MOVES,
+    USUAL_LEVELS,
+    GameName,
+    Goal,
+    Norm,
+    RoundSpec,
+    threat_model_for,
+)
 from arena.sandbox import choose
 from arena.sandbox.backend import SandboxBackend
 from arena.sandbox.seats import JailSeats
@@ -445,6 +453,9 @@ def _rounds(check: _Check) -> list[RoundSpec]:
 def _rounds_of(game: GameName, task: Task, norm: Norm, goal: Goal) -> list[RoundSpec]:
     if ROLES.get(game, USUAL_ROLES)[0] is not Role.ATTACK:
         return []
+    measured = game in (GameName.MINIMUM_NORM, GameName.CERTIFICATION)
+    if norm in MOVES and (measured or not task.is_image):
+        return []
     models = [ThreatModel.transfer()]
     if game is not GameName.TRANSFER:
         models = [ThreatModel.white(), _black(), ThreatModel.grey()]
@@ -470,8 +481,8 @@ def _black() -> ThreatModel:
 
 
 def epsilon_of(task: Task, norm: Norm) -> float:
-    """The task's largest epsilon for a norm, or a tenth of the features for L0."""
-    given = task.norms.get(norm.value)
+    """The task's largest epsilon for a norm, or what is usual of the kind."""
+    given = task.norms.get(norm.value) or USUAL_LEVELS.get(norm)
     if given:
         return float(max(given))
     features = float(np.prod(task.shape))
@@ -533,7 +544,7 @@ def _planted(check: _Check) -> list[dict[str, Any]]:
     if needs.games and GameName.EVASION.value not in needs.games:
         return []
     norms = [Norm(name) for name in needs.norms] or [Norm.LINF, Norm.L2]
-    return [_planted_row(check, norm) for norm in norms]
+    return [_planted_row(check, norm) for norm in norms if norm not in MOVES or check.task.is_image]
 
 
 def _planted_row(check: _Check, norm: Norm) -> dict[str, Any]:
@@ -640,13 +651,34 @@ def _poisoner(check: _Check) -> str:
     """A friendly in each kind of round that it says it plays."""
     if check.task.is_regression:
         return _leveller(check)
-    games = check.manifest.needs.games or (GameName.POISONING.value,)
-    sentences = []
-    if GameName.BACKDOOR.value in games:
-        sentences.append(_planted_backdoor(check))
-    if set(games) != {GameName.BACKDOOR.value}:
-        sentences.append(_poisoned(check))
-    return f"Qualified; {' and '.join(sentences)}."
+    named = [game for game in _FRIENDLIES if game.value in check.manifest.needs.games]
+    found = [_friendly_of(check, game) for game in named or [GameName.POISONING]]
+    return f"Qualified; {' and '.join(found)}."
+
+
+_FRIENDLIES: Final[dict[GameName, tuple[str, str, str]]] = {
+    GameName.POISONING: (
+        "friendly",
+        "delta_error",
+        "it adds {:.1f} points of error to a house learner at 10 %",
+    ),
+    GameName.BACKDOOR: (
+        "friendly_backdoor",
+        "attack_success_rate",
+        "its trigger reaches {:.0f} % of a house learner's inputs at 10 %",
+    ),
+    GameName.TARGETED_POISONING: (
+        "friendly_targeted",
+        "attack_success_rate",
+        "it wins {:.0f} % of the chosen points from a house learner at 10 %",
+    ),
+    GameName.ONLINE_POISONING: (
+        "friendly_online",
+        "delta_error_over_time",
+        "it adds {:.1f} points to a house learner's error over time at 10 %",
+    ),
+}
+"""What a poisoner is tried in: under which name its figures stand, which one is told, and how."""
 
 
 def _leveller(check: _Check) -> str:
@@ -658,18 +690,11 @@ def _leveller(check: _Check) -> str:
     return f"Qualified; it removes {removed:.0%} of the trends that least squares tells."
 
 
-def _planted_backdoor(check: _Check) -> str:
-    verdict = _friendly_poisoning(check, GameName.BACKDOOR)
-    check.figures["friendly_backdoor"] = dict(verdict.metrics)
-    rate = verdict.metrics.get("attack_success_rate") or 0.0
-    return f"its trigger reaches {rate:.0%} of a house learner's inputs at 10 %"
-
-
-def _poisoned(check: _Check) -> str:
-    verdict = _friendly_poisoning(check, GameName.POISONING)
-    check.figures["friendly"] = dict(verdict.metrics)
-    delta = verdict.metrics.get("delta_error") or 0.0
-    return f"it adds {100 * delta:.1f} points of error to a house learner at 10 %"
+def _friendly_of(check: _Check, game: GameName) -> str:
+    name, figure, sentence = _FRIENDLIES[game]
+    verdict = _friendly_poisoning(check, game)
+    check.figures[name] = dict(verdict.metrics)
+    return sentence.format(100 * (verdict.metrics.get(figure) or 0.0))
 
 
 def _friendly_poisoning(check: _Check, game: GameName) -> Verdict:

@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 
 from arena.errors import Side
-from arena.rounds import GameName
+from arena.rounds import GameName, Norm
 from events import hints
 from events.errors import NotThere
 from tournaments import files, selectors, visibility
@@ -23,6 +23,7 @@ from web.pages.outcomes import columns_of, copied, gallery, quantiles, survival,
 CURVES: Final = (
     ("robust_accuracy", "Robust accuracy"),
     ("certified_accuracy", "Certified accuracy"),
+    ("corruption_accuracy", "Accuracy under every corruption"),
     ("attack_success_rate", "Attack success"),
     ("wrong_again", "Made again"),
     ("fresh_error", "Error on fresh examples"),
@@ -36,10 +37,17 @@ CURVES: Final = (
 )
 AXES: Final = {
     "share": "Poisoned share",
+    "seen": "Points seen",
     "queries": "Probes",
     "epsilon": "Epsilon (ε)",
 }
 """What a curve runs over; the first that its points name."""
+BEYOND: Final = {
+    Norm.PATCH: "Area of the patch (share)",
+    Norm.SPATIAL: "Rotation (degrees)",
+    Norm.CORRUPTION: "Severity",
+}
+"""What ε is where it is no norm's."""
 SECRETIVE: Final = ("seed", "poison", "refuted", "replayed")
 """Parts of keys of the provenance that could help an opponent before the round reveals."""
 
@@ -81,6 +89,7 @@ def _verdict(request: HttpRequest, match: Match) -> dict[str, Any]:
         "figures": listed,
         "headlines": headline_figures(listed),
         "curve": curve(verdict),
+        "corruptions": corruptions(verdict),
         "provenance": _provenance(request, match, verdict),
         "logs": _logs(request, match),
         **_outcome(request, match),
@@ -142,17 +151,8 @@ def _found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
     for name, tell in SENTENCES:
         if metrics.get(name) is not None:
             return tell(attack, defense, metrics)
-    if metrics.get("delta_error") is not None:
-        added, error = percent(metrics["delta_error"]), percent(metrics.get("poisoned_error"))
-        return (
-            f"{attack} added {added} to the error of {defense}, which is {error} after poisoning."
-        )
-    if metrics.get("clean_drop") is not None:
-        hit, lost = percent(metrics.get("attack_success_rate")), percent(metrics["clean_drop"])
-        return (
-            f"The trigger of {attack} reaches its target on {hit}; {defense} lost {lost} on "
-            "clean inputs."
-        )
+    if poisoned := _poisoned(attack, defense, metrics):
+        return poisoned
     if metrics.get("fidelity") is not None:
         asked, copied = metrics.get("queries") or 0, percent(metrics["fidelity"])
         return f"After {asked:,.0f} probes the copy of {attack} agrees with {defense} on {copied}."
@@ -175,6 +175,35 @@ def _found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
     return f"{attack} played against {defense}."
 
 
+def _poisoned(attack: str, defense: str, metrics: dict[str, Any]) -> str:
+    """Of games about training data; empty where it was none."""
+    if metrics.get("delta_error_over_time") is not None:
+        added = percent(metrics["delta_error_over_time"])
+        error = percent(metrics.get("poisoned_error_over_time"))
+        return (
+            f"{attack} added {added} to the error over time of {defense}, which is {error} on the "
+            "poisoned stream."
+        )
+    if metrics.get("chosen_points") is not None:
+        won, lost = percent(metrics.get("attack_success_rate")), percent(metrics.get("clean_drop"))
+        return (
+            f"{attack} won {won} of {metrics['chosen_points']:,.0f} chosen points from {defense}, "
+            f"which lost {lost} on the others."
+        )
+    if metrics.get("delta_error") is not None:
+        added, error = percent(metrics["delta_error"]), percent(metrics.get("poisoned_error"))
+        return (
+            f"{attack} added {added} to the error of {defense}, which is {error} after poisoning."
+        )
+    if metrics.get("clean_drop") is not None:
+        hit, lost = percent(metrics.get("attack_success_rate")), percent(metrics["clean_drop"])
+        return (
+            f"The trigger of {attack} reaches its target on {hit}; {defense} lost {lost} on "
+            "clean inputs."
+        )
+    return ""
+
+
 def curve(verdict: Verdict) -> dict[str, Any] | None:
     """Points and the equal table; None for a single level."""
     points = [dict(point) for point in verdict.curve]
@@ -195,12 +224,22 @@ def curve(verdict: Verdict) -> dict[str, Any] | None:
     ]  # fmt: skip
     rows = [(point[axis], [_with_interval(point, key) for key, _ in shown]) for point in points]
     name = AXES[axis]
+    if axis == "epsilon":
+        name = BEYOND.get(verdict.match.round.rules.norm, name)
     return {
         "axis": name,
         "columns": [label for _, label in shown],
         "rows": rows,
         "plot": {"axis": name, "series": series} if len(points) > 1 else None,
     }
+
+
+def corruptions(verdict: Verdict) -> list[tuple[str, float]]:
+    """(kind, accuracy), the most harmful first; empty in other rounds."""
+    found = verdict.provenance.get("corruptions", {})
+    return sorted(
+        ((kind.replace("_", " "), a) for kind, a in found.items()), key=lambda row: row[1]
+    )
 
 
 def _with_interval(point: dict[str, Any], key: str) -> tuple[str, str]:
@@ -212,9 +251,10 @@ def _with_interval(point: dict[str, Any], key: str) -> tuple[str, str]:
 
 
 def _provenance(request: HttpRequest, match: Match, verdict: Verdict) -> list[tuple[str, str]]:
+    told = {key: value for key, value in verdict.provenance.items() if key != "corruptions"}
     open_now = visibility.may_see_outcome(request.user, match)
     rows: list[tuple[str, str]] = []
-    _flatten(verdict.provenance, "", rows)
+    _flatten(told, "", rows)
     if open_now:
         return rows
     return [row for row in rows if not any(word in row[0] for word in SECRETIVE)]
@@ -254,6 +294,7 @@ def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
             "copied": copied(match, columns),
             "drawings": series.of_match(request.user, match, task_of(match)),
             "poison": range(min(12, _training_points(request, match, "poison"))),
+            "chosen": range(min(12, _training_points(request, match, "chosen"))),
             "triggered": range(min(12, _training_points(request, match, "triggered"))),
             "published": range(min(12, _training_points(request, match, "published"))),
             "fresh": range(min(12, _training_points(request, match, "fresh"))),
