@@ -60,10 +60,9 @@ class Laboratory:
     ) -> Verdict:
         """The verdict; several epsilons make a curve."""
         fields: dict[str, Any] = {"game": GameName.EVASION, "threat_model": ThreatModel.white()}
-        fields |= round_fields
+        fields |= {"examples": self.examples, **round_fields}
         spec = RoundSpec(
             task=task,
-            examples=self.examples,
             attack_limits=LONG,
             defense_limits=LONG,
             **fields,
