@@ -70,7 +70,10 @@ class DataDependent(Learner):
 
     def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         flat = x.reshape(len(x), -1).astype(np.float64)
-        return (flat @ self.weights[:-1] + self.weights[-1]).astype(np.float32)
+        scores: NDArray[np.float32] = (flat @ self.weights[:-1] + self.weights[-1]).astype(
+            np.float32
+        )
+        return scores
 
 
 def sizes_of(
