@@ -10,23 +10,30 @@ from collections.abc import Iterator
 from typing import Final
 
 from arena.manifest import Manifest, Needs, Role
-from arena.rounds import GameName, RoundSpec
+from arena.rounds import BEYOND_BALLS, POISONED, GameName, RoundSpec
 from arena.threat_model import Architecture, OutputKind, Parameters, ThreatModel, TrainingDataKind
 
 ROLES: Final = {
-    GameName.POISONING: (Role.POISONER, Role.LEARNER),
-    GameName.BACKDOOR: (Role.POISONER, Role.LEARNER),
+    **dict.fromkeys(POISONED, (Role.POISONER, Role.LEARNER)),
     GameName.EXTRACTION: (Role.THIEF, Role.DEFENSE),
+    GameName.ATTACKER_FIRST: (Role.ATTACK, Role.LEARNER),
 }
+_BY_NAME_ALONE: Final = {
+    GameName.BACKDOOR: "plants no backdoors",
+    GameName.TARGETED_POISONING: "poisons no chosen points",
+    GameName.ONLINE_POISONING: "poisons no streams",
+}
+"""Games that a poisoner plays only if it says so, and what one that does not say so lacks."""
 USUAL_ROLES: Final = (Role.ATTACK, Role.DEFENSE)
 """(who attacks, who defends): by game, and in games that are not named."""
 _PLAYED_AS: Final = {
     GameName.CERTIFICATION: GameName.EVASION,
     GameName.REPLAY: GameName.EVASION,
+    GameName.ATTACKER_FIRST: GameName.EVASION,
 }
-"""An attack on a certificate is one like any other, and so is one whose mistake is played again:
-what plays evasion plays these."""
-_WITHOUT_NORM: Final = frozenset((GameName.POISONING, GameName.BACKDOOR, GameName.EXTRACTION))
+"""An attack on a certificate is one like any other, and so is one whose mistake is played again,
+or one that moves first: what plays evasion plays these."""
+_WITHOUT_NORM: Final = POISONED | {GameName.EXTRACTION}
 
 
 def applicability(attack: Manifest, defense: Manifest, round_: RoundSpec) -> str | None:
@@ -42,7 +49,9 @@ def _reasons(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator
     if round_.game is GameName.CERTIFICATION and round_.norm.value not in defense.certifies:
         yield f"The defense certifies nothing in the norm {round_.norm.value}."
     yield from _declared(attack.needs, round_)
-    yield from _knowledge(attack.needs, defense, round_.threat_model)
+    yield from _knowledge(attack.needs, round_.threat_model)
+    if attack.needs.gradients and not _has_gradients(defense, round_):
+        yield "The attack needs gradients, and the defense has none."
     yield from _eligibility(defense, round_)
 
 
@@ -56,24 +65,28 @@ def _roles(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator[s
 
 
 def _declared(needs: Needs, round_: RoundSpec) -> Iterator[str]:
-    if round_.game is GameName.BACKDOOR and GameName.BACKDOOR.value not in needs.games:
-        yield "The poisoner plants no backdoors; one that does names backdoor in [needs] games."
+    lacks = _BY_NAME_ALONE.get(round_.game)
+    if lacks and round_.game.value not in needs.games:
+        yield f"The poisoner {lacks}; one that does names {round_.game.value} in [needs] games."
     games = (round_.game.value, _PLAYED_AS.get(round_.game, round_.game).value)
     if needs.games and not set(games) & set(needs.games):
         yield f"The attack does not play the game {round_.game.value}."
     if round_.game in _WITHOUT_NORM:
         return
-    if needs.norms and round_.norm.value not in needs.norms:
+    if (needs.norms or round_.norm in BEYOND_BALLS) and round_.norm.value not in needs.norms:
         yield f"The attack does not play the norm {round_.norm.value}."
     if needs.goals and round_.goal.value not in needs.goals:
         yield f"The attack does not play {round_.goal.value} rounds."
 
 
-def _knowledge(needs: Needs, defense: Manifest, model: ThreatModel) -> Iterator[str]:
+def _has_gradients(defense: Manifest, round_: RoundSpec) -> bool:
+    """An attack that moves first plays against the house's reference, which has."""
+    return defense.differentiable or round_.game is GameName.ATTACKER_FIRST
+
+
+def _knowledge(needs: Needs, model: ThreatModel) -> Iterator[str]:
     if needs.gradients and not model.gives_gradients:
         yield "The attack needs gradients, and the round withholds them."
-    if needs.gradients and not defense.differentiable:
-        yield "The attack needs gradients, and the defense has none."
     if needs.probes and model.probes.none:
         yield "The attack needs probes, and the round grants none."
     if needs.probes and model.output.kind.level < OutputKind(needs.output).level:

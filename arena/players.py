@@ -30,6 +30,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.changes import candidate_shape
+from arena.changes.corruptions import corrupted
+from arena.changes.warp import warped
 from arena.errors import NotDifferentiable, QueryBudgetExceeded, Withheld
 
 __all__ = [
@@ -42,11 +45,13 @@ __all__ = [
     "ExtractionChallenge",
     "Learner",
     "NotDifferentiable",
+    "OnlineChallenge",
     "Poison",
     "Poisoner",
     "PoisoningChallenge",
     "QueryBudgetExceeded",
     "Surrogate",
+    "TargetedChallenge",
     "TaskInfo",
     "Thief",
     "Withheld",
@@ -129,6 +134,27 @@ class Learner:
         """Train from scratch on (x, y). Called again with other data: forget what was before."""
         raise NotImplementedError("A learner implements fit(x, y, seed).")
 
+    def choose(self, x: Images, y: Labels, *, share: float, mode: str) -> None:
+        """Rounds in which the attacker moves first: look at the set, and choose how to train.
+
+        Called once, before ``fit`` gets the same set: up to ``share`` of it was added (``mode``
+        "add") or replaced ("replace") by a poisoner who knew nothing of you, or nothing was. Keep
+        what you choose on ``self``. Left as it is: nothing is chosen.
+        """
+
+    def start(self, seed: int) -> None:
+        """Online rounds: forget everything; a stream of batches begins."""
+        self._stream_seed, self._stream = seed, list[tuple[Images, Labels]]()
+
+    def update(self, x: Images, y: Labels) -> None:
+        """Online rounds: learn from one more batch (n, *shape).
+
+        Left as they are, ``start`` and ``update`` fit anew on all batches so far, with the seed.
+        """
+        self._stream.append((x, y))
+        seen_x, seen_y = zip(*self._stream, strict=True)
+        self.fit(np.concatenate(seen_x), np.concatenate(seen_y), self._stream_seed)
+
     def predict(self, x: Images) -> Scores:
         """Scores (n, classes) of the model trained last."""
         raise NotImplementedError("A learner implements predict(x).")
@@ -184,7 +210,11 @@ class DefenseView(Protocol):
 class EvasionChallenge:
     """What an evasion attack receives, as far as the threat model grants it.
 
-    ``epsilon`` is None in minimum-norm rounds: find the smallest perturbation. ``targets`` (n,) in
+    ``norm`` says what bounds a change: ``linf``, ``l2``, ``l1``, ``l0``, or ``patch`` (``epsilon``
+    is the share of the picture that the smallest upright rectangle around all that changed may
+    cover). In rounds of ``spatial`` changes and ``corruption`` a candidate is no picture but a
+    *move* (see :meth:`applied`). ``epsilon`` is None in minimum-norm rounds: find the smallest
+    perturbation. ``shift``: spatial rounds, the most pixels of a shift. ``targets`` (n,) in
     targeted rounds. ``y`` is None where the round withholds true labels. ``queries`` is the probes
     granted in all. ``training`` is (x, y). ``package`` is the directory of the opponent's package
     (white), ``architecture`` that of its untrained builder (grey), ``related`` directories of
@@ -208,6 +238,7 @@ class EvasionChallenge:
     structure: str | None = None
     randomness: str | None = None
     game: str = "evasion"
+    shift: float = 0.0
     submit_candidates: Callable[[Images, NDArray[np.int64]], None] = field(
         default=lambda x, examples: None, repr=False
     )
@@ -218,6 +249,30 @@ class EvasionChallenge:
     @property
     def targeted(self) -> bool:
         return self.targets is not None
+
+    @property
+    def candidate_shape(self) -> tuple[int, ...]:
+        """Of one candidate: of an example, or of a move."""
+        return candidate_shape(self.norm, self.x.shape[1:])
+
+    def applied(
+        self, moves: NDArray[Any], examples: NDArray[np.int64] | None = None, *, draw: int = 0
+    ) -> Images:
+        """The pictures (n, *shape) that the referee makes of moves, for ``examples`` (n,).
+
+        Spatial rounds: a move is (degrees counter-clockwise, pixels right, pixels down), at most
+        ``epsilon`` degrees and ``shift`` pixels either way. Corruption rounds: (place of the kind
+        in ``arena.changes.corruptions.KINDS``, severity 1 to ``epsilon``); kinds that draw at
+        random are drawn here anew for each ``draw``, and by the referee once more, in secret.
+        A move of zeros changes nothing. Elsewhere ``moves`` are pictures and come back as such.
+        """
+        rows = np.arange(len(moves)) if examples is None else np.asarray(examples)
+        if self.norm == "spatial":
+            return warped(self.x[rows], moves)
+        if self.norm == "corruption":
+            seeds = np.random.default_rng((self.seed, draw)).integers(2**63, size=len(self))
+            return corrupted(self.x[rows], moves, seeds.astype(np.uint64)[rows])
+        return np.asarray(moves, np.float32)
 
     def clip(self, x: NDArray[Any]) -> Images:
         """``x`` clipped to [0, 1] as float32. The referee rejects, it never clips."""
@@ -241,7 +296,10 @@ class EvasionAttack:
         self.options = dict(options or {})
 
     def attack(self, challenge: EvasionChallenge) -> Images:
-        """Candidates (n, *shape) in the order of ``challenge.x``; return x itself where none."""
+        """Candidates in the order of ``challenge.x``; the example itself where there is none.
+
+        (n, *shape), or moves (n, 3) in spatial rounds and (n, 2) in corruption rounds.
+        """
         raise NotImplementedError("An attack implements attack(challenge).")
 
 
@@ -313,10 +371,43 @@ class Backdoor:
         return np.asarray(np.clip(x + self.pattern, 0.0, 1.0), np.float32)
 
 
+@dataclass(frozen=True)
+class TargetedChallenge(PoisoningChallenge):
+    """A poisoning challenge about one chosen point: it is to be answered ``target``.
+
+    ``target_x`` (*shape) is the point, ``label`` its class (None where true labels are withheld).
+    ``epsilon``: None, or the poison is clean-label: each point lies within it, in ``norm``, of a
+    point of S under the same label; with mode "replace", of the very point that it replaces.
+    """
+
+    target_x: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    target: int = 0
+    label: int | None = None
+    norm: str = "linf"
+    epsilon: float | None = None
+
+
+@dataclass(frozen=True)
+class OnlineChallenge(PoisoningChallenge):
+    """One batch of a stream: ``x``, ``y`` are its clean points, before the learner sees them.
+
+    ``batch`` counts from 0 to ``batches`` - 1. The same poisoner is asked for each batch of a
+    stream, so keep on ``self`` what came before. ``mode`` "replace": ``replaces`` are indices into
+    this batch. ``defense`` is the learner as this stream has made it so far. ``training`` is
+    (x, y) where the round gives training data.
+    """
+
+    batch: int = 0
+    batches: int = 1
+    training: tuple[Images, Labels] | None = None
+
+
 class Poisoner:
     """Returns poisoned points; he never sees the data the learner is judged on.
 
-    One that plants backdoors implements ``backdoor`` and says so: ``games = ["backdoor"]``.
+    One that plays another game than ``poisoning`` implements its method and says so:
+    ``games = ["backdoor"]`` and ``backdoor``, ``["targeted_poisoning"]`` and ``poison_target``,
+    ``["online_poisoning"]`` and ``poison_batch``.
     """
 
     def __init__(self, package: Path, options: Mapping[str, Any] | None = None) -> None:
@@ -329,6 +420,14 @@ class Poisoner:
     def backdoor(self, challenge: BackdoorChallenge) -> Backdoor:
         """Backdoor rounds: poison, and the trigger that it teaches."""
         raise NotImplementedError("A poisoner that plants backdoors implements backdoor().")
+
+    def poison_target(self, challenge: TargetedChallenge) -> Poison:
+        """Targeted rounds: poison for one chosen point."""
+        raise NotImplementedError("A poisoner of chosen points implements poison_target().")
+
+    def poison_batch(self, challenge: OnlineChallenge) -> Poison:
+        """Online rounds: poison for the batch that is about to come."""
+        raise NotImplementedError("A poisoner of streams implements poison_batch().")
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,16 @@ from arena.metrics import share_of
 from arena.packages import Package
 from arena.planted import plant
 from arena.referee import MatchSpec, play_match
-from arena.rounds import GameName, Goal, Norm, RoundSpec
+from arena.rounds import (
+    MOVES,
+    POISONED,
+    USUAL_LEVELS,
+    GameName,
+    Goal,
+    Norm,
+    RoundSpec,
+    threat_model_for,
+)
 from arena.sandbox import choose
 from arena.sandbox.backend import SandboxBackend
 from arena.sandbox.seats import JailSeats
@@ -383,7 +392,7 @@ def _attack(check: _Check) -> str:
     planted = _planted(check)
     check.figures["planted"] = planted
     missed = [row for row in planted if not row["reliable"]]
-    broken = friendly.metrics.get("attack_success_rate")
+    broken = friendly.metrics.get("attack_success_rate", friendly.metrics.get("fresh_error"))
     told = "nothing to break" if broken is None else f"{broken:.0%} success on a house model"
     if missed:
         norms = ", ".join(str(row["norm"]) for row in missed)
@@ -396,8 +405,9 @@ def _attack(check: _Check) -> str:
 
 def _friendly(check: _Check) -> Verdict:
     """A short match in the first round that this attack says it can play."""
-    defense = house.package(HOUSE_DEFENSE, check.task.name)
     for round_ in _rounds(check):
+        first = round_.game is GameName.ATTACKER_FIRST
+        defense = house.package(HOUSE_LEARNER if first else HOUSE_DEFENSE, check.task.name)
         verdict = _play(check, round_, defense, check.task)
         if verdict.status is not Status.NOT_APPLICABLE:
             return _judged(check, verdict)
@@ -422,7 +432,10 @@ def _rounds(check: _Check) -> list[RoundSpec]:
 
 
 def _rounds_of(game: GameName, task: Task, norm: Norm, goal: Goal) -> list[RoundSpec]:
-    if game in (GameName.POISONING, GameName.BACKDOOR, GameName.EXTRACTION):
+    if game in POISONED or game is GameName.EXTRACTION:
+        return []
+    measured = game in (GameName.MINIMUM_NORM, GameName.CERTIFICATION)
+    if norm in MOVES and (measured or not task.is_image):
         return []
     models = [ThreatModel.transfer()]
     if game is not GameName.TRANSFER:
@@ -432,7 +445,7 @@ def _rounds_of(game: GameName, task: Task, norm: Norm, goal: Goal) -> list[Round
         RoundSpec(
             game,
             task.name,
-            model,
+            threat_model_for(game, model),
             norm=norm,
             epsilons=epsilons,
             goal=goal,
@@ -449,8 +462,8 @@ def _black() -> ThreatModel:
 
 
 def epsilon_of(task: Task, norm: Norm) -> float:
-    """The task's largest epsilon for a norm, or a tenth of the features for L0."""
-    given = task.norms.get(norm.value)
+    """The task's largest epsilon for a norm, or what is usual of the kind."""
+    given = task.norms.get(norm.value) or USUAL_LEVELS.get(norm)
     if given:
         return float(max(given))
     features = float(np.prod(task.shape))
@@ -467,7 +480,18 @@ def _play(check: _Check, round_: RoundSpec, defense: Package, task: Task) -> Ver
     related: tuple[Package, ...] = ()
     if check.manifest.needs.related or round_.game is GameName.TRANSFER:
         related = house.related(defense.manifest.family, check.task.name)
-    match = MatchSpec(round_, check.package, defense, seed=1, secret=SECRET, related=related)
+    reference = None
+    if round_.game is GameName.ATTACKER_FIRST:
+        reference = house.package(HOUSE_DEFENSE, check.task.name)
+    match = MatchSpec(
+        round_,
+        check.package,
+        defense,
+        seed=1,
+        secret=SECRET,
+        related=related,
+        reference=reference,
+    )
     return play_match(match, backend=check.backend, task=task, progress=check.progress)
 
 
@@ -483,7 +507,7 @@ def _judged(check: _Check, verdict: Verdict) -> Verdict:
 
 
 def _summary(verdict: Verdict) -> dict[str, Any]:
-    wanted = ("attack_success_rate", "robust_accuracy", "clean_accuracy", "rejected")
+    wanted = ("fresh_error", "attack_success_rate", "robust_accuracy", "clean_accuracy", "rejected")
     found = {key: verdict.metrics[key] for key in wanted if key in verdict.metrics}
     return {**found, "seconds": verdict.provenance.get("seconds")}
 
@@ -501,7 +525,7 @@ def _planted(check: _Check) -> list[dict[str, Any]]:
     if needs.games and GameName.EVASION.value not in needs.games:
         return []
     norms = [Norm(name) for name in needs.norms] or [Norm.LINF, Norm.L2]
-    return [_planted_row(check, norm) for norm in norms]
+    return [_planted_row(check, norm) for norm in norms if norm not in MOVES or check.task.is_image]
 
 
 def _planted_row(check: _Check, norm: Norm) -> dict[str, Any]:
@@ -568,27 +592,41 @@ def _trained(check: _Check, x: Array, y: Array, held_out: Array, seeds: Array) -
 
 def _poisoner(check: _Check) -> str:
     """A friendly in each kind of round that it says it plays."""
-    games = check.manifest.needs.games or (GameName.POISONING.value,)
-    sentences = []
-    if GameName.BACKDOOR.value in games:
-        sentences.append(_planted_backdoor(check))
-    if set(games) != {GameName.BACKDOOR.value}:
-        sentences.append(_poisoned(check))
-    return f"Qualified; {' and '.join(sentences)}."
+    named = [game for game in _FRIENDLIES if game.value in check.manifest.needs.games]
+    found = [_friendly_of(check, game) for game in named or [GameName.POISONING]]
+    return f"Qualified; {' and '.join(found)}."
 
 
-def _planted_backdoor(check: _Check) -> str:
-    verdict = _friendly_poisoning(check, GameName.BACKDOOR)
-    check.figures["friendly_backdoor"] = dict(verdict.metrics)
-    rate = verdict.metrics.get("attack_success_rate") or 0.0
-    return f"its trigger reaches {rate:.0%} of a house learner's inputs at 10 %"
+_FRIENDLIES: Final[dict[GameName, tuple[str, str, str]]] = {
+    GameName.POISONING: (
+        "friendly",
+        "delta_error",
+        "it adds {:.1f} points of error to a house learner at 10 %",
+    ),
+    GameName.BACKDOOR: (
+        "friendly_backdoor",
+        "attack_success_rate",
+        "its trigger reaches {:.0f} % of a house learner's inputs at 10 %",
+    ),
+    GameName.TARGETED_POISONING: (
+        "friendly_targeted",
+        "attack_success_rate",
+        "it wins {:.0f} % of the chosen points from a house learner at 10 %",
+    ),
+    GameName.ONLINE_POISONING: (
+        "friendly_online",
+        "delta_error_over_time",
+        "it adds {:.1f} points to a house learner's error over time at 10 %",
+    ),
+}
+"""What a poisoner is tried in: under which name its figures stand, which one is told, and how."""
 
 
-def _poisoned(check: _Check) -> str:
-    verdict = _friendly_poisoning(check, GameName.POISONING)
-    check.figures["friendly"] = dict(verdict.metrics)
-    delta = verdict.metrics.get("delta_error") or 0.0
-    return f"it adds {100 * delta:.1f} points of error to a house learner at 10 %"
+def _friendly_of(check: _Check, game: GameName) -> str:
+    name, figure, sentence = _FRIENDLIES[game]
+    verdict = _friendly_poisoning(check, game)
+    check.figures[name] = dict(verdict.metrics)
+    return sentence.format(100 * (verdict.metrics.get(figure) or 0.0))
 
 
 def _friendly_poisoning(check: _Check, game: GameName) -> Verdict:

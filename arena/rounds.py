@@ -13,8 +13,10 @@ from typing import Any, Final, Self
 
 from arena.errors import ThreatModelError
 from arena.threat_model import (
+    Architecture,
     DefenseStructure,
     FirstMover,
+    LearningAlgorithm,
     Parameters,
     Probes,
     TaskKnowledge,
@@ -33,18 +35,57 @@ class GameName(StrEnum):
     TRANSFER = "transfer"
     POISONING = "poisoning"
     BACKDOOR = "backdoor"
+    TARGETED_POISONING = "targeted_poisoning"
+    ONLINE_POISONING = "online_poisoning"
     EXTRACTION = "extraction"
     CERTIFICATION = "certification"
     REPLAY = "replay"
+    ATTACKER_FIRST = "attacker_first"
+
+
+MOVERS: Final = {
+    GameName.ATTACKER_FIRST: (FirstMover.ATTACKER,),
+    GameName.POISONING: (FirstMover.DEFENDER, FirstMover.ATTACKER),
+}
+"""Who may commit first, by game; the defender in those that are not named."""
+
+
+POISONED: Final = frozenset(
+    (
+        GameName.POISONING,
+        GameName.BACKDOOR,
+        GameName.TARGETED_POISONING,
+        GameName.ONLINE_POISONING,
+    )
+)
+"""Games about training data: poisoners against learners."""
 
 
 class Norm(StrEnum):
-    """How a perturbation is measured (docs/rules.md, "Norms")."""
+    """What bounds a change: a norm, or what stands in its place (docs/rules.md, "Norms").
+
+    A *patch* is measured on the picture, as a norm is. *Spatial* and *corruption* are chosen by
+    what the attack says of a change, and the referee alone makes the picture (:data:`MOVES`).
+    """
 
     LINF = "linf"
     L2 = "l2"
     L1 = "l1"
     L0 = "l0"
+    PATCH = "patch"
+    SPATIAL = "spatial"
+    CORRUPTION = "corruption"
+
+
+MOVES: Final = frozenset((Norm.SPATIAL, Norm.CORRUPTION))
+"""The attack hands in what is to be done to an example, never pixels."""
+BEYOND_BALLS: Final = MOVES | {Norm.PATCH}
+"""An attack plays these only where its manifest names them."""
+SEVERITIES: Final = 5
+USUAL_LEVELS: Final = {Norm.PATCH: (0.05,), Norm.SPATIAL: (30.0,), Norm.CORRUPTION: (3.0,)}
+"""Where a task names none of its own."""
+PIXELS_PER_DEGREE: Final = 0.1
+"""Of a spatial round that sets no shifts: 3 pixels at 30 degrees (Engstrom et al. 2017)."""
 
 
 class Goal(StrEnum):
@@ -100,13 +141,20 @@ class Limits:
 class RoundSpec:
     """One game under one threat model and budget.
 
-    ``epsilons``: ascending; several make a curve; empty for minimum-norm rounds.
+    ``epsilons``: ascending; several make a curve; empty for minimum-norm rounds. Of a patch they
+    are shares of the picture, of a spatial round degrees, of a corruption severities 1 to 5.
+    ``shifts``: spatial rounds, the most pixels of a shift at each epsilon; empty for the usual.
     ``examples``: how many examples of the split are judged (per class balanced where it can be).
     ``repeats``: how often a stochastic defense is judged per input (k).
+    ``published``: how many examples, beside those that are judged, the attack of an
+    attacker-first round publishes.
     ``replays``: how many answers a replay round plays of what the attack proposes (N).
     ``shares``: poisoned shares of the training set; ``seeds``: paired trainings per share.
     ``trigger_area``: the share of all features that the patch of a backdoor may set; with an
     epsilon the trigger is added instead, and bounded in the round's norm.
+    ``targets``: how many chosen points a targeted poisoning round is about; with an epsilon its
+    poison is clean-label, within that of points of the training set.
+    ``batches``: how many batches the training set arrives in, in an online poisoning round.
     """
 
     game: GameName
@@ -114,16 +162,20 @@ class RoundSpec:
     threat_model: ThreatModel
     norm: Norm = Norm.LINF
     epsilons: tuple[float, ...] = ()
+    shifts: tuple[float, ...] = ()
     goal: Goal = Goal.UNTARGETED
     target_rule: TargetRule = TargetRule.RANDOM
     split: SplitName = SplitName.PRACTICE
     examples: int = 200
     repeats: int = 10
     replays: int = 100
+    published: int = 200
     shares: tuple[float, ...] = ()
     poison_mode: PoisonMode = PoisonMode.ADD
     seeds: int = 5
     trigger_area: float = 0.02
+    targets: int = 5
+    batches: int = 10
     attack_limits: Limits = field(default_factory=Limits)
     defense_limits: Limits = field(default_factory=Limits)
 
@@ -133,9 +185,22 @@ class RoundSpec:
                 raise ThreatModelError(message, switch=setting)
 
     @property
+    def drawn(self) -> int:
+        """How many examples of the split the round draws: the judged ones, and the published."""
+        return self.examples + (self.published if self.game is GameName.ATTACKER_FIRST else 0)
+
+    @property
     def tier(self) -> tuple[str, str, str, str]:
         """Rows that may be compared share task, game, goal and norm; tiers nest within."""
         return (self.task, self.game.value, self.goal.value, self.norm.value)
+
+    def shift_at(self, epsilon: float | None) -> float:
+        """Pixels that a spatial change may shift by, beside ``epsilon`` degrees; else 0."""
+        if self.norm is not Norm.SPATIAL or epsilon is None:
+            return 0.0
+        shifts = self.shifts or tuple(PIXELS_PER_DEGREE * e for e in self.epsilons)
+        within = (s for e, s in zip(self.epsilons, shifts, strict=True) if e <= epsilon + 1e-9)
+        return max(within, default=0.0)
 
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)
@@ -164,7 +229,11 @@ class RoundSpec:
 
 
 def threat_model_for(game: GameName | str, model: ThreatModel) -> ThreatModel:
-    """A preset as this game reads it: a thief has no examples, so its probes count in total."""
+    """A preset as this game reads it: an attack that moves first does, whatever the preset says;
+    a thief has no examples, so its probes count in total.
+    """
+    if game == GameName.ATTACKER_FIRST:
+        return replace(model, first_mover=FirstMover.ATTACKER, repeats=1)
     probes = model.probes
     if game != GameName.EXTRACTION or probes.per_example is None:
         return model
@@ -181,6 +250,9 @@ _ENUMS: Final[dict[str, Any]] = {
 }
 
 
+_WHOLE: Final = ("examples", "repeats", "replays", "published", "seeds", "targets", "batches")
+
+
 def _read(key: str, value: Any) -> Any:
     if key in _ENUMS:
         return _ENUMS[key](value)
@@ -188,27 +260,28 @@ def _read(key: str, value: Any) -> Any:
         return value if isinstance(value, ThreatModel) else ThreatModel.from_json(value)
     if key in ("attack_limits", "defense_limits"):
         return value if isinstance(value, Limits) else Limits(**value)
-    if key in ("epsilons", "shares"):
+    if key in ("epsilons", "shares", "shifts"):
         return tuple(float(item) for item in value)
-    if key in ("examples", "repeats", "replays", "seeds") and type(value) is not int:
+    if key in _WHOLE and type(value) is not int:
         raise ThreatModelError(f"{key} must be a whole number, not {value!r}.", switch=key)
     return value
 
 
 def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
     """(broken, the setting to mend, the sentence), in the order in which they are told."""
-    poisoning = r.game in (GameName.POISONING, GameName.BACKDOOR)
+    poisoning = r.game in POISONED
     ball = r.game in (
         GameName.EVASION,
         GameName.TRANSFER,
         GameName.CERTIFICATION,
         GameName.REPLAY,
+        GameName.ATTACKER_FIRST,
     )
     return [
         (
             ball and not r.epsilons,
             "epsilons",
-            "An evasion, transfer, certification or replay round needs at least one epsilon.",
+            "A round within a ball needs at least one epsilon.",
         ),
         (
             r.game is GameName.MINIMUM_NORM and bool(r.epsilons),
@@ -224,7 +297,7 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         (
             poisoning and not r.shares,
             "shares",
-            "A poisoning or backdoor round needs at least one poisoned share.",
+            "A round about poison needs at least one poisoned share.",
         ),
         (
             any(not 0 < s < 1 for s in r.shares) or list(r.shares) != sorted(set(r.shares)),
@@ -234,12 +307,12 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         (
             poisoning and r.seeds < 5,
             "seeds",
-            "A poisoning or backdoor round needs at least 5 paired seeds.",
+            "A round about poison needs at least 5 paired seeds.",
         ),
         (
             poisoning and r.goal is Goal.TARGETED,
             "goal",
-            "Poisoning is untargeted, a backdoor's target is drawn; choose goal = 'untargeted'.",
+            "In rounds about poison targets are drawn; choose goal = 'untargeted'.",
         ),
         (
             r.game is GameName.BACKDOOR and len(r.epsilons) > 1,
@@ -251,16 +324,22 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
             "trigger_area",
             "trigger_area is a share of the features: 0 < area <= 1.",
         ),
+        *_training_rules(r),
         *_extraction_rules(r),
+        *_change_rules(r),
+        *_attacker_first_rules(r),
         (
             r.game is GameName.CERTIFICATION and r.goal is Goal.TARGETED,
             "goal",
             "A certificate says that no class but one is reached; choose goal = 'untargeted'.",
         ),
         (
-            r.threat_model.first_mover is not FirstMover.DEFENDER,
+            r.threat_model.first_mover not in _movers(r.game),
             "first_mover",
-            "In every game here the defender commits first: choose first_mover = 'defender'.",
+            (
+                f"In {r.game.value} rounds the {_movers(r.game)[0].value} commits first: choose "
+                f"first_mover = {' or '.join(repr(m.value) for m in _movers(r.game))}."
+            ),
         ),
         (r.examples < 1, "examples", "A round needs at least one example."),
         (r.repeats < 1, "repeats", "repeats must be at least 1."),
@@ -278,6 +357,123 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
             r.game is GameName.TRANSFER and r.threat_model.parameters is Parameters.FULL,
             "parameters",
             "A transfer round withholds the weights; use the evasion game for white-box rounds.",
+        ),
+    ]
+
+
+def _movers(game: GameName) -> tuple[FirstMover, ...]:
+    return MOVERS.get(game, (FirstMover.DEFENDER,))
+
+
+def _training_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
+    targeted, online = r.game is GameName.TARGETED_POISONING, r.game is GameName.ONLINE_POISONING
+    blind = r.game is GameName.POISONING and r.threat_model.first_mover is FirstMover.ATTACKER
+    return [
+        (
+            targeted and len(r.epsilons) > 1,
+            "epsilons",
+            "A targeted poisoning round takes one epsilon, for clean-label poison, or none.",
+        ),
+        (
+            not 1 <= r.targets <= 100,
+            "targets",
+            "A targeted poisoning round has 1 to 100 chosen points.",
+        ),
+        (
+            targeted and r.targets >= r.examples,
+            "targets",
+            "Chosen points are some of the examples, beside others: choose targets < examples.",
+        ),
+        (
+            not 2 <= r.batches <= 200,
+            "batches",
+            "An online poisoning round has 2 to 200 batches.",
+        ),
+        (
+            online and len(r.shares) > 1,
+            "shares",
+            "An online poisoning round takes one poisoned share: its curve is over time.",
+        ),
+        (
+            blind and len(r.shares) > 1,
+            "shares",
+            "An attacker who moves first publishes one poisoned set: choose one share.",
+        ),
+        (
+            blind and not _shows_nothing(r.threat_model),
+            "first_mover",
+            (
+                "An attacker who moves first has no learner to look at or to probe: grant no "
+                "probes, hide parameters, related models, family, architecture and structure."
+            ),
+        ),
+    ]
+
+
+def _attacker_first_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
+    first = r.game is GameName.ATTACKER_FIRST
+    return [
+        (r.published < 1, "published", "published must be at least 1."),
+        (first and r.seeds < 5, "seeds", "An attacker-first round needs at least 5 paired seeds."),
+        (
+            first and r.goal is Goal.TARGETED,
+            "goal",
+            "An attacker-first round is untargeted; choose goal = 'untargeted'.",
+        ),
+    ]
+
+
+def _shows_nothing(m: ThreatModel) -> bool:
+    """Nothing of the defense: it has not been chosen yet."""
+    return (
+        m.probes.none
+        and m.parameters is Parameters.HIDDEN
+        and m.structure is DefenseStructure.HIDDEN
+        and m.architecture is Architecture.HIDDEN
+        and m.learning_algorithm is LearningAlgorithm.HIDDEN
+    )
+
+
+def _change_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
+    spatial, common = r.norm is Norm.SPATIAL, r.norm is Norm.CORRUPTION
+    perturbs = r.game not in POISONED and r.game is not GameName.EXTRACTION
+    severities = tuple(map(float, range(1, SEVERITIES + 1)))
+    return [
+        (
+            r.norm in BEYOND_BALLS and not perturbs,
+            "norm",
+            "Patches, spatial changes and corruptions are for rounds that perturb examples.",
+        ),
+        (
+            r.norm in MOVES and r.game in (GameName.MINIMUM_NORM, GameName.CERTIFICATION),
+            "norm",
+            "A spatial change or a corruption has no distance: play evasion or transfer.",
+        ),
+        (
+            r.norm is Norm.PATCH and any(e > 1 for e in r.epsilons),
+            "epsilons",
+            "The epsilons of a patch are shares of the picture: at most 1.",
+        ),
+        (
+            spatial and any(e > 180 for e in r.epsilons),
+            "epsilons",
+            "The epsilons of a spatial round are degrees: at most 180.",
+        ),
+        (
+            common and any(e not in severities for e in r.epsilons),
+            "epsilons",
+            "The epsilons of a corruption round are severities: 1, 2, 3, 4 or 5.",
+        ),
+        (bool(r.shifts) and not spatial, "shifts", "Shifts are for rounds with norm = 'spatial'."),
+        (
+            bool(r.shifts) and len(r.shifts) != len(r.epsilons),
+            "shifts",
+            "Give one shift in pixels for each epsilon, or none for a tenth of a pixel a degree.",
+        ),
+        (
+            any(not 0 <= s < float("inf") for s in r.shifts) or list(r.shifts) != sorted(r.shifts),
+            "shifts",
+            "Shifts are pixels, not negative and not falling from one epsilon to the next.",
         ),
     ]
 

@@ -84,6 +84,9 @@ class Laboratory:
             seed=SEED,
             secret=SECRET,
             related=house.related(defense.manifest.family, spec.task),
+            reference=house.package("cnn", spec.task)
+            if spec.game is GameName.ATTACKER_FIRST
+            else None,
         )
         backend = choose(trusted=True)
         verdict = play_match(match, backend=backend, task=tasks.load(spec.task))

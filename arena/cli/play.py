@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from arena.sandbox.backend import SandboxBackend
     from arena.tasks import Task
 
-Several = Annotated[list[float] | None, typer.Option(help="May be given several times: a curve.")]
 PLAYER = "A package (folder or zip), or the name of a house player (arena house list)."
 
 
@@ -34,8 +33,20 @@ def play(
     task: Annotated[
         str | None, typer.Option(help="A task's name, or the path of its TOML file. [mnist5k]")
     ] = None,
-    norm: Annotated[str, typer.Option(help="linf, l2, l1 or l0.")] = "linf",
-    epsilon: Several = None,
+    norm: Annotated[
+        str, typer.Option(help="linf, l2, l1, l0; or patch, spatial, corruption.")
+    ] = "linf",
+    epsilon: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="May be given several times: a curve. Of a patch a share of the picture, of a "
+            "spatial round degrees, of a corruption the severity."
+        ),
+    ] = None,
+    shift: Annotated[
+        list[float] | None,
+        typer.Option(help="Spatial rounds: pixels, one for each epsilon. [a tenth a degree]"),
+    ] = None,
     queries: Annotated[
         int | None,
         typer.Option(help="Probes per example in grey and black rounds; a thief's in total."),
@@ -55,9 +66,22 @@ def play(
     trigger_area: Annotated[
         float, typer.Option(help="Share of the features that a backdoor's patch may set.")
     ] = 0.02,
+    targets: Annotated[
+        int, typer.Option(help="How many chosen points a targeted poisoning round is about.")
+    ] = 5,
+    batches: Annotated[
+        int, typer.Option(help="In how many batches online poisoning cuts the training set.")
+    ] = 10,
+    first_mover: Annotated[
+        str | None,
+        typer.Option(help="Poisoning: defender, or attacker: he sees no learner. [defender]"),
+    ] = None,
     replays: Annotated[
         int, typer.Option(help="How many answers a replay round plays of what was proposed.")
     ] = 100,
+    published: Annotated[
+        int, typer.Option(help="Examples that the attack of an attacker-first round publishes.")
+    ] = 200,
     round_file: Annotated[
         Path | None,
         typer.Option("--round", help="A round's rules as JSON (as the API shows them)."),
@@ -82,8 +106,8 @@ def play(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="The verdict as JSON on stdout.")] = False,
 ) -> None:
-    """Play DEFENSE against ATTACK. A learner plays against a poisoner, a defense
-    against a thief in an extraction round.
+    """Play DEFENSE against ATTACK. A learner plays against a poisoner, or against an
+    attack that moves first; a defense against a thief in an extraction round.
 
     Exit status: 0 scored, 1 a forfeit, 2 the two cannot meet, 5 our fault.
     """
@@ -99,6 +123,7 @@ def play(
             game=game,
             norm=norm,
             epsilons=tuple(sorted(epsilon or ())),
+            shifts=tuple(sorted(shift or ())),
             queries=queries,
             examples=examples,
             goal=goal,
@@ -106,7 +131,11 @@ def play(
             shares=tuple(sorted(share or ())),
             poison_mode=poison_mode,
             trigger_area=trigger_area,
+            targets=targets,
+            batches=batches,
+            first_mover=first_mover,
             replays=replays,
+            published=published,
         )
         round_, found = _described(options, defense=sources[0], attack=sources[1])
     match = rules.match_of(
@@ -125,7 +154,7 @@ def play(
 
 def _described(options: rules.Options, *, defense: str, attack: str) -> tuple[RoundSpec, Task]:
     usual = rules.usual_game(defense=defense, attack=attack)
-    trained = (options.game or usual) in (rules.POISONING, rules.BACKDOOR)
+    trained = (options.game or usual) in rules.TRAINED
     fallback = rules.DEFAULT_POISONING_TASK if trained else rules.DEFAULT_TASK
     task = rules.load_task(options.task or fallback)
     return rules.round_of(options, task, usual=usual), task

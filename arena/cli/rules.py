@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from arena.referee import MatchSpec
     from arena.rounds import RoundSpec
     from arena.tasks import Task
+    from arena.threat_model import ThreatModel
 
 HOUSE: Final = "house:"
 DEFAULT_TASK: Final = "mnist5k"
@@ -32,12 +33,20 @@ GAMES: Final = (
     "extraction",
     "certification",
     "replay",
+    "targeted_poisoning",
+    "online_poisoning",
+    "attacker_first",
 )
 """Named here so that help needs no engine; a test holds them to it."""
 POISONING: Final = "poisoning"
 EXTRACTION: Final = "extraction"
 BACKDOOR: Final = "backdoor"
+TARGETED: Final = "targeted_poisoning"
+NAMED: Final = (BACKDOOR, TARGETED, "online_poisoning")
+"""What a poisoner plays, if its manifest names it."""
+TRAINED: Final = (POISONING, *NAMED)
 REPLAY: Final = "replay"
+ATTACKER_FIRST: Final = "attacker_first"
 DEFAULT_THEFT: Final = 1000
 """Probes of a thief where none were said."""
 TRANSFER: Final = "transfer"
@@ -54,13 +63,18 @@ class Options:
     epsilons: tuple[float, ...] = ()
     queries: int | None = None
     examples: int = 200
+    shifts: tuple[float, ...] = ()
     goal: str = "untargeted"
     target_rule: str = "random"
     shares: tuple[float, ...] = ()
     poison_mode: str = "add"
     trigger_area: float = 0.02
+    targets: int = 5
+    batches: int = 10
+    first_mover: str | None = None
     repeats: int = 10
     replays: int = 100
+    published: int = 200
 
 
 def source_of(text: str) -> str:
@@ -118,13 +132,18 @@ def steals(source: str) -> bool:
 
 def usual_game(*, defense: str, attack: str) -> str | None:
     """What these two play where nothing was said; None: evasion or transfer."""
+    from arena.manifest import Role
+
     if steals(attack):
         return EXTRACTION
     if _manifest(attack).needs.games == (REPLAY,):
         return REPLAY
     if not plays_poisoning(defense):
         return None
-    return BACKDOOR if BACKDOOR in _manifest(attack).needs.games else POISONING
+    if _role(attack) is Role.ATTACK:
+        return ATTACKER_FIRST
+    plays = _manifest(attack).needs.games
+    return next((game for game in NAMED if game in plays), POISONING)
 
 
 def usual_threat_model(game: str | None, *, attack: str) -> str:
@@ -150,17 +169,21 @@ def round_of(options: Options, task: Task, *, usual: str | None = None) -> Round
         "task": task.name,
         "threat_model": _threat_model(options, game),
         "norm": options.norm,
+        "shifts": options.shifts,
         "goal": options.goal,
         "target_rule": options.target_rule,
         "examples": options.examples,
         "repeats": options.repeats,
         "replays": options.replays,
+        "published": options.published,
         "poison_mode": options.poison_mode,
         "trigger_area": options.trigger_area,
+        "targets": options.targets,
+        "batches": options.batches,
     }
-    if game in (POISONING, BACKDOOR):
+    if game in TRAINED:
         data["shares"] = options.shares or DEFAULT_SHARES
-        data["epsilons"] = options.epsilons if game == BACKDOOR else ()
+        data["epsilons"] = options.epsilons if game in (BACKDOOR, TARGETED) else ()
     elif game not in ("minimum_norm", EXTRACTION):
         data["epsilons"] = options.epsilons or _usual(task, options.norm)
     elif options.epsilons:
@@ -178,14 +201,47 @@ def _threat_model(options: Options, game: str) -> Mapping[str, Any]:
         usual = DEFAULT_THEFT if game == EXTRACTION and metered else None
         queries = options.queries if options.queries is not None else usual
         model = ThreatModel.preset(options.threat_model, queries=queries)
-        return threat_model_for(game, model).to_json()
+        return _moving(options.first_mover, threat_model_for(game, model), game).to_json()
     data = read_json(Path(options.threat_model), what="threat model")
     return ThreatModel.from_json(data).to_json()
 
 
+def _moving(first_mover: str | None, model: ThreatModel, game: str) -> ThreatModel:
+    """With that first mover; a poisoner who moves first sees nothing of any learner."""
+    from arena.threat_model import (
+        Architecture,
+        DefenseStructure,
+        Feedback,
+        FirstMover,
+        LearningAlgorithm,
+        Parameters,
+        Probes,
+    )
+
+    if first_mover is None:
+        return model
+    if first_mover not in list(FirstMover):
+        raise Stop(ExitCode.USAGE, f"--first-mover is {first_mover!r}; say defender or attacker.")
+    model = replace(model, first_mover=FirstMover(first_mover))
+    if game != POISONING or model.first_mover is not FirstMover.ATTACKER:
+        return model
+    return replace(
+        model,
+        learning_algorithm=LearningAlgorithm.HIDDEN,
+        architecture=Architecture.HIDDEN,
+        parameters=Parameters.HIDDEN,
+        structure=DefenseStructure.HIDDEN,
+        probes=Probes(),
+        feedback=Feedback.NONE,
+    )
+
+
 def _usual(task: Task, norm: str) -> tuple[float, ...]:
-    """The task's largest default ε of that norm."""
-    usual = tuple(task.norms.get(norm, ()))
+    """The task's largest default ε of that norm, or what is usual beyond norms."""
+    from arena.rounds import USUAL_LEVELS
+
+    beyond = {kind.value: levels for kind, levels in USUAL_LEVELS.items()}
+    usual = tuple(task.norms.get(norm, beyond.get(norm, ())))
     if not usual:
         raise Stop(
             ExitCode.USAGE, f"Task {task.name} has no usual epsilon in {norm}; say --epsilon."

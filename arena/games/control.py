@@ -11,12 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from arena.errors import PlayerError
-from arena.games.admission import Budget, admit
+from arena.games.admission import Budget, admit, admit_moves, random_moves
 from arena.games.base import Table
 from arena.games.judgement import Ballots, Inputs, Judge
+from arena.games.moves import draws
 from arena.games.norms import random_perturbation
 from arena.games.opening import guarded
 from arena.players import Images
+from arena.rounds import MOVES
 
 
 def judge_noise(
@@ -42,15 +44,22 @@ def usual_epsilon(table: Table) -> float:
 
 
 def noisy(table: Table, epsilon: float) -> Images:
-    """The examples plus random noise of that size, within what a candidate may be."""
-    clean, mutable = table.examples.x, table.task.mutable
+    """The examples plus random noise of that size, within what a candidate may be.
+
+    In rounds of moves a random one: any turn and shift within the bounds, or any corruption.
+    """
+    clean, mutable, norm = table.examples.x, table.task.mutable, table.round.norm
+    if norm in MOVES:
+        budget = Budget(norm, epsilon, table.task.grid, mutable, table.round.shift_at(epsilon))
+        moves = random_moves(len(clean), budget, table.round_stream("noise", str(epsilon)))
+        return admit_moves(moves, clean, budget, draws(table, np.arange(len(clean)), epsilon)).x
     delta = random_perturbation(
         clean.shape,
-        norm=table.round.norm,
+        norm=norm,
         epsilon=epsilon,
         stream=table.round_stream("noise", str(epsilon)),
     )
     if mutable is not None:
         delta = delta * mutable
     moved = np.clip(clean + delta, 0.0, 1.0).astype(np.float32)
-    return admit(moved, clean, Budget(table.round.norm, None, table.task.grid)).x
+    return admit(moved, clean, Budget(norm, None, table.task.grid)).x

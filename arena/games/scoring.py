@@ -18,7 +18,7 @@ from arena.answers import ABSTAIN, NO_ANSWER
 from arena.games.admission import Admitted
 from arena.games.base import Examples, Table
 from arena.games.judgement import Ballots
-from arena.games.norms import distance
+from arena.games.norms import MEASURED, distance
 from arena.games.targets import NO_TARGET, Cases
 from arena.metrics import Bits, Metrics
 from arena.oracle import Record
@@ -42,6 +42,8 @@ COLUMNS = (
     "l1",
     "l2",
     "linf",
+    "patch",
+    "move",
     "queries",
     "queries_to_success",
     "iterations",
@@ -102,7 +104,7 @@ def rule_attacked(
 
 def _ruled(ballots: Ballots, wrong: Bits) -> Rulings:
     repeats = ballots.labels.shape[1]
-    prediction = np.array([_majority(row) for row in ballots.labels], np.int64)
+    prediction = _majorities(ballots.labels)
     agreeing = ballots.labels == prediction[:, None]
     known = agreeing & np.isfinite(ballots.confidence)
     total = np.where(known, ballots.confidence, 0.0).sum(axis=1)
@@ -112,10 +114,14 @@ def _ruled(ballots: Ballots, wrong: Bits) -> Rulings:
     return Rulings(prediction, confidence, wrong.sum(axis=1), abstained, repeats)
 
 
-def _majority(labels: NDArray[np.int64]) -> int:
-    """The commonest label; the lowest on a tie."""
-    values, counts = np.unique(labels, return_counts=True)
-    return int(values[counts.argmax()])
+def _majorities(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) the commonest label of each row of (n, k); the lowest on a tie."""
+    if not labels.size:
+        return np.zeros(len(labels), np.int64)
+    values, places = np.unique(labels, return_inverse=True)
+    cells = places.reshape(labels.shape) + len(values) * np.arange(len(labels))[:, None]
+    counts = np.bincount(cells.ravel(), minlength=len(labels) * len(values))
+    return np.asarray(values[counts.reshape(len(labels), -1).argmax(axis=1)])
 
 
 def abstention_share(*ballots: Ballots) -> float:
@@ -175,7 +181,10 @@ def perturbation(level: Level, examples: Examples) -> NDArray[np.float64]:
 
 
 def distances(level: Level, examples: Examples, norm: Norm) -> NDArray[np.float64]:
-    """(cases,) size of a successful perturbation; infinite for a miss, 0 for a clean mistake."""
+    """(cases,) size of a successful perturbation; infinite for a miss, 0 for a clean mistake.
+
+    ``norm`` must be one of ``arena.games.norms.MEASURED``.
+    """
     size = distance(perturbation(level, examples), norm)
     found = np.where(level.broken, size, np.inf)
     return np.where(level.clean_right, found, 0.0)
@@ -200,11 +209,16 @@ def level_metrics(level: Level, table: Table) -> Metrics:
         **_hardness(level),
         "repeatability": metrics.repeatability(level.attacked.wrong, level.attacked.repeats),
         "value_loss": metrics.mean(cost),
-        "median_distance": metrics.median_distance(
-            distances(level, examples, table.round.norm)[right]
-        ),
+        "median_distance": _median_distance(level, table, right),
         **_over_targets(level, examples),
     }
+
+
+def _median_distance(level: Level, table: Table, right: Bits) -> float | None:
+    """None where changes have no distance: turns, shifts and corruptions."""
+    if table.round.norm not in MEASURED:
+        return None
+    return metrics.median_distance(distances(level, table.examples, table.round.norm)[right])
 
 
 def _confidence(level: Level, wrong: Bits) -> Metrics:
@@ -286,7 +300,8 @@ def _columns(level: Level, table: Table) -> Mapping[str, NDArray[Any]]:
         "broken": level.broken,
         "abstained": level.attacked.abstained,
         "target": level.cases.target_or_none,
-        **{norm.value: distance(delta, norm) for norm in Norm},
+        **{norm.value: distance(delta, norm) for norm in MEASURED},
+        "move": _same("", n) if level.admitted.moves is None else level.admitted.moves,
         "queries": level.queries,
         "queries_to_success": level.record.queries_to_success,
         "iterations": level.record.iterations,

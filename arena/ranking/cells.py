@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from arena.ranking.attacker_first import fresh_error
 from arena.ranking.attacks import QUERIES, kills_of
 from arena.ranking.backdoor import triggered
 from arena.ranking.defenses import as_json, lower_median
 from arena.ranking.extraction import seen_accuracy, stolen_fidelity
 from arena.ranking.nesting import distance_bound
+from arena.ranking.online_poisoning import added_over_time, error_over_time
 from arena.ranking.poisoning import clean_error, delta_error, poisoned_error
 from arena.ranking.records import CellResult, Tier, finite_or_none
 from arena.ranking.replay import wrong_again
@@ -20,21 +22,27 @@ from arena.rounds import GameName
 def cell_figures(cell: CellResult, tier: Tier) -> dict[str, Any]:
     """``success`` and ``robust`` (None where unknown), and what goes beside them.
 
-    Backdoor: ``success`` is the trigger's, ``robust`` what is right in spite of it.
+    Backdoor and targeted poisoning: ``success`` is the target's share, ``robust`` what is right in
+    spite of the poison. Online poisoning: the error added over time, and accuracy over time.
     Poisoning: ``success`` is Δerror, ``robust`` accuracy after poisoning. Extraction: ``success``
     is fidelity, ``robust`` the share of examples on which copy and original differ. Replay:
-    ``success`` is P(wrong again), ``robust`` the rest.
+    ``success`` is P(wrong again), ``robust`` the rest. Attacker first: ``success`` is the error on
+    fresh examples, ``robust`` accuracy there.
     """
     if not cell.met:
         return {"success": None, "robust": None}
     if tier.spec.game is GameName.POISONING:
         return _poisoning(cell)
-    if tier.spec.game is GameName.BACKDOOR:
+    if tier.spec.game in (GameName.BACKDOOR, GameName.TARGETED_POISONING):
         return _backdoor(cell)
+    if tier.spec.game is GameName.ONLINE_POISONING:
+        return _online(cell)
     if tier.spec.game is GameName.EXTRACTION:
         return _extraction(cell)
     if tier.spec.game is GameName.REPLAY:
         return _replay(cell)
+    if tier.spec.game is GameName.ATTACKER_FIRST:
+        return _fresh(cell)
     return _perturbation(cell, tier)
 
 
@@ -57,6 +65,15 @@ def _backdoor(cell: CellResult) -> dict[str, Any]:
     }
 
 
+def _online(cell: CellResult) -> dict[str, Any]:
+    error, clean = error_over_time(cell), metric(cell, "clean_accuracy")
+    return {
+        "success": None if cell.forfeited_by_defense else added_over_time(cell),
+        "robust": None if error is None else 1 - error,
+        "clean": clean,
+    }
+
+
 def _extraction(cell: CellResult) -> dict[str, Any]:
     fidelity = stolen_fidelity(cell)
     return {
@@ -75,6 +92,16 @@ def _replay(cell: CellResult) -> dict[str, Any]:
         "robust": None if again is None else 1 - again,
         "clean": metric(cell, "clean_accuracy"),
         "queries": finite_or_none(cell.metrics.get(QUERIES)),
+    }
+
+
+def _fresh(cell: CellResult) -> dict[str, Any]:
+    error = fresh_error(cell)
+    return {
+        "success": None if cell.forfeited_by_defense else error,
+        "robust": None if error is None else 1 - error,
+        "clean": metric(cell, "clean_accuracy"),
+        "queries": finite_or_none(cell.metrics.get("queries")),
     }
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from arena.errors import InGameError, NotDifferentiable, QueryBudgetExceeded, Withheld
 from arena.players import Images, Labels, Scores
+from arena.ranges import in_order, in_unit_interval
 from arena.wire import MAX_WEIGHT, Array, Frame, Op, Trusting, Wire
 
 _ERRORS: Final[dict[str, type[InGameError]]] = {
@@ -25,15 +26,23 @@ _REPLIES: Final = {Op.ANSWER: Trusting(), Op.REFUSED: Trusting(bytes=0)}
 class RefereeView:
     """Implements :class:`arena.players.DefenseView` over the wire.
 
-    ``columns``: of the defense's logits, None where the round does not show them.
+    ``columns``: of the defense's logits, None where the round does not show them. ``candidate``:
+    the shape of one candidate, where that is a move and no input.
     """
 
     def __init__(
-        self, wire: Wire, *, examples: int, shape: tuple[int, ...], columns: int | None
+        self,
+        wire: Wire,
+        *,
+        examples: int,
+        shape: tuple[int, ...],
+        columns: int | None,
+        candidate: tuple[int, ...],
     ) -> None:
         self._wire = wire
         self._examples = examples
         self._shape = shape
+        self._candidate = candidate
         self._columns = columns
         self._asked = 0
         self._turn = Lock()
@@ -65,11 +74,13 @@ class RefereeView:
         return logits, gradient
 
     def check(self, x: Images, examples: NDArray[np.int64] | None = None) -> NDArray[np.bool_]:
-        return self._call(Op.CHECK, self._inputs(x), self._rows(x, examples))[0]
+        moves = self._candidate != self._shape
+        candidates = self._candidates(x) if moves else self._inputs(x)
+        return self._call(Op.CHECK, candidates, self._rows(x, examples))[0]
 
     def submit(self, x: Images, examples: NDArray[np.int64]) -> None:
         """Candidates so far. They are judged like final ones: the referee rejects, row by row."""
-        candidates = self._shaped(x)
+        candidates = self._candidates(x)
         self._call(Op.SUBMIT, candidates, self._rows(candidates, examples))
 
     def _call(self, op: Op, *arrays: Array) -> tuple[Array, ...]:
@@ -83,7 +94,7 @@ class RefereeView:
 
     def _inputs(self, x: Any) -> Images:
         inputs = self._shaped(x)
-        if inputs.size and not (inputs.min() >= 0 and inputs.max() <= 1):
+        if not in_unit_interval(inputs):
             raise ValueError("Inputs must be finite and in [0, 1]; use challenge.clip(x).")
         return inputs
 
@@ -93,6 +104,12 @@ class RefereeView:
             raise ValueError(f"Inputs have shape {inputs.shape}; (n, *{self._shape}) is due.")
         return inputs
 
+    def _candidates(self, x: Any) -> Images:
+        rows = np.ascontiguousarray(x, np.float32)
+        if rows.shape[1:] != self._candidate:
+            raise ValueError(f"Candidates have shape {rows.shape}; (n, *{self._candidate}) is due.")
+        return rows
+
     def _rows(self, x: Any, examples: Any) -> NDArray[np.int64]:
         if examples is None:
             if self._examples == 1:
@@ -101,9 +118,7 @@ class RefereeView:
                 raise ValueError(f"Say which examples the {len(x)} rows belong to: pass examples=.")
             return np.arange(self._examples, dtype=np.int64)
         rows = np.ascontiguousarray(examples, np.int64)
-        if rows.shape != (len(x),) or (
-            rows.size and not (rows.min() >= 0 and rows.max() < self._examples)
-        ):
+        if rows.shape != (len(x),) or not in_order(rows, self._examples):
             raise ValueError(
                 f"examples must name one of the {self._examples} examples for each row."
             )

@@ -16,6 +16,7 @@ from typing import Any, Final, Self, TypeVar
 
 import numpy as np
 
+from arena.changes import candidate_shape
 from arena.errors import (
     FaultCode,
     InGameError,
@@ -60,10 +61,10 @@ QUANTUM: Final = 1e-3
 """Seconds. Where a round gives labels alone, an answer comes a whole number of these after its
 question: how long the defense thought about an input must not tell what its label does not."""
 _BRIEF: Final = (
-    *("norm", "epsilon", "seed", "output", "game", "count", "mode", "examples"),
-    *("queries", "queries_in_all", "target", "trigger", "features"),
+    *("norm", "epsilon", "shift", "seed", "output", "game", "count", "mode", "examples"),
+    *("queries", "queries_in_all", "target", "trigger", "features", "label", "batch", "batches"),
 )
-_ARRAYS: Final = ("x", "y", "targets", "training_x", "training_y")
+_ARRAYS: Final = ("x", "y", "targets", "training_x", "training_y", "target_x")
 _ON_THE_DEFENSE: Final = frozenset({Op.ASK, Op.CHECK, Op.LOGITS, Op.GRADIENT, Op.WEIGHTED_GRADIENT})
 """Questions that are answered on the defense's clock; the others are on the attack's own."""
 _LABELS_ALONE: Final = (OutputKind.LABEL, OutputKind.TOP_K)
@@ -265,13 +266,13 @@ class JailedDefense(_Seat):
     def _left(self) -> float:
         return max(0.0, self.session.limits.wall_seconds - self.seconds)
 
-    def fit(self, x: Array, y: Array, seed: int) -> None:
-        """Learners only: train from scratch, on the wall clock."""
+    def fit(self, x: Array, y: Array, seed: int, *, told: Mapping[str, Any] | None = None) -> None:
+        """Learners only: train from scratch or, as ``told``, from one more batch; wall clock."""
         self.session.ask(
             Op.FIT,
             {Op.FITTED: Accepts(), Op.FAILED: FAILED},
             arrays=(_floats(x), np.ascontiguousarray(y, np.int64)),
-            meta={"seed": int(seed)},
+            meta={"seed": int(seed), **(told or {})},
             seconds=self._left(),
             late=FaultCode.WALL_TIME,
         )
@@ -294,12 +295,13 @@ class JailedDefense(_Seat):
         return frame
 
     def _expected(self, op: Op, rows: int) -> Expected:
-        if (op, rows) not in self._due:
+        known = self._due.get((op, rows))
+        if known is None:
             scores = Rows.exactly(rows, FLOAT32, (self._columns,))
             slope = Rows.exactly(rows, FLOAT32, self._shape)
             arrays = (scores,) if op is Op.SCORES else (scores, slope)
-            self._due[op, rows] = {op: Accepts(arrays), Op.FAILED: FAILED}
-        return self._due[op, rows]
+            known = self._due[op, rows] = {op: Accepts(arrays), Op.FAILED: FAILED}
+        return known
 
     def _requests(self, rows: int) -> list[slice]:
         return [slice(start, start + self._step) for start in range(0, rows, self._step)]
@@ -329,12 +331,13 @@ class JailedAttack(_Seat):
     def evade(
         self, brief: Mapping[str, Any], arrays: Mapping[str, Array], service: OracleService
     ) -> Array:
-        """Play one evasion challenge; the candidates (n, *shape) float32 as handed in.
+        """Play one evasion challenge; the candidates (n, *shape), or moves, float32 as handed in.
 
         Their values are not looked at: a row that is not finite, out of range or out of budget is
         rejected by the game, row by row.
         """
-        due = Accepts((Rows.exactly(len(arrays["x"]), FLOAT32, self._shape),))
+        row = _candidate_shape(brief, self._shape)
+        due = Accepts((Rows.exactly(len(arrays["x"]), FLOAT32, row),))
         return self._play(Op.EVADE, {Op.CANDIDATES: due}, brief, arrays, service).arrays[0]
 
     def poison(
@@ -382,7 +385,7 @@ class JailedAttack(_Seat):
         named = {key: _sendable(arrays[key]) for key in _ARRAYS if arrays.get(key) is not None}
         expected: Expected = {
             **final,
-            **self._questions(len(named.get("x", ()))),
+            **self._questions(len(named.get("x", ())), _candidate_shape(brief, self._shape)),
             Op.FAILED: FAILED,
         }
         meta = self._meta(brief, named)
@@ -438,15 +441,17 @@ class JailedAttack(_Seat):
             deadline=clock.deadline,
         )
 
-    def _questions(self, examples: int) -> dict[Op, Accepts]:
+    def _questions(self, examples: int, candidate: tuple[int, ...]) -> dict[Op, Accepts]:
+        """``candidate``: the shape of what is handed in; all else asks about inputs."""
         row_bytes = max(1, int(np.prod(self._shape)) * FLOAT32.itemsize)
-        x = Rows(FLOAT32, self._shape, 0, max(examples, QUESTION_BYTES // row_bytes))
+        most = max(examples, QUESTION_BYTES // row_bytes)
+        x, candidates = (Rows(FLOAT32, shape, 0, most) for shape in (self._shape, candidate))
         numbers = Rows(INT64, like_first=True)
         weights = Rows(FLOAT32, (self._columns,), like_first=True)
         return {
             Op.ASK: Accepts((x, numbers)),
-            Op.CHECK: Accepts((x, numbers)),
-            Op.SUBMIT: Accepts((x, numbers)),
+            Op.CHECK: Accepts((candidates, numbers)),
+            Op.SUBMIT: Accepts((candidates, numbers)),
             Op.LOGITS: Accepts((x,)),
             Op.GRADIENT: Accepts((x, numbers)),
             Op.WEIGHTED_GRADIENT: Accepts((x, weights)),
@@ -511,6 +516,10 @@ _SERVICES: Final[dict[Op, _Service]] = {
 }
 
 
+def _candidate_shape(brief: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[int, ...]:
+    return candidate_shape(str(brief.get("norm", "")), shape)
+
+
 def _probes(total: float, each: Array) -> tuple[Array, ...]:
     return np.array([total], np.float64), np.ascontiguousarray(each, np.float64)
 
@@ -519,10 +528,12 @@ def _floats(x: Array) -> Array:
     return np.ascontiguousarray(x, np.float32)
 
 
+_KINDS: Final = {"f": np.float32, "i": np.int64, "u": np.uint64, "b": np.bool_}
+
+
 def _sendable(array: Array) -> Array:
     """Contiguous, in a dtype that frames know."""
-    kinds = {"f": np.float32, "i": np.int64, "u": np.uint64, "b": np.bool_}
-    return np.ascontiguousarray(array, kinds[np.asarray(array).dtype.kind])
+    return np.ascontiguousarray(array, _KINDS[np.asarray(array).dtype.kind])
 
 
 def _with_room_for(limits: Limits, files: Mapping[str, bytes]) -> Limits:

@@ -65,9 +65,11 @@ _ACCELERATOR: Final = re.compile(r"(nvidia-|cuda-).+|triton")
 
 JAIL_FILES: Final = (
     "__init__.py",
+    "changes/*.py",
     "errors.py",
     "manifest.py",
     "players.py",
+    "ranges.py",
     "torch_players.py",
     "wire.py",
     "sandbox/child.py",

@@ -29,9 +29,19 @@ METRICS: Final = (
     Kind("clean_accuracy", "Clean accuracy", term="clean-accuracy"),
     Kind("robust_accuracy", "Robust accuracy", term="robust-accuracy"),
     Kind("attack_success_rate", "Attack success", term="attack-success"),
+    Kind(
+        "corruption_accuracy",
+        "Accuracy under every corruption",
+        hint="mean over all kinds and the round's severities; no attack chooses",
+        term="corruption",
+    ),
     Kind("clean_error", "Error, clean training"),
     Kind("poisoned_error", "Error, poisoned training"),
     Kind("delta_error", "Error added", hint="poisoned minus clean, seeds paired"),
+    Kind("clean_error_over_time", "Error over time, clean stream"),
+    Kind("poisoned_error_over_time", "Error over time, poisoned stream"),
+    Kind("delta_error_over_time", "Error added over time", hint="mean over the batches"),
+    Kind("chosen_points", "Chosen points", COUNT, hint="each with a poison of its own"),
     Kind("poisoned_error_worst_seed", "Error, worst seed"),
     Kind("success", "Seeds made worse"),
     Kind("certified_accuracy", "Certified accuracy", term="certified"),
@@ -45,6 +55,12 @@ METRICS: Final = (
     Kind("replay_loss", "Loss over the replays", NUMBER, hint="N times the chance of one"),
     Kind("replays", "Replays", COUNT),
     Kind("proposals", "Inputs proposed", COUNT),
+    Kind("fresh_error", "Error on fresh examples", hint="trained on what was published"),
+    Kind("unprepared_error", "Error without the published set", hint="same learner, same seeds"),
+    Kind("prepared_gain", "Gained by the published set", hint="paired over seeds"),
+    Kind("clean_accuracy_unprepared", "Clean accuracy without it"),
+    Kind("fresh_error_worst_seed", "Error on fresh examples, worst seed"),
+    Kind("published", "Examples published", COUNT),
     Kind("fidelity", "Fidelity of the copy", hint="agrees with the original on judged examples"),
     Kind("surrogate_accuracy", "Accuracy of the copy"),
     Kind("oracle_accuracy", "Clean accuracy as the thief saw it", hint="must meet the floor"),
@@ -55,7 +71,7 @@ METRICS: Final = (
     Kind("uniform_kappa", "Cohen's κ on uniform points", NUMBER, hint="agreement beyond chance"),
     Kind("poisoned_accuracy", "Clean accuracy, poisoned training"),
     Kind("clean_drop", "Clean accuracy lost", hint="clean minus poisoned training, seeds paired"),
-    Kind("natural_success_rate", "Trigger on clean training", hint="what T(x) does by itself"),
+    Kind("natural_success_rate", "Success on clean training", hint="what comes by itself"),
     Kind("success_worst_seed", "Attack success, least of the seeds"),
     Kind("robust_accuracy_any", "Robust in every repeat", hint="not broken by any of the repeats"),
     Kind("median_distance", "Median distance", NUMBER, hint="to the nearest mistake found"),
@@ -73,8 +89,9 @@ METRICS: Final = (
     Kind("examples", "Examples judged", COUNT),
 )
 HEADLINES: Final = ("clean_accuracy", "wrong_again", "replay_loss",
+                    "fresh_error", "unprepared_error", "prepared_gain",
                     "certified_accuracy", "robust_accuracy",
-                    "attack_success_rate", "clean_error",
+                    "attack_success_rate", "corruption_accuracy", "clean_error",
                     "poisoned_error", "delta_error", "fidelity", "surrogate_accuracy",
                     "uniform_kappa")  # fmt: skip
 
@@ -85,7 +102,10 @@ MEANS: Final = (
     "stolen_fidelity_mean",
     "certified_accuracy_mean",
     "triggered_mean",
+    "chosen_points_lost_mean",
+    "poisoned_error_over_time_mean",
     "repeated_mean",
+    "worst_fresh_error_mean",
 )
 """The mean over attacks, by kind of board."""
 

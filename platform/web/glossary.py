@@ -125,6 +125,24 @@ TERMS: Final = (
         "A mistake that was found is played again, N times; the loss is N times the chance of it.",
         "A defense that draws at random may answer right the next time.",
     ),
+    Term(
+        "targeted-poisoning",
+        "Targeted poisoning",
+        "Poison that makes a learner answer a few chosen points as classes that they are not.",
+        "Clean-label poison keeps its labels: every point looks like one of the training set.",
+    ),
+    Term(
+        "online-poisoning",
+        "Online poisoning",
+        "The training set comes in batches; a share of each is the poisoner's, who sees it first.",
+    ),
+    Term(
+        "attacker-first",
+        "Attacker first",
+        "The attack commits and publishes examples; the learner trains on them and meets fresh "
+        "ones.",
+        "Both sets are made in one go on the house's reference model, before any defense is there.",
+    ),
     Term("thief", "Thief", "A player that copies a defense from its answers (model extraction)."),
     Term(
         "certified",
@@ -142,8 +160,9 @@ TERMS: Final = (
     Term(
         "game",
         "Game",
-        "A kind of round: evasion, minimum-norm, transfer, poisoning, backdoor, extraction, "
-        "certification or replay.",
+        "A kind of round: evasion, minimum-norm, transfer, poisoning (of a set, of chosen points, "
+        "of a stream), backdoor, extraction, "
+        "certification, replay or attacker-first.",
     ),
     Term("round", "Round", "One game under one threat model and budget, with its own clock."),
     Term("tier", "Tier", "The rows that may be compared: same task, game, goal and threat model."),
@@ -193,7 +212,32 @@ TERMS: Final = (
     Term("rank", "Rank", "One more than the rows that are significantly better (paired, Holm)."),
     Term("interval", "Interval", "95 % confidence: Wilson or paired bootstrap over the examples."),
     Term("epsilon", "Epsilon (ε)", "The size of perturbation that a round allows, in its norm."),
-    Term("norm", "Norm", "How a perturbation is measured: L∞, L2, L1 or L0."),
+    Term(
+        "norm",
+        "Norm",
+        "How a change is bounded: L∞, L2, L1 or L0; or as a patch, a turn and shift, a corruption.",
+    ),
+    Term(
+        "patch",
+        "Patch",
+        "A change of any size within one rectangle; ε is the largest share of the picture.",
+        "The attack chooses place and pixels. The referee measures the smallest upright rectangle "
+        "around all that changed.",
+    ),
+    Term(
+        "spatial",
+        "Turn and shift",
+        "A rotation and a translation, within so many degrees and pixels.",
+        "The attack names both for each example, and the referee turns the picture: no other "
+        "change is possible.",
+    ),
+    Term(
+        "corruption",
+        "Common corruption",
+        "Noise, blur, fog and the like, twelve kinds at five severities, made by the referee.",
+        "An attack names kind and severity for each example. Beside it the referee asks about "
+        "every kind itself: the mean accuracy needs no attack.",
+    ),
     Term("perturbation", "Perturbation", "What an attack adds to an example: x' minus x."),
     Term("phase", "Phase", "Scheduled, open, playing, published or frozen."),
     Term("house", "House", "Our own reference players: always in the pool, by the same door."),

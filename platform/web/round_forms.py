@@ -22,6 +22,7 @@ from arena.errors import ThreatModelError
 from arena.manifest import Role
 from arena.rounds import (
     MOST_REPLAYS,
+    POISONED,
     GameName,
     Goal,
     Limits,
@@ -40,7 +41,7 @@ from web.glossary import BY_SLUG
 
 PREFIX: Final = "rounds"
 COUNTED: Final = "counted"
-BALLS: Final = ("evasion", "transfer", "minimum_norm", "certification", "replay")
+BALLS: Final = ("evasion", "transfer", "minimum_norm", "certification", "replay", "attacker_first")
 
 GROUPS: Final = (
     ("first_mover", "moves"),
@@ -217,29 +218,55 @@ class RoundForm(Styled):
     )
     norm = forms.ChoiceField(
         required=False,
-        choices=[("linf", "L∞"), ("l2", "L2"), ("l1", "L1"), ("l0", "L0")],
+        choices=[
+            ("linf", "L∞"),
+            ("l2", "L2"),
+            ("l1", "L1"),
+            ("l0", "L0"),
+            ("patch", "a patch"),
+            ("spatial", "turn and shift"),
+            ("corruption", "common corruption"),
+        ],
         initial="linf",
         help_text=BY_SLUG["norm"].short,
-        widget=_for(forms.Select, *BALLS),
+        widget=_for(forms.Select, *BALLS, "backdoor", "targeted_poisoning"),
     )
     epsilons = Numbers(
         required=False,
         label="ε, ascending",
-        help_text="Several make a curve: 0.1, 0.2. Minimum-norm rounds take none.",
-        widget=_for(forms.TextInput, "evasion", "transfer", "certification", "replay"),
+        help_text="Several make a curve: 0.1, 0.2. Rounds about poison take one, or none. A patch: "
+        "shares of the picture. Turn and shift: degrees. Common corruption: severities 1 to 5.",
+        widget=_for(
+            forms.TextInput,
+            *(
+                "evasion",
+                "transfer",
+                "certification",
+                "replay",
+                "attacker_first",
+                "backdoor",
+                "targeted_poisoning",
+            ),
+        ),
+    )
+    shifts = Numbers(
+        required=False,
+        label="Shifts, pixels",
+        help_text="Turn and shift only: one for each ε. Empty: a tenth of a pixel a degree.",
+        widget=_for(forms.TextInput, "evasion", "transfer", "replay", "attacker_first"),
     )
     shares = Numbers(
         required=False,
         label="Poisoned shares",
-        help_text="Poisoning and backdoor, between 0 and 1: 0.03, 0.1.",
-        widget=_for(forms.TextInput, "poisoning", "backdoor"),
+        help_text="Of the training set, between 0 and 1: 0.03, 0.1.",
+        widget=_for(forms.TextInput, *sorted(POISONED)),
     )
     poison_mode = forms.ChoiceField(
         label="Poison",
         required=False,
         choices=[(m.value, f"{m.value} points") for m in PoisonMode],
-        help_text="Poisoning only.",
-        widget=_for(forms.Select, "poisoning"),
+        help_text="Beside the training set, or in place of some of it.",
+        widget=_for(forms.Select, *sorted(POISONED)),
     )
     trigger_area = forms.FloatField(
         required=False,
@@ -250,13 +277,28 @@ class RoundForm(Styled):
         help_text="Backdoor only: the share of the features that a patch may set.",
         widget=_for(forms.NumberInput, "backdoor"),
     )
+    targets = forms.IntegerField(
+        label="Chosen points",
+        required=False,
+        max_value=100,
+        initial=5,
+        help_text="Each has a poison and trainings of its own.",
+        widget=_for(forms.NumberInput, "targeted_poisoning"),
+    )
+    batches = forms.IntegerField(
+        required=False,
+        max_value=200,
+        initial=10,
+        help_text="In how many the training set arrives.",
+        widget=_for(forms.NumberInput, "online_poisoning"),
+    )
     seeds = forms.IntegerField(
         label="Paired seeds",
         required=False,
         max_value=100,
         initial=5,
-        help_text="Poisoning and backdoor: trainings a share, at least 5.",
-        widget=_for(forms.NumberInput, "poisoning", "backdoor"),
+        help_text="Where learners play: trainings on each set, at least 5.",
+        widget=_for(forms.NumberInput, *sorted(POISONED), "attacker_first"),
     )
     examples = forms.IntegerField(min_value=1, max_value=5000, initial=200)
     repeats = forms.IntegerField(
@@ -275,6 +317,14 @@ class RoundForm(Styled):
         help_text="Replay only: how many answers are played of what the attack proposes.",
         widget=_for(forms.NumberInput, "replay"),
     )
+    published = forms.IntegerField(
+        required=False,
+        max_value=5000,
+        initial=200,
+        label="Published examples",
+        help_text="Attacker-first only: how many the learner is trained on, beside those judged.",
+        widget=_for(forms.NumberInput, "attacker_first"),
+    )
 
     preset = forms.ChoiceField(
         choices=[(name, name) for name in PRESET_NAMES],
@@ -285,7 +335,7 @@ class RoundForm(Styled):
         "first-mover",
         _choices(
             switches.FirstMover,
-            attacker="attacker (in no game yet)",
+            attacker="attacker (attacker-first, poisoning)",
             repeated="in turn (in no game yet)",
         ),
     )
@@ -347,8 +397,9 @@ class RoundForm(Styled):
 
     @property
     def budget_fields(self) -> list[forms.BoundField]:
-        names = ("goal", "target_rule", "norm", "epsilons", "shares", "poison_mode",
-                 "trigger_area", "seeds", "repeats", "replays")  # fmt: skip
+        names = ("goal", "target_rule", "norm", "epsilons", "shifts", "shares", "poison_mode",
+                 "trigger_area", "targets", "batches", "seeds", "repeats", "replays",
+                 "published")  # fmt: skip
         return [self[name] for name in names]
 
     @property
@@ -466,15 +517,19 @@ def _spec(data: Mapping[str, Any], model: ThreatModel) -> RoundSpec:
         threat_model=model,
         norm=Norm(data["norm"] or Norm.LINF),
         epsilons=data["epsilons"],
+        shifts=data["shifts"],
         goal=Goal(data["goal"] or Goal.UNTARGETED),
         target_rule=TargetRule(data["target_rule"] or TargetRule.RANDOM),
         shares=data["shares"],
         poison_mode=PoisonMode(data["poison_mode"] or PoisonMode.ADD),
         **({} if data["trigger_area"] is None else {"trigger_area": data["trigger_area"]}),
+        targets=5 if data["targets"] is None else data["targets"],
+        batches=10 if data["batches"] is None else data["batches"],
         seeds=5 if data["seeds"] is None else data["seeds"],
         examples=data["examples"],
         repeats=10 if data["repeats"] is None else data["repeats"],
         replays=100 if data["replays"] is None else data["replays"],
+        published=200 if data["published"] is None else data["published"],
         attack_limits=_limits(data["attack_seconds"]),
         defense_limits=_limits(data["defense_seconds"], data["query_seconds"]),
     )

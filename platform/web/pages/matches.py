@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 
 from arena.errors import Side
+from arena.rounds import GameName, Norm
 from events import hints
 from events.errors import NotThere
 from tournaments import files, selectors, visibility
@@ -21,8 +22,11 @@ from web.pages.outcomes import columns_of, copied, gallery, quantiles, survival
 CURVES: Final = (
     ("robust_accuracy", "Robust accuracy"),
     ("certified_accuracy", "Certified accuracy"),
+    ("corruption_accuracy", "Accuracy under every corruption"),
     ("attack_success_rate", "Attack success"),
     ("wrong_again", "Made again"),
+    ("fresh_error", "Error on fresh examples"),
+    ("unprepared_error", "Error without the published set"),
     ("poisoned_error", "Error, poisoned"),
     ("delta_error", "Error added"),
     ("fidelity", "Fidelity"),
@@ -30,10 +34,17 @@ CURVES: Final = (
 )
 AXES: Final = {
     "share": "Poisoned share",
+    "seen": "Points seen",
     "queries": "Probes",
     "epsilon": "Epsilon (ε)",
 }
 """What a curve runs over; the first that its points name."""
+BEYOND: Final = {
+    Norm.PATCH: "Area of the patch (share)",
+    Norm.SPATIAL: "Rotation (degrees)",
+    Norm.CORRUPTION: "Severity",
+}
+"""What ε is where it is no norm's."""
 SECRETIVE: Final = ("seed", "poison", "refuted", "replayed")
 """Parts of keys of the provenance that could help an opponent before the round reveals."""
 
@@ -75,6 +86,7 @@ def _verdict(request: HttpRequest, match: Match) -> dict[str, Any]:
         "figures": listed,
         "headlines": headline_figures(listed),
         "curve": curve(verdict),
+        "corruptions": corruptions(verdict),
         "provenance": _provenance(request, match, verdict),
         "logs": _logs(request, match),
         **_outcome(request, match),
@@ -98,20 +110,18 @@ def sentence(request: HttpRequest, match: Match, verdict: Verdict | None) -> str
 
 
 def _found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
-    if metrics.get("delta_error") is not None:
-        added, error = percent(metrics["delta_error"]), percent(metrics.get("poisoned_error"))
-        return (
-            f"{attack} added {added} to the error of {defense}, which is {error} after poisoning."
-        )
-    if metrics.get("clean_drop") is not None:
-        hit, lost = percent(metrics.get("attack_success_rate")), percent(metrics["clean_drop"])
-        return (
-            f"The trigger of {attack} reaches its target on {hit}; {defense} lost {lost} on "
-            "clean inputs."
-        )
+    if poisoned := _poisoned(attack, defense, metrics):
+        return poisoned
     if metrics.get("fidelity") is not None:
         asked, copied = metrics.get("queries") or 0, percent(metrics["fidelity"])
         return f"After {asked:,.0f} probes the copy of {attack} agrees with {defense} on {copied}."
+    if metrics.get("fresh_error") is not None:
+        fresh, before = percent(metrics["fresh_error"]), percent(metrics.get("unprepared_error"))
+        return (
+            f"{attack} moved first and published {metrics.get('published') or 0:,.0f} examples; "
+            f"{defense}, trained on them, is wrong on {fresh} of fresh ones, and on {before} "
+            "without them."
+        )
     if metrics.get("wrong_again") is not None:
         loss, replays = metrics.get("replay_loss") or 0, metrics.get("replays") or 0
         proposed = metrics.get("proposals") or 0
@@ -139,6 +149,35 @@ def _found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
     return f"{attack} played against {defense}."
 
 
+def _poisoned(attack: str, defense: str, metrics: dict[str, Any]) -> str:
+    """Of games about training data; empty where it was none."""
+    if metrics.get("delta_error_over_time") is not None:
+        added = percent(metrics["delta_error_over_time"])
+        error = percent(metrics.get("poisoned_error_over_time"))
+        return (
+            f"{attack} added {added} to the error over time of {defense}, which is {error} on the "
+            "poisoned stream."
+        )
+    if metrics.get("chosen_points") is not None:
+        won, lost = percent(metrics.get("attack_success_rate")), percent(metrics.get("clean_drop"))
+        return (
+            f"{attack} won {won} of {metrics['chosen_points']:,.0f} chosen points from {defense}, "
+            f"which lost {lost} on the others."
+        )
+    if metrics.get("delta_error") is not None:
+        added, error = percent(metrics["delta_error"]), percent(metrics.get("poisoned_error"))
+        return (
+            f"{attack} added {added} to the error of {defense}, which is {error} after poisoning."
+        )
+    if metrics.get("clean_drop") is not None:
+        hit, lost = percent(metrics.get("attack_success_rate")), percent(metrics["clean_drop"])
+        return (
+            f"The trigger of {attack} reaches its target on {hit}; {defense} lost {lost} on "
+            "clean inputs."
+        )
+    return ""
+
+
 def curve(verdict: Verdict) -> dict[str, Any] | None:
     """Points and the equal table; None for a single level."""
     points = [dict(point) for point in verdict.curve]
@@ -159,12 +198,22 @@ def curve(verdict: Verdict) -> dict[str, Any] | None:
     ]  # fmt: skip
     rows = [(point[axis], [_with_interval(point, key) for key, _ in shown]) for point in points]
     name = AXES[axis]
+    if axis == "epsilon":
+        name = BEYOND.get(verdict.match.round.rules.norm, name)
     return {
         "axis": name,
         "columns": [label for _, label in shown],
         "rows": rows,
         "plot": {"axis": name, "series": series} if len(points) > 1 else None,
     }
+
+
+def corruptions(verdict: Verdict) -> list[tuple[str, float]]:
+    """(kind, accuracy), the most harmful first; empty in other rounds."""
+    found = verdict.provenance.get("corruptions", {})
+    return sorted(
+        ((kind.replace("_", " "), a) for kind, a in found.items()), key=lambda row: row[1]
+    )
 
 
 def _with_interval(point: dict[str, Any], key: str) -> tuple[str, str]:
@@ -176,9 +225,10 @@ def _with_interval(point: dict[str, Any], key: str) -> tuple[str, str]:
 
 
 def _provenance(request: HttpRequest, match: Match, verdict: Verdict) -> list[tuple[str, str]]:
+    told = {key: value for key, value in verdict.provenance.items() if key != "corruptions"}
     open_now = visibility.may_see_outcome(request.user, match)
     rows: list[tuple[str, str]] = []
-    _flatten(verdict.provenance, "", rows)
+    _flatten(told, "", rows)
     if open_now:
         return rows
     return [row for row in rows if not any(word in row[0] for word in SECRETIVE)]
@@ -217,7 +267,10 @@ def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
             "gallery": gallery(request.user, match, level=level),
             "copied": copied(match, columns),
             "poison": range(min(12, _training_points(request, match, "poison"))),
+            "chosen": range(min(12, _training_points(request, match, "chosen"))),
             "triggered": range(min(12, _training_points(request, match, "triggered"))),
+            "published": range(min(12, _training_points(request, match, "published"))),
+            "fresh": range(min(12, _training_points(request, match, "fresh"))),
             "probes": None if asked is None else {
                 "plot": {"examples": asked.examples, "points": asked.points},
                 "rows": quantiles(asked),
@@ -230,7 +283,8 @@ def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
 def _training_points(request: HttpRequest, match: Match, kind: str) -> int:
     from web.pages.pictures import arrays_of
 
-    if not match.round.plays_poisoning:
+    round_ = match.round
+    if not (round_.plays_poisoning or round_.game == GameName.ATTACKER_FIRST):
         return 0
     try:
         return len(arrays_of(request.user, match).get(kind, ()))

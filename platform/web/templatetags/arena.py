@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 
 from arena.errors import ArenaError
-from arena.rounds import GameName, RoundSpec
+from arena.rounds import GameName, Norm, RoundSpec
 from arena.threat_model import DefenseStructure, Parameters
 from events.selectors import latest
 from tournaments.models import Round
@@ -29,7 +29,10 @@ def _real(value: object) -> float | None:
     return value if isinstance(value, int | float) else None
 
 
-NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
+NORMS = {
+    "linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0",
+    "patch": "patch", "spatial": "turn and shift", "corruption": "common corruption",
+}  # fmt: skip
 
 
 @register.filter
@@ -161,6 +164,14 @@ def budget(round_: Round) -> str:
         if rules.epsilons:
             return f"poison {shares} %, shift {NORMS[rules.norm.value]} ≤ {rules.epsilons[-1]:g}"
         return f"poison {shares} %, patch of {100 * rules.trigger_area:g} %"
+    if rules.game is GameName.TARGETED_POISONING:
+        shares = ", ".join(f"{100 * share:g}" for share in rules.shares)
+        near = (
+            rules.epsilons and f", clean-label {NORMS[rules.norm.value]} ≤ {rules.epsilons[-1]:g}"
+        )
+        return f"poison {shares} %, {rules.targets} chosen points{near or ''}"
+    if rules.game is GameName.ONLINE_POISONING:
+        return f"poison {100 * rules.shares[-1]:g} % of {rules.batches} batches"
     if rules.shares:
         shares = ", ".join(f"{100 * share:g}" for share in rules.shares)
         return f"poison {shares} %, {rules.poison_mode.value}"
@@ -169,8 +180,23 @@ def budget(round_: Round) -> str:
     label = NORMS[rules.norm.value]
     if not rules.epsilons:
         return f"{label}, smallest distance"
-    sizes = f"{label}, ε = {', '.join(f'{e:g}' for e in rules.epsilons)}"
+    sizes = _sizes(rules)
+    if rules.game is GameName.ATTACKER_FIRST:
+        return f"{sizes}, {rules.published:,} published"
     return f"{sizes}, {rules.replays:,} replays" if rules.game is GameName.REPLAY else sizes
+
+
+def _sizes(rules: RoundSpec) -> str:
+    """The levels of a round that perturbs examples, as its norm counts them."""
+    levels = ", ".join(f"{e:g}" for e in rules.epsilons)
+    if rules.norm is Norm.PATCH:
+        return f"patch of {', '.join(f'{100 * e:g}' for e in rules.epsilons)} %"
+    if rules.norm is Norm.SPATIAL:
+        shifts = ", ".join(f"{rules.shift_at(e):g}" for e in rules.epsilons)
+        return f"turns to {levels}°, shifts to {shifts} px"
+    if rules.norm is Norm.CORRUPTION:
+        return f"common corruptions, severity {levels}"
+    return f"{NORMS[rules.norm.value]}, ε = {levels}"
 
 
 @register.filter

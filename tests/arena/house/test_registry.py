@@ -23,10 +23,13 @@ ATTACKS = [
     "fgsm",
     "jacobian-substitute",
     "jsma",
+    "patch",
     "pgd",
     "random-noise",
     "replay",
+    "spatial-grid",
     "square",
+    "worst-corruption",
 ]
 WITH_NETS = ["bpda", "ensemble-transfer", "jacobian-substitute"]
 DEFENSES = [

@@ -212,9 +212,24 @@ SETTINGS: dict[GameName, dict[str, str]] = {
         "trigger_area": "0.03",
         "task": "mnist-1-7",
     },
+    GameName.TARGETED_POISONING: {
+        "preset": "white",
+        "epsilons": "0.3",
+        "shares": "0.1",
+        "targets": "3",
+        "task": "mnist-1-7",
+    },
+    GameName.ONLINE_POISONING: {
+        "preset": "white",
+        "epsilons": "",
+        "shares": "0.1",
+        "batches": "7",
+        "task": "mnist-1-7",
+    },
     GameName.EXTRACTION: {"preset": "black", "epsilons": ""},
     GameName.CERTIFICATION: {"preset": "white", "norm": "l2"},
     GameName.REPLAY: {"preset": "white", "replays": "40"},
+    GameName.ATTACKER_FIRST: {"preset": "white", "published": "100"},
 }
 
 
