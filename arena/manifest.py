@@ -215,6 +215,7 @@ _NEED_LISTS: Final = {
         "online_poisoning",
         "replay",
         "attacker_first",
+        "trend_poisoning",
     ),
 }
 _OUTPUTS: Final = ("label", "top_k", "rounded", "probabilities", "logits")

@@ -72,6 +72,7 @@ BARS: Final[tuple[tuple[str, Bar], ...]] = (
     ("mnist", full_mnist.white_box),
     ("mnist-robust", full_mnist.adversarial_training),
     ("S1", games.attacker_first),
+    ("T1", games.trends),
 )
 QUICK: Final = ("A1", "A2", "A3", "D7")
 FULL: Final = ("mnist", "mnist-robust")

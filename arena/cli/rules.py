@@ -36,6 +36,7 @@ GAMES: Final = (
     "targeted_poisoning",
     "online_poisoning",
     "attacker_first",
+    "trend_poisoning",
 )
 """Named here so that help needs no engine; a test holds them to it."""
 POISONING: Final = "poisoning"
@@ -47,6 +48,8 @@ NAMED: Final = (BACKDOOR, TARGETED, "online_poisoning")
 TRAINED: Final = (POISONING, *NAMED)
 REPLAY: Final = "replay"
 ATTACKER_FIRST: Final = "attacker_first"
+TREND_POISONING: Final = "trend_poisoning"
+DEFAULT_TREND_TASK: Final = "ice-cover"
 DEFAULT_THEFT: Final = 1000
 """Probes of a thief where none were said."""
 TRANSFER: Final = "transfer"
@@ -142,6 +145,8 @@ def usual_game(*, defense: str, attack: str) -> str | None:
         return None
     if _role(attack) is Role.ATTACK:
         return ATTACKER_FIRST
+    if TREND_POISONING in _manifest(attack).needs.games:
+        return TREND_POISONING
     plays = _manifest(attack).needs.games
     return next((game for game in NAMED if game in plays), POISONING)
 
@@ -152,6 +157,12 @@ def usual_threat_model(game: str | None, *, attack: str) -> str:
     return "black" if theft else "white"
 
 
+def usual_task(game: str | None) -> str:
+    if game == TREND_POISONING:
+        return DEFAULT_TREND_TASK
+    return DEFAULT_POISONING_TASK if game in TRAINED else DEFAULT_TASK
+
+
 def load_task(name: str) -> Task:
     from arena import tasks
 
@@ -160,7 +171,8 @@ def load_task(name: str) -> Task:
 
 def round_of(options: Options, task: Task, *, usual: str | None = None) -> RoundSpec:
     """The round that the options describe; the task's own ε where none was said."""
-    from arena.rounds import RoundSpec
+    from arena.rounds import GameName, RoundSpec
+    from arena.tasks.fitting import misfit
 
     plain = TRANSFER if options.threat_model == TRANSFER else "evasion"
     game = options.game or usual or plain
@@ -188,7 +200,11 @@ def round_of(options: Options, task: Task, *, usual: str | None = None) -> Round
         data["epsilons"] = options.epsilons or _usual(task, options.norm)
     elif options.epsilons:
         data["epsilons"] = options.epsilons  # refused by the round, with its own sentence
-    return RoundSpec.from_json(data)
+    round_ = RoundSpec.from_json(data)
+    reason = misfit(task, GameName(round_.game))
+    if reason is not None:
+        raise Stop(ExitCode.USAGE, reason)
+    return round_
 
 
 def _threat_model(options: Options, game: str) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ _GAMES: Final = {
     GameName.CERTIFICATION: "arena.games.certification:Certification",
     GameName.REPLAY: "arena.games.replay:Replay",
     GameName.ATTACKER_FIRST: "arena.games.attacker_first:AttackerFirst",
+    GameName.TREND_POISONING: "arena.games.trend_poisoning:TrendPoisoning",
     GameName.EXTRACTION: "arena.games.extraction:Extraction",
 }
 

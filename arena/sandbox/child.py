@@ -198,6 +198,7 @@ def _task(start: Frame) -> TaskInfo:
         cost=arrays.get("cost"),
         mutable=arrays.get("mutable"),
         device=task.get("device", "cpu"),
+        regression=task.get("regression", False),
     )
 
 

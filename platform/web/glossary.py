@@ -143,6 +143,17 @@ TERMS: Final = (
         "ones.",
         "Both sets are made in one go on the house's reference model, before any defense is there.",
     ),
+    Term(
+        "trend-poisoning",
+        "Trend poisoning",
+        "A poisoner changes the values of a series a little, so that its slope goes away.",
+        "Learners are estimators of trends; robust ones ask less of each single point.",
+    ),
+    Term(
+        "regression",
+        "Regression task",
+        "A task of values instead of classes: series of points over time.",
+    ),
     Term("thief", "Thief", "A player that copies a defense from its answers (model extraction)."),
     Term(
         "certified",
@@ -162,7 +173,7 @@ TERMS: Final = (
         "Game",
         "A kind of round: evasion, minimum-norm, transfer, poisoning (of a set, of chosen points, "
         "of a stream), backdoor, extraction, "
-        "certification, replay or attacker-first.",
+        "certification, replay, attacker-first or trend poisoning.",
     ),
     Term("round", "Round", "One game under one threat model and budget, with its own clock."),
     Term("tier", "Tier", "The rows that may be compared: same task, game, goal and threat model."),

@@ -28,3 +28,7 @@ class TaskDetailSerializer(TaskSerializer):
     splits = serializers.DictField()
     cost = serializers.JSONField(allow_null=True)
     mutable = serializers.JSONField(allow_null=True)
+    target = serializers.JSONField(
+        allow_null=True,
+        help_text="Regression tasks: what is predicted (name, unit, low, high); else null.",
+    )

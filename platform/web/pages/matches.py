@@ -17,7 +17,8 @@ from tournaments.models import Match, Verdict
 from tournaments.states import UNDER_WAY, MatchState
 from web.answers import attachment, page
 from web.figures import figures, headline_figures, percent
-from web.pages.outcomes import columns_of, copied, gallery, quantiles, survival
+from web.pages import series
+from web.pages.outcomes import columns_of, copied, gallery, quantiles, survival, task_of
 
 CURVES: Final = (
     ("robust_accuracy", "Robust accuracy"),
@@ -26,6 +27,8 @@ CURVES: Final = (
     ("attack_success_rate", "Attack success"),
     ("wrong_again", "Made again"),
     ("fresh_error", "Error on fresh examples"),
+    ("trend_kept", "Trends kept"),
+    ("slope_left", "Slope left"),
     ("unprepared_error", "Error without the published set"),
     ("poisoned_error", "Error, poisoned"),
     ("delta_error", "Error added"),
@@ -109,27 +112,50 @@ def sentence(request: HttpRequest, match: Match, verdict: Verdict | None) -> str
     return _found(attack, defense, verdict.metrics)
 
 
+def _trend_found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
+    removed, left = percent(metrics.get("attack_success_rate")), percent(metrics.get("slope_left"))
+    return (
+        f"{attack} removed {removed} of the trends that {defense} told; {left} of their slope is "
+        "left."
+    )
+
+
+def _fresh_found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
+    fresh, before = percent(metrics["fresh_error"]), percent(metrics.get("unprepared_error"))
+    return (
+        f"{attack} moved first and published {metrics.get('published') or 0:,.0f} examples; "
+        f"{defense}, trained on them, is wrong on {fresh} of fresh ones, and on {before} without "
+        "them."
+    )
+
+
+def _replay_found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
+    loss, replays = metrics.get("replay_loss") or 0, metrics.get("replays") or 0
+    proposed = metrics.get("proposals") or 0
+    inputs = "one input" if proposed == 1 else f"{proposed:,.0f} inputs"
+    return (
+        f"{attack} proposed {inputs}; {defense} answered {loss:,.0f} of {replays:,.0f} replays "
+        "wrong."
+    )
+
+
+SENTENCES: Final = (
+    ("trend_kept", _trend_found),
+    ("fresh_error", _fresh_found),
+    ("wrong_again", _replay_found),
+)
+"""By the figure that only matches of that game have."""
+
+
 def _found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
+    for name, tell in SENTENCES:
+        if metrics.get(name) is not None:
+            return tell(attack, defense, metrics)
     if poisoned := _poisoned(attack, defense, metrics):
         return poisoned
     if metrics.get("fidelity") is not None:
         asked, copied = metrics.get("queries") or 0, percent(metrics["fidelity"])
         return f"After {asked:,.0f} probes the copy of {attack} agrees with {defense} on {copied}."
-    if metrics.get("fresh_error") is not None:
-        fresh, before = percent(metrics["fresh_error"]), percent(metrics.get("unprepared_error"))
-        return (
-            f"{attack} moved first and published {metrics.get('published') or 0:,.0f} examples; "
-            f"{defense}, trained on them, is wrong on {fresh} of fresh ones, and on {before} "
-            "without them."
-        )
-    if metrics.get("wrong_again") is not None:
-        loss, replays = metrics.get("replay_loss") or 0, metrics.get("replays") or 0
-        proposed = metrics.get("proposals") or 0
-        inputs = "one input" if proposed == 1 else f"{proposed:,.0f} inputs"
-        return (
-            f"{attack} proposed {inputs}; {defense} answered {loss:,.0f} of {replays:,.0f} "
-            "replays wrong."
-        )
     if metrics.get("certificate_broken"):
         return (
             f"{attack} refuted {metrics.get('claims_refuted', 0):,.0f} of "
@@ -266,6 +292,7 @@ def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
             "outcome": True,
             "gallery": gallery(request.user, match, level=level),
             "copied": copied(match, columns),
+            "drawings": series.of_match(request.user, match, task_of(match)),
             "poison": range(min(12, _training_points(request, match, "poison"))),
             "chosen": range(min(12, _training_points(request, match, "chosen"))),
             "triggered": range(min(12, _training_points(request, match, "triggered"))),

@@ -16,6 +16,7 @@ from accounts.selectors import Person
 from arena.answers import ABSTAIN
 from arena.errors import TaskError
 from arena.rounds import Norm
+from arena.tasks import Task
 from arena.verdict import Outcome
 from events.errors import NotThere
 from tournaments import files, visibility
@@ -170,11 +171,17 @@ def _card(columns: Columns, row: int, number: int, names: tuple[str, ...], norm:
     )
 
 
-def _class_names(match: Match) -> tuple[str, ...]:
+def task_of(match: Match) -> Task | None:
+    """None where it is not on this machine any more."""
     try:
-        return arena.tasks.load(match.round.spec["task"]).classes
+        return arena.tasks.load(match.round.spec["task"])
     except (TaskError, KeyError):
-        return ()
+        return None
+
+
+def _class_names(match: Match) -> tuple[str, ...]:
+    task = task_of(match)
+    return () if task is None else task.classes
 
 
 def _name(names: tuple[str, ...], label: int) -> str:
