@@ -59,14 +59,13 @@ class Laboratory:
         **round_fields: Any,
     ) -> Verdict:
         """The verdict; several epsilons make a curve."""
-        fields: dict[str, Any] = {"game": GameName.EVASION, "threat_model": ThreatModel.white()}
-        fields |= {"examples": self.examples, **round_fields}
-        spec = RoundSpec(
-            task=task,
-            attack_limits=LONG,
-            defense_limits=LONG,
-            **fields,
-        )
+        fields: dict[str, Any] = {
+            "game": GameName.EVASION,
+            "threat_model": ThreatModel.white(),
+            "examples": self.examples,
+        }
+        fields |= round_fields
+        spec = RoundSpec(task=task, attack_limits=LONG, defense_limits=LONG, **fields)
         one, other = (
             house.package(player, task) if isinstance(player, str) else player
             for player in (attack, defense)
