@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arena.games.norms import CHANGED, distance, rows_of
 from arena.rounds import Norm
+from arena.tasks import Task
 
 SLACK: Final = 1e-6
 """What L1, L2 and L∞ may exceed epsilon by: the rounding of float32. L0 is exact."""
@@ -27,6 +28,7 @@ class Rejection(StrEnum):
     NOT_FINITE = "not_finite"
     OUT_OF_RANGE = "out_of_range"
     IMMUTABLE = "immutable_feature_changed"
+    LOWERED = "add_only_feature_lowered"
     OVER_BUDGET = "over_budget"
 
 
@@ -34,13 +36,20 @@ class Rejection(StrEnum):
 class Budget:
     """What a candidate must keep to. ``epsilon`` None: any size (minimum-norm rounds).
 
-    ``grid``: levels of the task's input grid, None for none. ``mutable``: (*shape) bool or None.
+    ``grid``: levels of the task's input grid, None for none. ``mutable`` and ``add_only``:
+    (*shape) bool or None, the features that may change, and those that may only grow.
     """
 
     norm: Norm
     epsilon: float | None
     grid: int | None = None
     mutable: NDArray[np.bool_] | None = None
+    add_only: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def of(cls, task: Task, norm: Norm, epsilon: float | None) -> Self:
+        """What the task allows, within epsilon."""
+        return cls(norm, epsilon, task.grid, task.mutable, task.add_only)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +111,7 @@ def _rejections(
         Rejection.NOT_FINITE: ~finite.all(axis=1),
         Rejection.OUT_OF_RANGE: ((bounded < 0) | (bounded > 1)).any(axis=1),
         Rejection.IMMUTABLE: _touches_immutable(delta, budget.mutable),
+        Rejection.LOWERED: _lowers(delta, budget.add_only),
         Rejection.OVER_BUDGET: _over_budget(delta, budget),
     }
     reasons = np.full(rows, Rejection.NONE.value, dtype="U32")
@@ -117,6 +127,12 @@ def _touches_immutable(
         return np.zeros(len(delta), bool)
     touched = (np.abs(delta) > CHANGED) & ~mutable
     return np.asarray(rows_of(touched).any(axis=1))
+
+
+def _lowers(delta: NDArray[np.float64], add_only: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    if add_only is None:
+        return np.zeros(len(delta), bool)
+    return np.asarray(rows_of((delta < -CHANGED) & add_only).any(axis=1))
 
 
 def _over_budget(delta: NDArray[np.float64], budget: Budget) -> NDArray[np.bool_]:

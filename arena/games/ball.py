@@ -123,10 +123,7 @@ def play(table: Table, epsilons: Sequence[float | None], *, with_noise: bool = F
         stream=table.round_stream("targets"),
         reference=lambda x: reference_scores(table, x),
     )
-    budgets = [
-        Budget(table.round.norm, epsilon, table.task.grid, table.task.mutable)
-        for epsilon in epsilons
-    ]
+    budgets = [Budget.of(table.task, table.round.norm, epsilon) for epsilon in epsilons]
     with ThreadPoolExecutor(1) as pool, ExitStack() as jails:
         # Fresh judges start while the attack plays, so that nobody waits for their imports.
         judges = pool.submit(open_all, table.seats, [table.seats.open_defense] * 2)

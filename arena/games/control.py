@@ -17,6 +17,7 @@ from arena.games.judgement import Ballots, Inputs, Judge
 from arena.games.norms import random_perturbation
 from arena.games.opening import guarded
 from arena.players import Images
+from arena.rounds import Norm
 
 
 def judge_noise(
@@ -43,14 +44,18 @@ def usual_epsilon(table: Table) -> float:
 
 def noisy(table: Table, epsilon: float) -> Images:
     """The examples plus random noise of that size, within what a candidate may be."""
-    clean, mutable = table.examples.x, table.task.mutable
+    clean, task = table.examples.x, table.task
     delta = random_perturbation(
         clean.shape,
         norm=table.round.norm,
         epsilon=epsilon,
         stream=table.round_stream("noise", str(epsilon)),
     )
-    if mutable is not None:
-        delta = delta * mutable
+    if task.grid is not None and table.round.norm is Norm.L0:
+        delta = np.sign(delta)  # to a wall: a step within the box would be truncated
+    if task.mutable is not None:
+        delta = delta * task.mutable
+    if task.add_only is not None:
+        delta = np.where(task.add_only, abs(delta), delta)
     moved = np.clip(clean + delta, 0.0, 1.0).astype(np.float32)
     return admit(moved, clean, Budget(table.round.norm, None, table.task.grid)).x

@@ -157,8 +157,7 @@ class _Search:
 
     def images(self, rows: Labels, w: Floats) -> Images:
         delta = (np.tanh(w) - np.tanh(self.origin[rows])) / 2
-        if self.challenge.task.mutable is not None:
-            delta = delta * self.challenge.task.mutable.reshape(1, -1)
+        delta = self.challenge.task.allowed(delta)
         return self._shaped(np.clip(self.x[rows] + delta, 0, 1))
 
     def value(self, rows: Labels, w: Floats, c: Floats) -> tuple[Floats, Floats, Bools]:
