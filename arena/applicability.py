@@ -20,8 +20,12 @@ ROLES: Final = {
 }
 USUAL_ROLES: Final = (Role.ATTACK, Role.DEFENSE)
 """(who attacks, who defends): by game, and in games that are not named."""
-_PLAYED_AS: Final = {GameName.CERTIFICATION: GameName.EVASION}
-"""An attack on a certificate is one like any other: what plays the one plays the other."""
+_PLAYED_AS: Final = {
+    GameName.CERTIFICATION: GameName.EVASION,
+    GameName.REPLAY: GameName.EVASION,
+}
+"""An attack on a certificate is one like any other, and so is one whose mistake is played again:
+what plays evasion plays these."""
 _WITHOUT_NORM: Final = frozenset((GameName.POISONING, GameName.BACKDOOR, GameName.EXTRACTION))
 
 

@@ -209,6 +209,7 @@ _NEED_LISTS: Final = {
         "extraction",
         "certification",
         "backdoor",
+        "replay",
     ),
 }
 _OUTPUTS: Final = ("label", "top_k", "rounded", "probabilities", "logits")

@@ -22,6 +22,7 @@ from arena.threat_model import (
 )
 
 SCHEMA_VERSION: Final = 1
+MOST_REPLAYS: Final = 10_000
 
 
 class GameName(StrEnum):
@@ -34,6 +35,7 @@ class GameName(StrEnum):
     BACKDOOR = "backdoor"
     EXTRACTION = "extraction"
     CERTIFICATION = "certification"
+    REPLAY = "replay"
 
 
 class Norm(StrEnum):
@@ -101,6 +103,7 @@ class RoundSpec:
     ``epsilons``: ascending; several make a curve; empty for minimum-norm rounds.
     ``examples``: how many examples of the split are judged (per class balanced where it can be).
     ``repeats``: how often a stochastic defense is judged per input (k).
+    ``replays``: how many answers a replay round plays of what the attack proposes (N).
     ``shares``: poisoned shares of the training set; ``seeds``: paired trainings per share.
     ``trigger_area``: the share of all features that the patch of a backdoor may set; with an
     epsilon the trigger is added instead, and bounded in the round's norm.
@@ -116,6 +119,7 @@ class RoundSpec:
     split: SplitName = SplitName.PRACTICE
     examples: int = 200
     repeats: int = 10
+    replays: int = 100
     shares: tuple[float, ...] = ()
     poison_mode: PoisonMode = PoisonMode.ADD
     seeds: int = 5
@@ -186,7 +190,7 @@ def _read(key: str, value: Any) -> Any:
         return value if isinstance(value, Limits) else Limits(**value)
     if key in ("epsilons", "shares"):
         return tuple(float(item) for item in value)
-    if key in ("examples", "repeats", "seeds") and type(value) is not int:
+    if key in ("examples", "repeats", "replays", "seeds") and type(value) is not int:
         raise ThreatModelError(f"{key} must be a whole number, not {value!r}.", switch=key)
     return value
 
@@ -194,12 +198,17 @@ def _read(key: str, value: Any) -> Any:
 def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
     """(broken, the setting to mend, the sentence), in the order in which they are told."""
     poisoning = r.game in (GameName.POISONING, GameName.BACKDOOR)
-    ball = r.game in (GameName.EVASION, GameName.TRANSFER, GameName.CERTIFICATION)
+    ball = r.game in (
+        GameName.EVASION,
+        GameName.TRANSFER,
+        GameName.CERTIFICATION,
+        GameName.REPLAY,
+    )
     return [
         (
             ball and not r.epsilons,
             "epsilons",
-            "An evasion, transfer or certification round needs at least one epsilon.",
+            "An evasion, transfer, certification or replay round needs at least one epsilon.",
         ),
         (
             r.game is GameName.MINIMUM_NORM and bool(r.epsilons),
@@ -255,6 +264,11 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         ),
         (r.examples < 1, "examples", "A round needs at least one example."),
         (r.repeats < 1, "repeats", "repeats must be at least 1."),
+        (
+            not 1 <= r.replays <= MOST_REPLAYS,
+            "replays",
+            f"replays lie between 1 and {MOST_REPLAYS:,}.",
+        ),
         (
             r.game is GameName.TRANSFER and not r.threat_model.probes.none,
             "probes",

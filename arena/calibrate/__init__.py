@@ -43,6 +43,7 @@ BARS: Final[tuple[tuple[str, Bar], ...]] = (
     ("A7", games.backdoor),
     ("A9", games.theft),
     ("A10", attacks.adaptive),
+    ("A11", games.replay),
     ("A12", attacks.audit),
     ("D0", partial(defenses.baseline, defense="logistic-regression", least=0.88)),
     ("D0", partial(defenses.baseline, defense="cnn", least=0.94)),

@@ -1,4 +1,4 @@
-"""The bars of theft, certificates and backdoors."""
+"""The bars of theft, certificates, backdoors and replays."""
 
 from __future__ import annotations
 
@@ -134,3 +134,41 @@ def backdoor(lab: Laboratory) -> list[Line]:
         lab.setting("cnn-learner", more="5 seeds"),
     )
     return [line]
+
+
+def replay(lab: Laboratory) -> list[Line]:
+    """Noise forgets the mistakes of an attack that does not choose, and none that is chosen."""
+    radius = 0.1
+    rounds: dict[str, Any] = {"game": GameName.REPLAY, "epsilons": (radius,)}
+    found = {
+        (attack, defense): lab.play(attack, defense, **rounds).metrics
+        for defense in ("cnn", "noisy-input")
+        for attack in ("pgd", "replay")
+    }
+    again = {pair: figure(metrics, "wrong_again") for pair, metrics in found.items()}
+    kept = figure(found["pgd", "noisy-input"], "repeatability")
+    lost = figure(found["pgd", "noisy-input"], "replay_loss")
+    return [
+        Line(
+            "A11",
+            f"Replay of one mistake, ε {radius:g}, N 100",
+            "N P(wrong again)",
+            "P ≥ .95 on the CNN and on noisy input",
+            ", ".join(f"{d} {percent(again['replay', d])}" for d in ("cnn", "noisy-input")),
+            interval(found["replay", "noisy-input"], "wrong_again"),
+            min(again["replay", d] for d in ("cnn", "noisy-input")) >= 0.95,
+            lab.setting("noisy-input", more="white"),
+        ),
+        Line(
+            "D14",
+            f"Noisy input, PGD's mistakes played again, ε {radius:g}",
+            "repeats 1.0 to .92",
+            "P below the CNN's, intervals apart",
+            f"CNN {percent(again['pgd', 'cnn'])}, noisy {percent(again['pgd', 'noisy-input'])} "
+            f"(N P = {lost:.0f}); wrong again given wrong {kept:.2f}",
+            interval(found["pgd", "noisy-input"], "wrong_again"),
+            interval(found["pgd", "noisy-input"], "wrong_again")[1]
+            < interval(found["pgd", "cnn"], "wrong_again")[0],
+            lab.setting("noisy-input", more="white"),
+        ),
+    ]

@@ -55,6 +55,9 @@ def play(
     trigger_area: Annotated[
         float, typer.Option(help="Share of the features that a backdoor's patch may set.")
     ] = 0.02,
+    replays: Annotated[
+        int, typer.Option(help="How many answers a replay round plays of what was proposed.")
+    ] = 100,
     round_file: Annotated[
         Path | None,
         typer.Option("--round", help="A round's rules as JSON (as the API shows them)."),
@@ -103,6 +106,7 @@ def play(
             shares=tuple(sorted(share or ())),
             poison_mode=poison_mode,
             trigger_area=trigger_area,
+            replays=replays,
         )
         round_, found = _described(options, defense=sources[0], attack=sources[1])
     match = rules.match_of(

@@ -31,11 +31,13 @@ GAMES: Final = (
     "backdoor",
     "extraction",
     "certification",
+    "replay",
 )
 """Named here so that help needs no engine; a test holds them to it."""
 POISONING: Final = "poisoning"
 EXTRACTION: Final = "extraction"
 BACKDOOR: Final = "backdoor"
+REPLAY: Final = "replay"
 DEFAULT_THEFT: Final = 1000
 """Probes of a thief where none were said."""
 TRANSFER: Final = "transfer"
@@ -58,6 +60,7 @@ class Options:
     poison_mode: str = "add"
     trigger_area: float = 0.02
     repeats: int = 10
+    replays: int = 100
 
 
 def source_of(text: str) -> str:
@@ -117,6 +120,8 @@ def usual_game(*, defense: str, attack: str) -> str | None:
     """What these two play where nothing was said; None: evasion or transfer."""
     if steals(attack):
         return EXTRACTION
+    if _manifest(attack).needs.games == (REPLAY,):
+        return REPLAY
     if not plays_poisoning(defense):
         return None
     return BACKDOOR if BACKDOOR in _manifest(attack).needs.games else POISONING
@@ -149,6 +154,7 @@ def round_of(options: Options, task: Task, *, usual: str | None = None) -> Round
         "target_rule": options.target_rule,
         "examples": options.examples,
         "repeats": options.repeats,
+        "replays": options.replays,
         "poison_mode": options.poison_mode,
         "trigger_area": options.trigger_area,
     }

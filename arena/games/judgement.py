@@ -188,12 +188,23 @@ def schedule(pairs: int, stream: np.random.RandomState) -> list[Request]:
 class Judge:
     """Asks one share of the inputs of a fresh defense process, and again after a failure."""
 
-    def __init__(self, table: Table, *, purpose: str, open_defense: Opener) -> None:
+    def __init__(
+        self,
+        table: Table,
+        *,
+        purpose: str,
+        open_defense: Opener,
+        repeats: int | None = None,
+        first: int = 0,
+    ) -> None:
+        """``repeats``: of a stochastic defense; the round's where left out. Their seeds are those
+        of the repetitions from ``first`` on."""
         self.table = table
         self.purpose = purpose
         self.open_defense = open_defense
+        self.first = first
         manifest = table.defense.manifest
-        self.repeats = table.round.repeats if manifest.stochastic else 1
+        self.repeats = (repeats or table.round.repeats) if manifest.stochastic else 1
         self.counted = 0
         """Answers so far, for whoever watches."""
 
@@ -261,7 +272,8 @@ class Judge:
         examples, owner = np.unique(inputs.example, return_inverse=True)
         index = self.table.examples.index[examples]
         secret, defense = self.table.secret, self.table.defense.sha256
-        columns = [row_seeds(secret, defense, index, j) for j in range(self.repeats)]
+        repetitions = range(self.first, self.first + self.repeats)
+        columns = [row_seeds(secret, defense, index, j) for j in repetitions]
         return np.stack(columns, axis=1)[owner]
 
 

@@ -11,6 +11,7 @@ from arena.ranking.extraction import seen_accuracy, stolen_fidelity
 from arena.ranking.nesting import distance_bound
 from arena.ranking.poisoning import clean_error, delta_error, poisoned_error
 from arena.ranking.records import CellResult, Tier, finite_or_none
+from arena.ranking.replay import wrong_again
 from arena.ranking.single_figure import metric
 from arena.ranking.statistics import wilson
 from arena.rounds import GameName
@@ -21,7 +22,8 @@ def cell_figures(cell: CellResult, tier: Tier) -> dict[str, Any]:
 
     Backdoor: ``success`` is the trigger's, ``robust`` what is right in spite of it.
     Poisoning: ``success`` is Δerror, ``robust`` accuracy after poisoning. Extraction: ``success``
-    is fidelity, ``robust`` the share of examples on which copy and original differ.
+    is fidelity, ``robust`` the share of examples on which copy and original differ. Replay:
+    ``success`` is P(wrong again), ``robust`` the rest.
     """
     if not cell.met:
         return {"success": None, "robust": None}
@@ -31,6 +33,8 @@ def cell_figures(cell: CellResult, tier: Tier) -> dict[str, Any]:
         return _backdoor(cell)
     if tier.spec.game is GameName.EXTRACTION:
         return _extraction(cell)
+    if tier.spec.game is GameName.REPLAY:
+        return _replay(cell)
     return _perturbation(cell, tier)
 
 
@@ -61,6 +65,16 @@ def _extraction(cell: CellResult) -> dict[str, Any]:
         "clean": seen_accuracy(cell),
         "queries": finite_or_none(cell.metrics.get("queries")),
         "queries_to_99": finite_or_none(cell.metrics.get("queries_to_99")),
+    }
+
+
+def _replay(cell: CellResult) -> dict[str, Any]:
+    again = wrong_again(cell)
+    return {
+        "success": None if cell.forfeited_by_defense else again,
+        "robust": None if again is None else 1 - again,
+        "clean": metric(cell, "clean_accuracy"),
+        "queries": finite_or_none(cell.metrics.get(QUERIES)),
     }
 
 

@@ -41,6 +41,10 @@ METRICS: Final = (
     Kind("claim_alpha", "Chance that a claim is wrong", hint="as declared"),
     Kind("median_radius", "Median certified radius", NUMBER),
     Kind("certified_area", "Area under the certified curve", NUMBER),
+    Kind("wrong_again", "Made again", term="replay", hint="wrong answers among the replays"),
+    Kind("replay_loss", "Loss over the replays", NUMBER, hint="N times the chance of one"),
+    Kind("replays", "Replays", COUNT),
+    Kind("proposals", "Inputs proposed", COUNT),
     Kind("fidelity", "Fidelity of the copy", hint="agrees with the original on judged examples"),
     Kind("surrogate_accuracy", "Accuracy of the copy"),
     Kind("oracle_accuracy", "Clean accuracy as the thief saw it", hint="must meet the floor"),
@@ -68,7 +72,8 @@ METRICS: Final = (
     Kind("rejected", "Candidates rejected", COUNT, hint="out of budget or range; no kill"),
     Kind("examples", "Examples judged", COUNT),
 )
-HEADLINES: Final = ("clean_accuracy", "certified_accuracy", "robust_accuracy",
+HEADLINES: Final = ("clean_accuracy", "wrong_again", "replay_loss",
+                    "certified_accuracy", "robust_accuracy",
                     "attack_success_rate", "clean_error",
                     "poisoned_error", "delta_error", "fidelity", "surrogate_accuracy",
                     "uniform_kappa")  # fmt: skip
@@ -80,6 +85,7 @@ MEANS: Final = (
     "stolen_fidelity_mean",
     "certified_accuracy_mean",
     "triggered_mean",
+    "repeated_mean",
 )
 """The mean over attacks, by kind of board."""
 

@@ -40,6 +40,13 @@ WORDS: Final[dict[str, Words]] = {
         high="triggered",
     ),
     GameName.CERTIFICATION: Words(robust="Certified"),
+    GameName.REPLAY: Words(
+        robust="Repeated",
+        success="Again",
+        cell="the chance that the mistake is made again",
+        low="forgotten",
+        high="repeated",
+    ),
     GameName.EXTRACTION: Words(
         attacks="Thieves",
         robust="Stolen",

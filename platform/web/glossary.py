@@ -119,6 +119,12 @@ TERMS: Final = (
         "The referee bounds the trigger and applies it; without it the model should be as good as "
         "before.",
     ),
+    Term(
+        "replay",
+        "Replay",
+        "A mistake that was found is played again, N times; the loss is N times the chance of it.",
+        "A defense that draws at random may answer right the next time.",
+    ),
     Term("thief", "Thief", "A player that copies a defense from its answers (model extraction)."),
     Term(
         "certified",
@@ -136,8 +142,8 @@ TERMS: Final = (
     Term(
         "game",
         "Game",
-        "A kind of round: evasion, minimum-norm, transfer, poisoning, backdoor, extraction or "
-        "certification.",
+        "A kind of round: evasion, minimum-norm, transfer, poisoning, backdoor, extraction, "
+        "certification or replay.",
     ),
     Term("round", "Round", "One game under one threat model and budget, with its own clock."),
     Term("tier", "Tier", "The rows that may be compared: same task, game, goal and threat model."),

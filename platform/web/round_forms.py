@@ -21,6 +21,7 @@ from arena import threat_model as switches
 from arena.errors import ThreatModelError
 from arena.manifest import Role
 from arena.rounds import (
+    MOST_REPLAYS,
     GameName,
     Goal,
     Limits,
@@ -39,7 +40,7 @@ from web.glossary import BY_SLUG
 
 PREFIX: Final = "rounds"
 COUNTED: Final = "counted"
-BALLS: Final = ("evasion", "transfer", "minimum_norm", "certification")
+BALLS: Final = ("evasion", "transfer", "minimum_norm", "certification", "replay")
 
 GROUPS: Final = (
     ("first_mover", "moves"),
@@ -225,7 +226,7 @@ class RoundForm(Styled):
         required=False,
         label="ε, ascending",
         help_text="Several make a curve: 0.1, 0.2. Minimum-norm rounds take none.",
-        widget=_for(forms.TextInput, "evasion", "transfer", "certification"),
+        widget=_for(forms.TextInput, "evasion", "transfer", "certification", "replay"),
     )
     shares = Numbers(
         required=False,
@@ -265,6 +266,14 @@ class RoundForm(Styled):
         initial=10,
         help_text="How often a stochastic defense is judged on an input.",
         widget=_for(forms.NumberInput, *BALLS),
+    )
+    replays = forms.IntegerField(
+        label="Replays (N)",
+        required=False,
+        max_value=MOST_REPLAYS,
+        initial=100,
+        help_text="Replay only: how many answers are played of what the attack proposes.",
+        widget=_for(forms.NumberInput, "replay"),
     )
 
     preset = forms.ChoiceField(
@@ -339,7 +348,7 @@ class RoundForm(Styled):
     @property
     def budget_fields(self) -> list[forms.BoundField]:
         names = ("goal", "target_rule", "norm", "epsilons", "shares", "poison_mode",
-                 "trigger_area", "seeds", "repeats")  # fmt: skip
+                 "trigger_area", "seeds", "repeats", "replays")  # fmt: skip
         return [self[name] for name in names]
 
     @property
@@ -465,6 +474,7 @@ def _spec(data: Mapping[str, Any], model: ThreatModel) -> RoundSpec:
         seeds=5 if data["seeds"] is None else data["seeds"],
         examples=data["examples"],
         repeats=10 if data["repeats"] is None else data["repeats"],
+        replays=100 if data["replays"] is None else data["replays"],
         attack_limits=_limits(data["attack_seconds"]),
         defense_limits=_limits(data["defense_seconds"], data["query_seconds"]),
     )

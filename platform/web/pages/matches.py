@@ -22,6 +22,7 @@ CURVES: Final = (
     ("robust_accuracy", "Robust accuracy"),
     ("certified_accuracy", "Certified accuracy"),
     ("attack_success_rate", "Attack success"),
+    ("wrong_again", "Made again"),
     ("poisoned_error", "Error, poisoned"),
     ("delta_error", "Error added"),
     ("fidelity", "Fidelity"),
@@ -33,7 +34,7 @@ AXES: Final = {
     "epsilon": "Epsilon (ε)",
 }
 """What a curve runs over; the first that its points name."""
-SECRETIVE: Final = ("seed", "poison", "refuted")
+SECRETIVE: Final = ("seed", "poison", "refuted", "replayed")
 """Parts of keys of the provenance that could help an opponent before the round reveals."""
 
 
@@ -111,6 +112,14 @@ def _found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
     if metrics.get("fidelity") is not None:
         asked, copied = metrics.get("queries") or 0, percent(metrics["fidelity"])
         return f"After {asked:,.0f} probes the copy of {attack} agrees with {defense} on {copied}."
+    if metrics.get("wrong_again") is not None:
+        loss, replays = metrics.get("replay_loss") or 0, metrics.get("replays") or 0
+        proposed = metrics.get("proposals") or 0
+        inputs = "one input" if proposed == 1 else f"{proposed:,.0f} inputs"
+        return (
+            f"{attack} proposed {inputs}; {defense} answered {loss:,.0f} of {replays:,.0f} "
+            "replays wrong."
+        )
     if metrics.get("certificate_broken"):
         return (
             f"{attack} refuted {metrics.get('claims_refuted', 0):,.0f} of "

@@ -169,7 +169,8 @@ def budget(round_: Round) -> str:
     label = NORMS[rules.norm.value]
     if not rules.epsilons:
         return f"{label}, smallest distance"
-    return f"{label}, ε = {', '.join(f'{e:g}' for e in rules.epsilons)}"
+    sizes = f"{label}, ε = {', '.join(f'{e:g}' for e in rules.epsilons)}"
+    return f"{sizes}, {rules.replays:,} replays" if rules.game is GameName.REPLAY else sizes
 
 
 @register.filter

@@ -23,6 +23,7 @@ ATTACKS = [
     "jsma",
     "pgd",
     "random-noise",
+    "replay",
     "square",
 ]
 WITH_NETS = ["bpda", "ensemble-transfer", "jacobian-substitute"]

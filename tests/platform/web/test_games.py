@@ -292,3 +292,40 @@ def test_a_backdoor_is_planned_ranked_and_read(world: World, as_: Browser) -> No
     assert "poison 1 %, patch of 2 %" in boards
     assert Standing.objects.get(round=round_, role="attack", entry__house="badnets").headline == 0.9
     assert picture["Content-Type"] == "image/png"
+
+
+# ── replay ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_replay_is_planned_ranked_and_read(world: World, as_: Browser) -> None:
+    spec = RoundSpec(
+        GameName.REPLAY, "digits", ThreatModel.white(), epsilons=(0.1,), examples=EXAMPLES
+    )
+    plan = RoundPlan("Again", spec, ("replay",), ("noisy-input",))
+    round_ = opened(world, plan)
+    match = round_.matches.get()
+    wrong = np.arange(100) < 92
+    figures = {"clean_accuracy": 0.95, "wrong_again": 0.92, "replay_loss": 92.0}
+    finding = Finding(
+        status=Status.SCORED,
+        metrics={**figures, "replays": 100, "proposals": 1},
+        curve=({"epsilon": 0.1, "wrong_again": 0.92},),
+        kills=Kills(np.arange(100), np.ones(100, bool), wrong[None], (0.1,)),
+        provenance={"replayed": [3]},
+    )
+    record(match, finding)
+    page, boards = pages(world, as_, match)
+    assert "Replay of one mistake proposed one input; Noisy input answered 92 of 100" in page
+    assert "Made again" in page
+    assert "L∞, ε = 0.1, 100 replays" in boards
+    assert "the chance that the mistake is made again" in boards
+    row = Standing.objects.get(round=round_, role="defense", entry__house="noisy-input")
+    assert row.headline == 0.92
+
+
+def test_a_replay_round_is_made_by_the_form(world: World) -> None:
+    spec = spec_of(
+        title="Again", game="replay", preset="white", epsilons="0.1", replays="40",
+        examples="50", attacks=["replay"], defenses=["cnn"],
+    )  # fmt: skip
+    assert spec.replays == 40
