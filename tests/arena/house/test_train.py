@@ -86,8 +86,9 @@ def test_every_objective_is_trained_by_some_recipe() -> None:
 
 @pytest.mark.parametrize("name", sorted(OBJECTIVES))
 def test_a_step_down_every_objective_lowers_it(name: str) -> None:
-    recipe = next(r for r in RECIPES if r.objective == name and r.task == "digits")
-    task = tasks.load("digits")
+    of_mails = name == "word insertion"
+    task = tasks.load("spamassassin-words" if of_mails else "digits")
+    recipe = next(r for r in RECIPES if r.objective == name and r.task == task.name)
     x, y = torch.tensor(task.train.x[:64]), torch.tensor(task.train.y[:64])
     model, teacher = train.build(recipe), train.build(replace(recipe, seed=9))
     losses = []
