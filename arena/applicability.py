@@ -23,9 +23,10 @@ USUAL_ROLES: Final = (Role.ATTACK, Role.DEFENSE)
 _PLAYED_AS: Final = {
     GameName.CERTIFICATION: GameName.EVASION,
     GameName.REPLAY: GameName.EVASION,
+    GameName.GOOD_WORDS: GameName.EVASION,
 }
-"""An attack on a certificate is one like any other, and so is one whose mistake is played again:
-what plays evasion plays these."""
+"""An attack on a certificate is one like any other, and so is one whose mistake is played again, or
+one that may only add: what plays evasion plays these."""
 _WITHOUT_NORM: Final = frozenset((GameName.POISONING, GameName.BACKDOOR, GameName.EXTRACTION))
 
 

@@ -210,6 +210,7 @@ _NEED_LISTS: Final = {
         "certification",
         "backdoor",
         "replay",
+        "good_words",
     ),
 }
 _OUTPUTS: Final = ("label", "top_k", "rounded", "probabilities", "logits")

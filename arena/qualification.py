@@ -31,12 +31,13 @@ from arena.metrics import share_of
 from arena.packages import Package
 from arena.planted import plant
 from arena.referee import MatchSpec, play_match
-from arena.rounds import GameName, Goal, Norm, RoundSpec
+from arena.rounds import GameName, Goal, Norm, RoundSpec, norm_for
 from arena.sandbox import choose
 from arena.sandbox.backend import SandboxBackend
 from arena.sandbox.seats import JailSeats
 from arena.seats import DefenseSeat
 from arena.tasks import Task
+from arena.tasks.fits import misfit
 from arena.threat_model import OracleOutput, OutputKind, Probes, ThreatModel
 from arena.verdict import Status, Verdict
 
@@ -417,7 +418,8 @@ def _rounds(check: _Check) -> list[RoundSpec]:
         for norm in norms[:1]
         for goal in goals[:1]
         for game in games
-        for round_ in _rounds_of(game, task, norm, goal)
+        for round_ in _rounds_of(game, task, norm_for(game, norm), goal)
+        if misfit(round_, task) is None
     ]
 
 

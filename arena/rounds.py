@@ -36,6 +36,7 @@ class GameName(StrEnum):
     EXTRACTION = "extraction"
     CERTIFICATION = "certification"
     REPLAY = "replay"
+    GOOD_WORDS = "good_words"
 
 
 class Norm(StrEnum):
@@ -171,6 +172,11 @@ def threat_model_for(game: GameName | str, model: ThreatModel) -> ThreatModel:
     return replace(model, probes=Probes(total=int(probes.limit(1))))
 
 
+def norm_for(game: GameName | str, norm: Norm | str) -> Norm:
+    """A round's usual norm as this game reads it: words are counted."""
+    return Norm.L0 if game == GameName.GOOD_WORDS else Norm(norm)
+
+
 _ENUMS: Final[dict[str, Any]] = {
     "game": GameName,
     "norm": Norm,
@@ -203,12 +209,14 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         GameName.TRANSFER,
         GameName.CERTIFICATION,
         GameName.REPLAY,
+        GameName.GOOD_WORDS,
     )
     return [
         (
             ball and not r.epsilons,
             "epsilons",
-            "An evasion, transfer, certification or replay round needs at least one epsilon.",
+            "An evasion, transfer, certification, replay or good-word round needs at least one "
+            "epsilon.",
         ),
         (
             r.game is GameName.MINIMUM_NORM and bool(r.epsilons),
@@ -252,6 +260,7 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
             "trigger_area is a share of the features: 0 < area <= 1.",
         ),
         *_extraction_rules(r),
+        *_good_word_rules(r),
         (
             r.game is GameName.CERTIFICATION and r.goal is Goal.TARGETED,
             "goal",
@@ -278,6 +287,27 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
             r.game is GameName.TRANSFER and r.threat_model.parameters is Parameters.FULL,
             "parameters",
             "A transfer round withholds the weights; use the evasion game for white-box rounds.",
+        ),
+    ]
+
+
+def _good_word_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
+    adds = r.game is GameName.GOOD_WORDS
+    return [
+        (
+            adds and r.norm is not Norm.L0,
+            "norm",
+            "Good words are counted: choose norm = 'l0', and epsilons as numbers of words.",
+        ),
+        (
+            adds and any(e != int(e) for e in r.epsilons if e < float("inf")),
+            "epsilons",
+            "The epsilons of a good-word round are numbers of words: give whole numbers.",
+        ),
+        (
+            adds and r.goal is Goal.TARGETED,
+            "goal",
+            "Spam passes or it does not: choose goal = 'untargeted'.",
         ),
     ]
 

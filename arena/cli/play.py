@@ -125,9 +125,7 @@ def play(
 
 def _described(options: rules.Options, *, defense: str, attack: str) -> tuple[RoundSpec, Task]:
     usual = rules.usual_game(defense=defense, attack=attack)
-    trained = (options.game or usual) in (rules.POISONING, rules.BACKDOOR)
-    fallback = rules.DEFAULT_POISONING_TASK if trained else rules.DEFAULT_TASK
-    task = rules.load_task(options.task or fallback)
+    task = rules.load_task(options.task or rules.usual_task(options.game or usual))
     return rules.round_of(options, task, usual=usual), task
 
 

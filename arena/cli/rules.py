@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from arena.tasks import Task
 
 HOUSE: Final = "house:"
-DEFAULT_TASK: Final = "mnist5k"
-DEFAULT_POISONING_TASK: Final = "mnist-1-7"
 DEFAULT_SHARES: Final = (0.03,)
 GAMES: Final = (
     "evasion",
@@ -32,12 +30,14 @@ GAMES: Final = (
     "extraction",
     "certification",
     "replay",
+    "good_words",
 )
 """Named here so that help needs no engine; a test holds them to it."""
 POISONING: Final = "poisoning"
 EXTRACTION: Final = "extraction"
 BACKDOOR: Final = "backdoor"
 REPLAY: Final = "replay"
+GOOD_WORDS: Final = "good_words"
 DEFAULT_THEFT: Final = 1000
 """Probes of a thief where none were said."""
 TRANSFER: Final = "transfer"
@@ -120,8 +120,8 @@ def usual_game(*, defense: str, attack: str) -> str | None:
     """What these two play where nothing was said; None: evasion or transfer."""
     if steals(attack):
         return EXTRACTION
-    if _manifest(attack).needs.games == (REPLAY,):
-        return REPLAY
+    if _manifest(attack).needs.games in ((REPLAY,), (GOOD_WORDS,)):
+        return _manifest(attack).needs.games[0]
     if not plays_poisoning(defense):
         return None
     return BACKDOOR if BACKDOOR in _manifest(attack).needs.games else POISONING
@@ -130,7 +130,17 @@ def usual_game(*, defense: str, attack: str) -> str | None:
 def usual_threat_model(game: str | None, *, attack: str) -> str:
     """What is played where nothing was said: a thief has nothing to steal in a white box."""
     theft = game == EXTRACTION or (game is None and steals(attack))
-    return "black" if theft else "white"
+    mail = game == GOOD_WORDS or (game is None and _manifest(attack).needs.games == (GOOD_WORDS,))
+    return "black" if theft or mail else "white"
+
+
+def usual_task(game: str | None) -> str:
+    """Where no task was said."""
+    from arena.manifest import Role
+    from arena.tasks import fits
+
+    role = Role.POISONER if game in (POISONING, BACKDOOR) else Role.ATTACK
+    return fits.usual_task(role, (game,) if game else ())
 
 
 def load_task(name: str) -> Task:
@@ -141,7 +151,8 @@ def load_task(name: str) -> Task:
 
 def round_of(options: Options, task: Task, *, usual: str | None = None) -> RoundSpec:
     """The round that the options describe; the task's own ε where none was said."""
-    from arena.rounds import RoundSpec
+    from arena.rounds import RoundSpec, norm_for
+    from arena.tasks.fits import misfit
 
     plain = TRANSFER if options.threat_model == TRANSFER else "evasion"
     game = options.game or usual or plain
@@ -149,7 +160,7 @@ def round_of(options: Options, task: Task, *, usual: str | None = None) -> Round
         "game": game,
         "task": task.name,
         "threat_model": _threat_model(options, game),
-        "norm": options.norm,
+        "norm": norm_for(game, options.norm),
         "goal": options.goal,
         "target_rule": options.target_rule,
         "examples": options.examples,
@@ -162,10 +173,14 @@ def round_of(options: Options, task: Task, *, usual: str | None = None) -> Round
         data["shares"] = options.shares or DEFAULT_SHARES
         data["epsilons"] = options.epsilons if game == BACKDOOR else ()
     elif game not in ("minimum_norm", EXTRACTION):
-        data["epsilons"] = options.epsilons or _usual(task, options.norm)
+        data["epsilons"] = options.epsilons or _usual(task, data["norm"], game=game)
     elif options.epsilons:
         data["epsilons"] = options.epsilons  # refused by the round, with its own sentence
-    return RoundSpec.from_json(data)
+    round_ = RoundSpec.from_json(data)
+    problem = misfit(round_, task)
+    if problem is not None:
+        raise Stop(ExitCode.USAGE, problem)
+    return round_
 
 
 def _threat_model(options: Options, game: str) -> Mapping[str, Any]:
@@ -183,14 +198,14 @@ def _threat_model(options: Options, game: str) -> Mapping[str, Any]:
     return ThreatModel.from_json(data).to_json()
 
 
-def _usual(task: Task, norm: str) -> tuple[float, ...]:
-    """The task's largest default ε of that norm."""
+def _usual(task: Task, norm: str, *, game: str) -> tuple[float, ...]:
+    """The task's largest default ε of that norm; all of them where words are counted."""
     usual = tuple(task.norms.get(norm, ()))
     if not usual:
         raise Stop(
             ExitCode.USAGE, f"Task {task.name} has no usual epsilon in {norm}; say --epsilon."
         )
-    return usual[-1:]
+    return usual if game == GOOD_WORDS else usual[-1:]
 
 
 def read_json(path: Path, *, what: str) -> dict[str, Any]:

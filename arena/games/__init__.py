@@ -15,6 +15,7 @@ _GAMES: Final = {
     GameName.POISONING: "arena.games.poisoning:Poisoning",
     GameName.BACKDOOR: "arena.games.backdoor:Backdoor",
     GameName.CERTIFICATION: "arena.games.certification:Certification",
+    GameName.GOOD_WORDS: "arena.games.good_words:GoodWords",
     GameName.REPLAY: "arena.games.replay:Replay",
     GameName.EXTRACTION: "arena.games.extraction:Extraction",
 }

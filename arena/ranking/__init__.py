@@ -57,6 +57,7 @@ BOARDS: Final[dict[GameName, dict[Side, Maker]]] = {
         Side.ATTACK: backdoor.poisoner_board,
     },
     GameName.CERTIFICATION: {Side.DEFENSE: certified_board, Side.ATTACK: success_board},
+    GameName.GOOD_WORDS: {Side.DEFENSE: robust_accuracy_board, Side.ATTACK: success_board},
     GameName.REPLAY: {Side.DEFENSE: replay.defense_board, Side.ATTACK: replay.attack_board},
     GameName.EXTRACTION: {Side.DEFENSE: robbed_board, Side.ATTACK: thief_board},
 }

@@ -5,6 +5,7 @@ Whoever changes what is planned holds the tournament's row, so that two never pl
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,9 +21,10 @@ import arena.house
 import arena.tasks
 from accounts.models import User
 from accounts.services import require_member
-from arena.errors import PackageError
+from arena.errors import PackageError, TaskError
 from arena.manifest import Role
 from arena.rounds import RoundSpec, SplitName
+from arena.tasks.fits import misfit
 from events.errors import Conflict, Invalid, NotAllowed
 from events.identifiers import opaque_id
 from submissions.models import Submission
@@ -154,6 +156,16 @@ def check_round(round_: RoundPlan) -> None:
     if not 0 <= round_.weight < float("inf"):
         raise Invalid(f"The weight of round {round_.title!r} must be a number from 0 up.")
     _check_house(round_)
+    problem = _misfit(round_)
+    if problem is not None:
+        raise Invalid(f"Round {round_.title!r}: {problem}")
+
+
+def _misfit(round_: RoundPlan) -> str | None:
+    """Of a task that is on this machine; others are told of where they are loaded."""
+    with contextlib.suppress(TaskError):
+        return misfit(round_.spec, arena.tasks.load(round_.spec.task))
+    return None
 
 
 def _check_house(round_: RoundPlan) -> None:

@@ -125,6 +125,19 @@ TERMS: Final = (
         "A mistake that was found is played again, N times; the loss is N times the chance of it.",
         "A defense that draws at random may answer right the next time.",
     ),
+    Term(
+        "good-words",
+        "Good words",
+        "Words that a spam filter likes, added to blocked spam until it passes; none is taken out.",
+        "Passive where the attack may ask nothing, else the filter itself tells which words work.",
+    ),
+    Term(
+        "cost",
+        "Value-weighted loss",
+        "The mean cost of the answers by the task's cost matrix; 1 for any mistake without one.",
+        "Where a wanted mail that is blocked costs more than spam that passes, two filters of equal "
+        "accuracy differ in it.",
+    ),
     Term("thief", "Thief", "A player that copies a defense from its answers (model extraction)."),
     Term(
         "certified",
@@ -143,7 +156,7 @@ TERMS: Final = (
         "game",
         "Game",
         "A kind of round: evasion, minimum-norm, transfer, poisoning, backdoor, extraction, "
-        "certification or replay.",
+        "certification, replay or good words.",
     ),
     Term("round", "Round", "One game under one threat model and budget, with its own clock."),
     Term("tier", "Tier", "The rows that may be compared: same task, game, goal and threat model."),

@@ -30,6 +30,7 @@ from arena.rounds import (
     RoundSpec,
     SplitName,
     TargetRule,
+    norm_for,
     threat_model_for,
 )
 from arena.threat_model import PRESET_NAMES, OracleOutput, Probes, ThreatModel, TrainingData
@@ -225,8 +226,11 @@ class RoundForm(Styled):
     epsilons = Numbers(
         required=False,
         label="ε, ascending",
-        help_text="Several make a curve: 0.1, 0.2. Minimum-norm rounds take none.",
-        widget=_for(forms.TextInput, "evasion", "transfer", "certification", "replay"),
+        help_text="Several make a curve: 0.1, 0.2. Minimum-norm rounds take none; of good words, "
+        "how many may be added: 10, 30, 100.",
+        widget=_for(
+            forms.TextInput, "evasion", "transfer", "certification", "replay", "good_words"
+        ),
     )
     shares = Numbers(
         required=False,
@@ -265,7 +269,7 @@ class RoundForm(Styled):
         max_value=1000,
         initial=10,
         help_text="How often a stochastic defense is judged on an input.",
-        widget=_for(forms.NumberInput, *BALLS),
+        widget=_for(forms.NumberInput, *BALLS, "good_words"),
     )
     replays = forms.IntegerField(
         label="Replays (N)",
@@ -464,7 +468,7 @@ def _spec(data: Mapping[str, Any], model: ThreatModel) -> RoundSpec:
         task=data["task"],
         split=SplitName.PRACTICE,
         threat_model=model,
-        norm=Norm(data["norm"] or Norm.LINF),
+        norm=norm_for(data["game"], data["norm"] or Norm.LINF),
         epsilons=data["epsilons"],
         goal=Goal(data["goal"] or Goal.UNTARGETED),
         target_rule=TargetRule(data["target_rule"] or TargetRule.RANDOM),

@@ -28,3 +28,8 @@ class TaskDetailSerializer(TaskSerializer):
     splits = serializers.DictField()
     cost = serializers.JSONField(allow_null=True)
     mutable = serializers.JSONField(allow_null=True)
+    add_only = serializers.JSONField(allow_null=True, help_text="Features that may only grow.")
+    features = serializers.ListField(child=serializers.CharField(), help_text="Their names.")
+    attacker_class = serializers.IntegerField(
+        allow_null=True, help_text="The class whose examples belong to attackers."
+    )

@@ -16,12 +16,14 @@ from tournaments.models import Match, Verdict
 from tournaments.states import UNDER_WAY, MatchState
 from web.answers import attachment, page
 from web.figures import figures, headline_figures, percent
-from web.pages.outcomes import columns_of, copied, gallery, quantiles, survival
+from web.pages.outcomes import columns_of, copied, gallery, quantiles, survival, task_of
+from web.pages.rows import arrays_of
 
 CURVES: Final = (
     ("robust_accuracy", "Robust accuracy"),
     ("certified_accuracy", "Certified accuracy"),
     ("attack_success_rate", "Attack success"),
+    ("noise_success_rate", "Random noise"),
     ("wrong_again", "Made again"),
     ("poisoned_error", "Error, poisoned"),
     ("delta_error", "Error added"),
@@ -34,6 +36,7 @@ AXES: Final = {
     "epsilon": "Epsilon (ε)",
 }
 """What a curve runs over; the first that its points name."""
+WORDS_AXIS: Final = {**AXES, "epsilon": "Words added"}
 SECRETIVE: Final = ("seed", "poison", "refuted", "replayed")
 """Parts of keys of the provenance that could help an opponent before the round reveals."""
 
@@ -73,12 +76,18 @@ def _verdict(request: HttpRequest, match: Match) -> dict[str, Any]:
     listed = figures(verdict.metrics)
     return context | {
         "figures": listed,
-        "headlines": headline_figures(listed),
+        "headlines": headline_figures(listed, priced=_priced(match)),
         "curve": curve(verdict),
         "provenance": _provenance(request, match, verdict),
         "logs": _logs(request, match),
         **_outcome(request, match),
     }
+
+
+def _priced(match: Match) -> bool:
+    """Whether the task has a cost matrix, so that errors do not all cost the same."""
+    task = task_of(match)
+    return task is not None and task.cost is not None
 
 
 def sentence(request: HttpRequest, match: Match, verdict: Verdict | None) -> str:
@@ -128,6 +137,8 @@ def _found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
     if metrics.get("certified_accuracy") is not None:
         proved, held = percent(metrics["certified_accuracy"]), percent(metrics["robust_accuracy"])
         return f"{defense} certified {proved}; against {attack} {held} stayed right."
+    if metrics.get("blocked") is not None:
+        return _padded(attack, defense, metrics)
     success, robust = metrics.get("attack_success_rate"), metrics.get("robust_accuracy")
     if success is not None:
         return (
@@ -139,12 +150,24 @@ def _found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
     return f"{attack} played against {defense}."
 
 
+def _padded(attack: str, defense: str, metrics: dict[str, Any]) -> str:
+    """Of a good-word round."""
+    passed, words = percent(metrics.get("attack_success_rate")), metrics.get("epsilon") or 0
+    found = (
+        f"With at most {words:,.0f} words {attack} got {passed} of the spam past {defense} that it "
+        "blocks."
+    )
+    median = metrics.get("median_words")
+    return f"{found} The median mail took {median:,.0f} words." if median is not None else found
+
+
 def curve(verdict: Verdict) -> dict[str, Any] | None:
     """Points and the equal table; None for a single level."""
     points = [dict(point) for point in verdict.curve]
     if not points:
         return None
     axis = next((name for name in AXES if name in points[0]), "epsilon")
+    label_of = WORDS_AXIS if points[0].get("blocked") is not None else AXES
     points = [point for point in points if point.get(axis) is not None]
     shown = [(key, label) for key, label in CURVES if any(p.get(key) is not None for p in points)]
     if not points or not shown:
@@ -158,7 +181,7 @@ def curve(verdict: Verdict) -> dict[str, Any] | None:
         for key, label in shown
     ]  # fmt: skip
     rows = [(point[axis], [_with_interval(point, key) for key, _ in shown]) for point in points]
-    name = AXES[axis]
+    name = label_of[axis]
     return {
         "axis": name,
         "columns": [label for _, label in shown],
@@ -216,8 +239,7 @@ def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
             "outcome": True,
             "gallery": gallery(request.user, match, level=level),
             "copied": copied(match, columns),
-            "poison": range(min(12, _training_points(request, match, "poison"))),
-            "triggered": range(min(12, _training_points(request, match, "triggered"))),
+            **_poison(request, match),
             "probes": None if asked is None else {
                 "plot": {"examples": asked.examples, "points": asked.points},
                 "rows": quantiles(asked),
@@ -227,9 +249,16 @@ def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
         return {"outcome": False}
 
 
-def _training_points(request: HttpRequest, match: Match, kind: str) -> int:
-    from web.pages.pictures import arrays_of
+def _poison(request: HttpRequest, match: Match) -> dict[str, Any]:
+    """The first points as pictures; of other data, how many there are."""
+    points = {kind: _training_points(request, match, kind) for kind in ("poison", "triggered")}
+    task = task_of(match)
+    if task is not None and not task.is_image:
+        return {"poisoned_rows": points["poison"]}
+    return {kind: range(min(12, count)) for kind, count in points.items()}
 
+
+def _training_points(request: HttpRequest, match: Match, kind: str) -> int:
     if not match.round.plays_poisoning:
         return 0
     try:

@@ -166,6 +166,8 @@ def budget(round_: Round) -> str:
         return f"poison {shares} %, {rules.poison_mode.value}"
     if rules.game is GameName.EXTRACTION:
         return f"{rules.threat_model.probes.limit(1):,.0f} probes"
+    if rules.game is GameName.GOOD_WORDS:
+        return f"up to {', '.join(f'{words:g}' for words in rules.epsilons)} words added"
     label = NORMS[rules.norm.value]
     if not rules.epsilons:
         return f"{label}, smallest distance"
