@@ -215,8 +215,7 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         (
             ball and not r.epsilons,
             "epsilons",
-            "An evasion, transfer, certification, replay or good-word round needs at least one "
-            "epsilon.",
+            "A round of this game needs at least one epsilon.",
         ),
         (
             r.game is GameName.MINIMUM_NORM and bool(r.epsilons),

@@ -41,6 +41,7 @@ BARS: Final[tuple[tuple[str, Bar], ...]] = (
     ("A5", attacks.substitute),
     ("A6", attacks.transfer),
     ("A7", games.backdoor),
+    ("A8", games.good_words),
     ("A9", games.theft),
     ("A10", attacks.adaptive),
     ("A11", games.replay),

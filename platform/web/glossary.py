@@ -135,8 +135,8 @@ TERMS: Final = (
         "cost",
         "Value-weighted loss",
         "The mean cost of the answers by the task's cost matrix; 1 for any mistake without one.",
-        "Where a wanted mail that is blocked costs more than spam that passes, two filters of equal "
-        "accuracy differ in it.",
+        "Where a wanted mail that is blocked costs more than spam that passes, two filters of "
+        "equal accuracy differ in it.",
     ),
     Term("thief", "Thief", "A player that copies a defense from its answers (model extraction)."),
     Term(
