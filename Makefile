@@ -89,9 +89,9 @@ format: install-dev ## let ruff format and mend what it can
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
-calibrate: install-dev ## the house players against the figures of the literature
-	@$(PY) -m arena.calibrate
-	@$(PY) -m pytest -m calibration -q
+calibrate: install-dev ## the house players against the figures of their papers; ONLY=A1 plays one bar
+	@$(PY) -m arena.calibrate $(if $(ONLY),--only $(ONLY)) --json arena/measured.json --page docs/calibration.md
+	@$(if $(ONLY),true,$(PY) -m pytest -m calibration -q)
 
 bench: install-dev ## the tables that performance claims rest on
 	@$(PY) -m benchmarks

@@ -17,16 +17,18 @@ ROLES: Final = {
     GameName.POISONING: (Role.POISONER, Role.LEARNER),
     GameName.BACKDOOR: (Role.POISONER, Role.LEARNER),
     GameName.EXTRACTION: (Role.THIEF, Role.DEFENSE),
+    GameName.ATTACKER_FIRST: (Role.ATTACK, Role.LEARNER),
 }
 USUAL_ROLES: Final = (Role.ATTACK, Role.DEFENSE)
 """(who attacks, who defends): by game, and in games that are not named."""
 _PLAYED_AS: Final = {
     GameName.CERTIFICATION: GameName.EVASION,
     GameName.REPLAY: GameName.EVASION,
+    GameName.ATTACKER_FIRST: GameName.EVASION,
     GameName.GOOD_WORDS: GameName.EVASION,
 }
-"""An attack on a certificate is one like any other, and so is one whose mistake is played again, or
-one that may only add: what plays evasion plays these."""
+"""An attack on a certificate is one like any other, and so is one whose mistake is played again,
+one that moves first, or one that may only add: what plays evasion plays these."""
 _WITHOUT_NORM: Final = frozenset((GameName.POISONING, GameName.BACKDOOR, GameName.EXTRACTION))
 
 
@@ -43,7 +45,9 @@ def _reasons(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator
     if round_.game is GameName.CERTIFICATION and round_.norm.value not in defense.certifies:
         yield f"The defense certifies nothing in the norm {round_.norm.value}."
     yield from _declared(attack.needs, round_)
-    yield from _knowledge(attack.needs, defense, round_.threat_model)
+    yield from _knowledge(attack.needs, round_.threat_model)
+    if attack.needs.gradients and not _has_gradients(defense, round_):
+        yield "The attack needs gradients, and the defense has none."
     yield from _eligibility(defense, round_)
 
 
@@ -70,11 +74,14 @@ def _declared(needs: Needs, round_: RoundSpec) -> Iterator[str]:
         yield f"The attack does not play {round_.goal.value} rounds."
 
 
-def _knowledge(needs: Needs, defense: Manifest, model: ThreatModel) -> Iterator[str]:
+def _has_gradients(defense: Manifest, round_: RoundSpec) -> bool:
+    """An attack that moves first plays against the house's reference, which has."""
+    return defense.differentiable or round_.game is GameName.ATTACKER_FIRST
+
+
+def _knowledge(needs: Needs, model: ThreatModel) -> Iterator[str]:
     if needs.gradients and not model.gives_gradients:
         yield "The attack needs gradients, and the round withholds them."
-    if needs.gradients and not defense.differentiable:
-        yield "The attack needs gradients, and the defense has none."
     if needs.probes and model.probes.none:
         yield "The attack needs probes, and the round grants none."
     if needs.probes and model.output.kind.level < OutputKind(needs.output).level:

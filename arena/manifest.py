@@ -210,6 +210,7 @@ _NEED_LISTS: Final = {
         "certification",
         "backdoor",
         "replay",
+        "attacker_first",
         "good_words",
     ),
 }

@@ -31,7 +31,7 @@ from arena.metrics import share_of
 from arena.packages import Package
 from arena.planted import plant
 from arena.referee import MatchSpec, play_match
-from arena.rounds import GameName, Goal, Norm, RoundSpec, norm_for
+from arena.rounds import GameName, Goal, Norm, RoundSpec, norm_for, threat_model_for
 from arena.sandbox import choose
 from arena.sandbox.backend import SandboxBackend
 from arena.sandbox.seats import JailSeats
@@ -384,7 +384,7 @@ def _attack(check: _Check) -> str:
     planted = _planted(check)
     check.figures["planted"] = planted
     missed = [row for row in planted if not row["reliable"]]
-    broken = friendly.metrics.get("attack_success_rate")
+    broken = friendly.metrics.get("attack_success_rate", friendly.metrics.get("fresh_error"))
     told = "nothing to break" if broken is None else f"{broken:.0%} success on a house model"
     if missed:
         norms = ", ".join(str(row["norm"]) for row in missed)
@@ -397,8 +397,9 @@ def _attack(check: _Check) -> str:
 
 def _friendly(check: _Check) -> Verdict:
     """A short match in the first round that this attack says it can play."""
-    defense = house.package(HOUSE_DEFENSE, check.task.name)
     for round_ in _rounds(check):
+        first = round_.game is GameName.ATTACKER_FIRST
+        defense = house.package(HOUSE_LEARNER if first else HOUSE_DEFENSE, check.task.name)
         verdict = _play(check, round_, defense, check.task)
         if verdict.status is not Status.NOT_APPLICABLE:
             return _judged(check, verdict)
@@ -434,7 +435,7 @@ def _rounds_of(game: GameName, task: Task, norm: Norm, goal: Goal) -> list[Round
         RoundSpec(
             game,
             task.name,
-            model,
+            threat_model_for(game, model),
             norm=norm,
             epsilons=epsilons,
             goal=goal,
@@ -469,7 +470,18 @@ def _play(check: _Check, round_: RoundSpec, defense: Package, task: Task) -> Ver
     related: tuple[Package, ...] = ()
     if check.manifest.needs.related or round_.game is GameName.TRANSFER:
         related = house.related(defense.manifest.family, check.task.name)
-    match = MatchSpec(round_, check.package, defense, seed=1, secret=SECRET, related=related)
+    reference = None
+    if round_.game is GameName.ATTACKER_FIRST:
+        reference = house.package(HOUSE_DEFENSE, check.task.name)
+    match = MatchSpec(
+        round_,
+        check.package,
+        defense,
+        seed=1,
+        secret=SECRET,
+        related=related,
+        reference=reference,
+    )
     return play_match(match, backend=check.backend, task=task, progress=check.progress)
 
 
@@ -485,7 +497,7 @@ def _judged(check: _Check, verdict: Verdict) -> Verdict:
 
 
 def _summary(verdict: Verdict) -> dict[str, Any]:
-    wanted = ("attack_success_rate", "robust_accuracy", "clean_accuracy", "rejected")
+    wanted = ("fresh_error", "attack_success_rate", "robust_accuracy", "clean_accuracy", "rejected")
     found = {key: verdict.metrics[key] for key in wanted if key in verdict.metrics}
     return {**found, "seconds": verdict.provenance.get("seconds")}
 

@@ -187,7 +187,7 @@ def judged_examples(match: MatchSpec, task: Task) -> Examples:
     secret = match.secret if match.split_secret is None else match.split_secret
     final = match.round.split is SplitName.FINAL
     split = task.final(secret) if final else task.practice
-    return choose_examples(split, count=match.round.examples, secret=secret, digest=task.digest)
+    return choose_examples(split, count=match.round.drawn, secret=secret, digest=task.digest)
 
 
 def _seats(match: MatchSpec, backend: SandboxBackend, task: Task, maker: SeatMaker | None) -> Seats:

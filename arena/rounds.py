@@ -36,7 +36,12 @@ class GameName(StrEnum):
     EXTRACTION = "extraction"
     CERTIFICATION = "certification"
     REPLAY = "replay"
+    ATTACKER_FIRST = "attacker_first"
     GOOD_WORDS = "good_words"
+
+
+MOVERS: Final = {GameName.ATTACKER_FIRST: (FirstMover.ATTACKER,)}
+"""Who may commit first, by game; the defender in those that are not named."""
 
 
 class Norm(StrEnum):
@@ -104,6 +109,8 @@ class RoundSpec:
     ``epsilons``: ascending; several make a curve; empty for minimum-norm rounds.
     ``examples``: how many examples of the split are judged (per class balanced where it can be).
     ``repeats``: how often a stochastic defense is judged per input (k).
+    ``published``: how many examples, beside those that are judged, the attack of an
+    attacker-first round publishes.
     ``replays``: how many answers a replay round plays of what the attack proposes (N).
     ``shares``: poisoned shares of the training set; ``seeds``: paired trainings per share.
     ``trigger_area``: the share of all features that the patch of a backdoor may set; with an
@@ -121,6 +128,7 @@ class RoundSpec:
     examples: int = 200
     repeats: int = 10
     replays: int = 100
+    published: int = 200
     shares: tuple[float, ...] = ()
     poison_mode: PoisonMode = PoisonMode.ADD
     seeds: int = 5
@@ -132,6 +140,11 @@ class RoundSpec:
         for broken, setting, message in _rules(self):
             if broken:
                 raise ThreatModelError(message, switch=setting)
+
+    @property
+    def drawn(self) -> int:
+        """How many examples of the split the round draws: the judged ones, and the published."""
+        return self.examples + (self.published if self.game is GameName.ATTACKER_FIRST else 0)
 
     @property
     def tier(self) -> tuple[str, str, str, str]:
@@ -165,7 +178,11 @@ class RoundSpec:
 
 
 def threat_model_for(game: GameName | str, model: ThreatModel) -> ThreatModel:
-    """A preset as this game reads it: a thief has no examples, so its probes count in total."""
+    """A preset as this game reads it: an attack that moves first does, whatever the preset says;
+    a thief has no examples, so its probes count in total.
+    """
+    if game == GameName.ATTACKER_FIRST:
+        return replace(model, first_mover=FirstMover.ATTACKER, repeats=1)
     probes = model.probes
     if game != GameName.EXTRACTION or probes.per_example is None:
         return model
@@ -196,7 +213,7 @@ def _read(key: str, value: Any) -> Any:
         return value if isinstance(value, Limits) else Limits(**value)
     if key in ("epsilons", "shares"):
         return tuple(float(item) for item in value)
-    if key in ("examples", "repeats", "replays", "seeds") and type(value) is not int:
+    if key in ("examples", "repeats", "replays", "published", "seeds") and type(value) is not int:
         raise ThreatModelError(f"{key} must be a whole number, not {value!r}.", switch=key)
     return value
 
@@ -209,13 +226,14 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         GameName.TRANSFER,
         GameName.CERTIFICATION,
         GameName.REPLAY,
+        GameName.ATTACKER_FIRST,
         GameName.GOOD_WORDS,
     )
     return [
         (
             ball and not r.epsilons,
             "epsilons",
-            "A round of this game needs at least one epsilon.",
+            "A round within a ball needs at least one epsilon.",
         ),
         (
             r.game is GameName.MINIMUM_NORM and bool(r.epsilons),
@@ -259,6 +277,7 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
             "trigger_area is a share of the features: 0 < area <= 1.",
         ),
         *_extraction_rules(r),
+        *_attacker_first_rules(r),
         *_good_word_rules(r),
         (
             r.game is GameName.CERTIFICATION and r.goal is Goal.TARGETED,
@@ -266,9 +285,12 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
             "A certificate says that no class but one is reached; choose goal = 'untargeted'.",
         ),
         (
-            r.threat_model.first_mover is not FirstMover.DEFENDER,
+            r.threat_model.first_mover not in _movers(r.game),
             "first_mover",
-            "In every game here the defender commits first: choose first_mover = 'defender'.",
+            (
+                f"In {r.game.value} rounds the {_movers(r.game)[0].value} commits first: choose "
+                f"first_mover = {' or '.join(repr(m.value) for m in _movers(r.game))}."
+            ),
         ),
         (r.examples < 1, "examples", "A round needs at least one example."),
         (r.repeats < 1, "repeats", "repeats must be at least 1."),
@@ -307,6 +329,23 @@ def _good_word_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
             adds and r.goal is Goal.TARGETED,
             "goal",
             "Spam passes or it does not: choose goal = 'untargeted'.",
+        ),
+    ]
+
+
+def _movers(game: GameName) -> tuple[FirstMover, ...]:
+    return MOVERS.get(game, (FirstMover.DEFENDER,))
+
+
+def _attacker_first_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
+    first = r.game is GameName.ATTACKER_FIRST
+    return [
+        (r.published < 1, "published", "published must be at least 1."),
+        (first and r.seeds < 5, "seeds", "An attacker-first round needs at least 5 paired seeds."),
+        (
+            first and r.goal is Goal.TARGETED,
+            "goal",
+            "An attacker-first round is untargeted; choose goal = 'untargeted'.",
         ),
     ]
 

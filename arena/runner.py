@@ -31,7 +31,7 @@ from arena import house, tasks
 from arena.games.base import Progress, Step
 from arena.packages import Package
 from arena.referee import MatchSpec, play_match, void
-from arena.rounds import Goal, RoundSpec, TargetRule
+from arena.rounds import GameName, Goal, RoundSpec, TargetRule
 from arena.sandbox import choose
 from arena.sandbox.backend import SandboxBackend
 from arena.threat_model import Parameters
@@ -125,6 +125,7 @@ def _related(
 
 def _reference(order: Mapping[str, Any], round_: RoundSpec) -> Package | None:
     wanted = round_.goal is Goal.TARGETED and round_.target_rule is TargetRule.LEAST_LIKELY
+    wanted = wanted or round_.game is GameName.ATTACKER_FIRST
     source = order.get("reference") or (REFERENCE if wanted else None)
     return None if source is None else _package(source, round_)
 

@@ -3,21 +3,24 @@
 Every line is played by the referee in the jail, like any match. A line names the paper's figure,
 the bar that our own measurement set, and what came out with its 95 % Wilson interval; the model
 file, target rule and seeds that it hangs on stand under the table. Exit status 1 when a bar is
-missed. ``--quick`` plays fewer examples and leaves the slow lines out; ``--json FILE`` writes all.
+missed. ``--quick`` plays fewer examples and leaves the slow lines out. ``--json FILE`` keeps the
+lines in a file (:mod:`arena.measured`), where those of other bars stay; ``--page FILE`` writes that
+file's page.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from arena import measured
 from arena.calibrate import attacks, defenses, games
 from arena.calibrate.lines import BarError, Laboratory, Line
 
@@ -66,6 +69,7 @@ BARS: Final[tuple[tuple[str, Bar], ...]] = (
     ("D13", games.anti_theft),
     ("D14", defenses.uncertain),
     ("D15", defenses.distillation),
+    ("S1", games.attacker_first),
 )
 QUICK: Final = ("A1", "A2", "A3", "D7")
 
@@ -80,8 +84,9 @@ def measure(ids: Sequence[str], *, examples: int, say: Callable[[str], None] = p
             found = bar(lab)
         except BarError as error:
             found = [Line(id_, "", "", "is played", str(error), None, False, "")]
-        spent = (time.monotonic() - start) / len(found)
-        lines += [replace(line, seconds=round(spent, 1)) for line in found]
+        spent = round((time.monotonic() - start) / len(found), 1)
+        day = datetime.now(UTC).date().isoformat()
+        lines += [replace(line, seconds=spent, group=id_, measured_on=day) for line in found]
     return lines
 
 
@@ -116,17 +121,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="fewer examples, no slow lines")
     parser.add_argument("--only", metavar="ID", help=f"one of {', '.join(every)}")
     parser.add_argument("--examples", type=int, help="examples a match (200; 40 when quick)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the lines there too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the lines there too")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="write that file's page there")
     options = parser.parse_args(arguments)
     examples = options.examples or (40 if options.quick else 200)
     if options.only and options.only not in every:
         parser.error(f"there is no bar {options.only!r}; bars are {', '.join(every)}")
+    if options.page and not options.json:
+        parser.error("--page shows what --json keeps: give both.")
+    kept = _kept(options.json)
     ids = [options.only] if options.only else QUICK if options.quick else every
     lines = measure(ids, examples=examples, say=_progress)
     sys.stdout.write(table(lines) + "\n")
     if options.json:
-        options.json.write_text(json.dumps([asdict(line) for line in lines], indent=1) + "\n")
+        kept = measured.merged(kept, lines, order=every)
+        measured.write(options.json, kept)
+    if options.page:
+        options.page.write_text(measured.page(kept), "utf-8")
     return 0 if all(line.held for line in lines) else 1
+
+
+def _kept(file: Path | None) -> list[Line]:
+    """What the file holds already; looked at before anything is played."""
+    if file is None or not file.exists():
+        return []
+    try:
+        return measured.read(file)
+    except measured.MeasuredError as error:
+        sys.exit(f"{error} Or move the file away.")
 
 
 def _progress(sentence: str) -> None:

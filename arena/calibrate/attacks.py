@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from arena import house, tasks
 from arena.calibrate.lines import (
+    FEW,
     TASK,
     Laboratory,
     Line,
@@ -135,6 +136,7 @@ def jsma(lab: Laboratory) -> list[Line]:
         interval(verdict.metrics, "attack_success_rate"),
         rate >= 0.92 and share <= 0.06,
         lab.setting("cnn", more="random targets"),
+        why=FEW,
     )
     return [line]
 
@@ -152,6 +154,7 @@ def carlini_wagner(lab: Laboratory) -> list[Line]:
         interval(verdict.metrics, "attack_success_rate"),
         rate == 1.0 and distance <= 2.2,
         lab.setting("cnn", more="random targets"),
+        why=FEW,
     )
     return [line]
 
@@ -182,6 +185,7 @@ def _substitute(
         interval(verdict.metrics, "attack_success_rate"),
         rate >= least and rate >= 2 * floor,
         lab.setting(defense, more="150 points, labels only"),
+        why=FEW,
     )
 
 
@@ -347,7 +351,8 @@ def audit(lab: Laboratory) -> list[Line]:
                 f"robust {percent(robust)}, PGD {percent(least)}",
                 interval(suite.metrics, "robust_accuracy"),
                 robust <= least,
-                lab.setting(defense, more=AUTOATTACK),
+                lab.setting(defense),
+                why=AUTOATTACK,
             )
         )
     return found

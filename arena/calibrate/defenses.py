@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from arena import house
 from arena.calibrate.attacks import variant
 from arena.calibrate.lines import (
+    FEW,
     TASK,
     TRANSFER,
     Laboratory,
@@ -59,6 +60,7 @@ def adversarial_training(lab: Laboratory) -> list[Line]:
             interval(verdict.metrics, "robust_accuracy"),
             robust >= 0.70,
             setting,
+            why=FEW,
         ),
         Line(
             "D1",
@@ -69,6 +71,7 @@ def adversarial_training(lab: Laboratory) -> list[Line]:
             interval(black.metrics, "robust_accuracy"),
             outside > robust,
             setting,
+            why=FEW,
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""The bars of theft, certificates, backdoors and replays."""
+"""The bars of theft, certificates, backdoors, replays and attacks that move first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from arena.calibrate.lines import Laboratory, Line, at, figure, interval, percent
-from arena.rounds import GameName, Norm
+from arena.rounds import GameName, Norm, threat_model_for
 from arena.threat_model import OracleOutput, OutputKind, Probes, ThreatModel
 from arena.verdict import Verdict
 
@@ -180,6 +180,38 @@ def replay(lab: Laboratory) -> list[Line]:
             lab.setting("noisy-input", more="white"),
         ),
     ]
+
+
+def attacker_first(lab: Laboratory) -> list[Line]:
+    """A learner that was trained on what was published knows fresh examples of the same attack."""
+    radius = 0.2
+    model = threat_model_for(GameName.ATTACKER_FIRST, ThreatModel.white())
+    lines = []
+    for learner in ("logistic-learner", "cnn-learner"):
+        found = lab.play(
+            "pgd",
+            learner,
+            game=GameName.ATTACKER_FIRST,
+            threat_model=model,
+            epsilons=(radius,),
+            published=400,
+        ).metrics
+        fresh, before = (figure(found, name) for name in ("fresh_error", "unprepared_error"))
+        gain = interval(found, "prepared_gain")
+        lines.append(
+            Line(
+                "S1",
+                f"Attacker first, PGD ε {radius:g}, 400 published, {learner}",
+                "a fixed attack is learned",
+                "fresh error falls, interval above 0",
+                f"fresh {percent(before)} to {percent(fresh)}, clean "
+                f"{percent(figure(found, 'clean_accuracy'))}",
+                gain,
+                gain[0] > 0,
+                lab.setting("cnn", more=f"crafted on it; {learner}, 5 seeds; interval of the gain"),
+            )
+        )
+    return lines
 
 
 def good_words(lab: Laboratory) -> list[Line]:

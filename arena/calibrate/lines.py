@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena import house, tasks
+from arena.measured import Line
 from arena.packages import Package
 from arena.referee import MatchSpec, play_match
 from arena.rounds import GameName, Limits, RoundSpec
@@ -23,6 +24,8 @@ from arena.verdict import Status, Verdict
 TASK: Final = "mnist5k"
 SEED: Final = 1
 SECRET: Final = b"calibration: which examples, which targets"
+FEW: Final = "Trained on the 4,000 images that mnist5k ships; the paper on 60,000."
+"""Why a figure of the shipped nets is not the paper's."""
 LONG: Final = Limits(wall_seconds=900.0, cpu_seconds=900.0)
 
 TRANSFER: Final[dict[str, Any]] = {
@@ -30,22 +33,9 @@ TRANSFER: Final[dict[str, Any]] = {
     "threat_model": ThreatModel.transfer(),
 }
 
+__all__ = ["BarError", "Laboratory", "Line"]
+
 Bools = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One bar: what the paper says, what we ask, what was measured."""
-
-    id: str
-    method: str
-    paper: str
-    bar: str
-    measured: str
-    interval: tuple[float, float] | None
-    held: bool
-    setting: str
-    seconds: float = 0.0
 
 
 class BarError(Exception):
@@ -96,6 +86,9 @@ class Laboratory:
             seed=SEED,
             secret=SECRET,
             related=house.related(defense.manifest.family, spec.task),
+            reference=house.package("cnn", spec.task)
+            if spec.game is GameName.ATTACKER_FIRST
+            else None,
         )
         backend = choose(trusted=True)
         verdict = play_match(match, backend=backend, task=tasks.load(spec.task))

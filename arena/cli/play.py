@@ -58,6 +58,9 @@ def play(
     replays: Annotated[
         int, typer.Option(help="How many answers a replay round plays of what was proposed.")
     ] = 100,
+    published: Annotated[
+        int, typer.Option(help="Examples that the attack of an attacker-first round publishes.")
+    ] = 200,
     round_file: Annotated[
         Path | None,
         typer.Option("--round", help="A round's rules as JSON (as the API shows them)."),
@@ -82,8 +85,8 @@ def play(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="The verdict as JSON on stdout.")] = False,
 ) -> None:
-    """Play DEFENSE against ATTACK. A learner plays against a poisoner, a defense
-    against a thief in an extraction round.
+    """Play DEFENSE against ATTACK. A learner plays against a poisoner, or against an
+    attack that moves first; a defense against a thief in an extraction round.
 
     Exit status: 0 scored, 1 a forfeit, 2 the two cannot meet, 5 our fault.
     """
@@ -107,6 +110,7 @@ def play(
             poison_mode=poison_mode,
             trigger_area=trigger_area,
             replays=replays,
+            published=published,
         )
         round_, found = _described(options, defense=sources[0], attack=sources[1])
     match = rules.match_of(

@@ -30,6 +30,7 @@ GAMES: Final = (
     "extraction",
     "certification",
     "replay",
+    "attacker_first",
     "good_words",
 )
 """Named here so that help needs no engine; a test holds them to it."""
@@ -37,6 +38,7 @@ POISONING: Final = "poisoning"
 EXTRACTION: Final = "extraction"
 BACKDOOR: Final = "backdoor"
 REPLAY: Final = "replay"
+ATTACKER_FIRST: Final = "attacker_first"
 GOOD_WORDS: Final = "good_words"
 DEFAULT_THEFT: Final = 1000
 """Probes of a thief where none were said."""
@@ -61,6 +63,7 @@ class Options:
     trigger_area: float = 0.02
     repeats: int = 10
     replays: int = 100
+    published: int = 200
 
 
 def source_of(text: str) -> str:
@@ -118,12 +121,16 @@ def steals(source: str) -> bool:
 
 def usual_game(*, defense: str, attack: str) -> str | None:
     """What these two play where nothing was said; None: evasion or transfer."""
+    from arena.manifest import Role
+
     if steals(attack):
         return EXTRACTION
     if _manifest(attack).needs.games in ((REPLAY,), (GOOD_WORDS,)):
         return _manifest(attack).needs.games[0]
     if not plays_poisoning(defense):
         return None
+    if _role(attack) is Role.ATTACK:
+        return ATTACKER_FIRST
     return BACKDOOR if BACKDOOR in _manifest(attack).needs.games else POISONING
 
 
@@ -166,6 +173,7 @@ def round_of(options: Options, task: Task, *, usual: str | None = None) -> Round
         "examples": options.examples,
         "repeats": options.repeats,
         "replays": options.replays,
+        "published": options.published,
         "poison_mode": options.poison_mode,
         "trigger_area": options.trigger_area,
     }

@@ -17,6 +17,7 @@ _GAMES: Final = {
     GameName.CERTIFICATION: "arena.games.certification:Certification",
     GameName.GOOD_WORDS: "arena.games.good_words:GoodWords",
     GameName.REPLAY: "arena.games.replay:Replay",
+    GameName.ATTACKER_FIRST: "arena.games.attacker_first:AttackerFirst",
     GameName.EXTRACTION: "arena.games.extraction:Extraction",
 }
 

@@ -179,19 +179,11 @@ class _Stage(TrainingStage):
         other = self.train_and_judge(
             points, np.where(rows, x, twin), step=2 * step + 1, steps=steps
         )
-        return _Answers(_merged(half, other, one), _merged(half, one, other))
+        return _Answers(other.where(half, one), one.where(half, other))
 
     def triggered(self, x: Images, trigger: _Trigger) -> Images:
         """T(x) on the task's grid."""
         return self.on_grid(trigger.applied(x))
-
-
-def _merged(half: NDArray[np.bool_], inside: Judged, outside: Judged) -> Judged:
-    """``inside`` where ``half``, else ``outside``."""
-    return Judged(
-        np.where(half, inside.labels, outside.labels),
-        np.where(half, inside.confidence, outside.confidence),
-    )
 
 
 # ── the result ─────────────────────────────────────────────────────────────────────────────

@@ -122,27 +122,36 @@ def play(
     ``with_noise`` also judges random noise of the same sizes, as a control. ``attacked``: positions
     of the examples that the attack gets; None: all. The others are judged as they are.
     """
-    classes = len(table.task.classes)
+    with ThreadPoolExecutor(1) as pool, ExitStack() as jails:
+        # Fresh judges start while the attack plays, so that nobody waits for their imports.
+        judges = pool.submit(open_all, table.seats, [table.seats.open_defense] * 2)
+        jails.callback(_close_judges, judges)
+        cases, admitted, played = craft(table, epsilons, attacked=attacked)
+        judged = judge(table, [a.x for a in admitted], cases.example, judges.result())
+    if played.defense_failed:
+        judged = _unanswered(judged)
+    return _score(table, cases, epsilons, admitted, played, judged, with_noise=with_noise)
+
+
+def craft(
+    table: Table,
+    epsilons: Sequence[float | None],
+    *,
+    attacked: NDArray[np.int64] | None = None,
+) -> tuple[Cases, list[Admitted], Play]:
+    """Let the attack play every level: the cases, what is admitted at each level, and how."""
     cases = deal(
         table.round,
         table.examples,
-        classes=classes,
+        classes=len(table.task.classes),
         stream=table.round_stream("targets"),
         reference=lambda x: reference_scores(table, x),
     )
     if attacked is not None:
         cases = cases.take(np.flatnonzero(np.isin(cases.example, attacked)))
     budgets = [Budget.of(table.task, table.round.norm, epsilon) for epsilon in epsilons]
-    with ThreadPoolExecutor(1) as pool, ExitStack() as jails:
-        # Fresh judges start while the attack plays, so that nobody waits for their imports.
-        judges = pool.submit(open_all, table.seats, [table.seats.open_defense] * 2)
-        jails.callback(_close_judges, judges)
-        played = _attack(table, cases, budgets)
-        admitted = _admit_all(table, cases, budgets, played)
-        judged = judge(table, [a.x for a in admitted], cases.example, judges.result())
-    if played.defense_failed:
-        judged = _unanswered(judged)
-    return _score(table, cases, epsilons, admitted, played, judged, with_noise=with_noise)
+    played = _attack(table, cases, budgets)
+    return cases, _admit_all(table, cases, budgets, played), played
 
 
 def _close_judges(judges: Future[list[DefenseSeat | PlayerError]]) -> None:

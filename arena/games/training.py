@@ -66,6 +66,13 @@ class Judged:
     def nothing(cls, seeds: int, n: int) -> Judged:
         return cls(np.full((seeds, n), NO_ANSWER, np.int64), np.full((seeds, n), np.nan))
 
+    def where(self, rows: NDArray[np.bool_], other: Judged) -> Judged:
+        """This in the examples ``rows`` (n,), ``other`` elsewhere."""
+        return Judged(
+            np.where(rows, self.labels, other.labels),
+            np.where(rows, self.confidence, other.confidence),
+        )
+
     def wrong(self, y: Labels) -> NDArray[np.bool_]:
         """(seeds, n); an abstention or a missing answer is wrong."""
         return np.asarray(self.labels != y[None, :])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from arena.ranking.attacker_first import fresh_error
 from arena.ranking.attacks import QUERIES, kills_of
 from arena.ranking.backdoor import triggered
 from arena.ranking.defenses import as_json, lower_median
@@ -23,7 +24,8 @@ def cell_figures(cell: CellResult, tier: Tier) -> dict[str, Any]:
     Backdoor: ``success`` is the trigger's, ``robust`` what is right in spite of it.
     Poisoning: ``success`` is Δerror, ``robust`` accuracy after poisoning. Extraction: ``success``
     is fidelity, ``robust`` the share of examples on which copy and original differ. Replay:
-    ``success`` is P(wrong again), ``robust`` the rest.
+    ``success`` is P(wrong again), ``robust`` the rest. Attacker first: ``success`` is the error on
+    fresh examples, ``robust`` accuracy there.
     """
     if not cell.met:
         return {"success": None, "robust": None}
@@ -35,6 +37,8 @@ def cell_figures(cell: CellResult, tier: Tier) -> dict[str, Any]:
         return _extraction(cell)
     if tier.spec.game is GameName.REPLAY:
         return _replay(cell)
+    if tier.spec.game is GameName.ATTACKER_FIRST:
+        return _fresh(cell)
     return _perturbation(cell, tier)
 
 
@@ -75,6 +79,16 @@ def _replay(cell: CellResult) -> dict[str, Any]:
         "robust": None if again is None else 1 - again,
         "clean": metric(cell, "clean_accuracy"),
         "queries": finite_or_none(cell.metrics.get(QUERIES)),
+    }
+
+
+def _fresh(cell: CellResult) -> dict[str, Any]:
+    error = fresh_error(cell)
+    return {
+        "success": None if cell.forfeited_by_defense else error,
+        "robust": None if error is None else 1 - error,
+        "clean": metric(cell, "clean_accuracy"),
+        "queries": finite_or_none(cell.metrics.get("queries")),
     }
 
 

@@ -46,7 +46,7 @@ def _same_contest(one: RoundSpec, other: RoundSpec) -> bool:
         return same and _same_trigger(one, other)
     if GameName.EXTRACTION in (one.game, other.game):
         return same and one.game is other.game
-    if {GameName.REPLAY, GameName.GOOD_WORDS} & {one.game, other.game}:
+    if {GameName.REPLAY, GameName.ATTACKER_FIRST, GameName.GOOD_WORDS} & {one.game, other.game}:
         return same and (one.game, one.norm) == (other.game, other.norm)
     games_meet = one.game in PERTURBATION_GAMES and other.game in PERTURBATION_GAMES
     return same and games_meet and one.norm is other.norm

@@ -224,6 +224,9 @@ QUALIFIER = environment.words("QUALIFIER") or []
 TRUSTED_ONLY = environment.flag("TRUSTED_ONLY")
 """Plays the house alone, in the strongest wall there is; guests are refused."""
 
+CALIBRATION = environment.text("CALIBRATION")
+"""A file that ``python -m arena.calibrate --json`` wrote here; empty: the one that is shipped."""
+
 # --- submissions ------------------------------------------------------------------------------
 
 UPLOAD_BYTES = environment.number("UPLOAD_BYTES", 64 * 1024 * 1024)

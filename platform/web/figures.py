@@ -49,6 +49,12 @@ METRICS: Final = (
     Kind("replay_loss", "Loss over the replays", NUMBER, hint="N times the chance of one"),
     Kind("replays", "Replays", COUNT),
     Kind("proposals", "Inputs proposed", COUNT),
+    Kind("fresh_error", "Error on fresh examples", hint="trained on what was published"),
+    Kind("unprepared_error", "Error without the published set", hint="same learner, same seeds"),
+    Kind("prepared_gain", "Gained by the published set", hint="paired over seeds"),
+    Kind("clean_accuracy_unprepared", "Clean accuracy without it"),
+    Kind("fresh_error_worst_seed", "Error on fresh examples, worst seed"),
+    Kind("published", "Examples published", COUNT),
     Kind("fidelity", "Fidelity of the copy", hint="agrees with the original on judged examples"),
     Kind("surrogate_accuracy", "Accuracy of the copy"),
     Kind("oracle_accuracy", "Clean accuracy as the thief saw it", hint="must meet the floor"),
@@ -78,6 +84,7 @@ METRICS: Final = (
     Kind("examples", "Examples judged", COUNT),
 )
 HEADLINES: Final = ("clean_accuracy", "wrong_again", "replay_loss",
+                    "fresh_error", "unprepared_error", "prepared_gain",
                     "certified_accuracy", "robust_accuracy",
                     "attack_success_rate", "clean_error",
                     "poisoned_error", "delta_error", "fidelity", "surrogate_accuracy",
@@ -91,6 +98,7 @@ MEANS: Final = (
     "certified_accuracy_mean",
     "triggered_mean",
     "repeated_mean",
+    "worst_fresh_error_mean",
 )
 """The mean over attacks, by kind of board."""
 

@@ -54,6 +54,14 @@ WORDS: Final[dict[str, Words]] = {
         low="forgotten",
         high="repeated",
     ),
+    GameName.ATTACKER_FIRST: Words(
+        defenses="Learners",
+        robust="Fresh error",
+        success="Fresh error",
+        cell="the error on fresh examples of the attack that was published",
+        low="learned",
+        high="wrong",
+    ),
     GameName.EXTRACTION: Words(
         attacks="Thieves",
         robust="Stolen",

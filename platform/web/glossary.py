@@ -126,6 +126,13 @@ TERMS: Final = (
         "A defense that draws at random may answer right the next time.",
     ),
     Term(
+        "attacker-first",
+        "Attacker first",
+        "The attack commits and publishes examples; the learner trains on them and meets fresh "
+        "ones.",
+        "Both sets are made in one go on the house's reference model, before any defense is there.",
+    ),
+    Term(
         "good-words",
         "Good words",
         "Words that a spam filter likes, added to blocked spam until it passes; none is taken out.",
@@ -156,7 +163,7 @@ TERMS: Final = (
         "game",
         "Game",
         "A kind of round: evasion, minimum-norm, transfer, poisoning, backdoor, extraction, "
-        "certification, replay or good words.",
+        "certification, replay, attacker-first or good words.",
     ),
     Term("round", "Round", "One game under one threat model and budget, with its own clock."),
     Term("tier", "Tier", "The rows that may be compared: same task, game, goal and threat model."),

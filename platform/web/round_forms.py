@@ -41,7 +41,7 @@ from web.glossary import BY_SLUG
 
 PREFIX: Final = "rounds"
 COUNTED: Final = "counted"
-BALLS: Final = ("evasion", "transfer", "minimum_norm", "certification", "replay")
+BALLS: Final = ("evasion", "transfer", "minimum_norm", "certification", "replay", "attacker_first")
 
 GROUPS: Final = (
     ("first_mover", "moves"),
@@ -229,7 +229,13 @@ class RoundForm(Styled):
         help_text="Several make a curve: 0.1, 0.2. Minimum-norm rounds take none; of good words, "
         "how many may be added: 10, 30, 100.",
         widget=_for(
-            forms.TextInput, "evasion", "transfer", "certification", "replay", "good_words"
+            forms.TextInput,
+            "evasion",
+            "transfer",
+            "certification",
+            "replay",
+            "attacker_first",
+            "good_words",
         ),
     )
     shares = Numbers(
@@ -259,8 +265,8 @@ class RoundForm(Styled):
         required=False,
         max_value=100,
         initial=5,
-        help_text="Poisoning and backdoor: trainings a share, at least 5.",
-        widget=_for(forms.NumberInput, "poisoning", "backdoor"),
+        help_text="Where learners play: trainings on each set, at least 5.",
+        widget=_for(forms.NumberInput, "poisoning", "backdoor", "attacker_first"),
     )
     examples = forms.IntegerField(min_value=1, max_value=5000, initial=200)
     repeats = forms.IntegerField(
@@ -279,6 +285,14 @@ class RoundForm(Styled):
         help_text="Replay only: how many answers are played of what the attack proposes.",
         widget=_for(forms.NumberInput, "replay"),
     )
+    published = forms.IntegerField(
+        required=False,
+        max_value=5000,
+        initial=200,
+        label="Published examples",
+        help_text="Attacker-first only: how many the learner is trained on, beside those judged.",
+        widget=_for(forms.NumberInput, "attacker_first"),
+    )
 
     preset = forms.ChoiceField(
         choices=[(name, name) for name in PRESET_NAMES],
@@ -289,7 +303,7 @@ class RoundForm(Styled):
         "first-mover",
         _choices(
             switches.FirstMover,
-            attacker="attacker (in no game yet)",
+            attacker="attacker (attacker-first rounds)",
             repeated="in turn (in no game yet)",
         ),
     )
@@ -352,7 +366,7 @@ class RoundForm(Styled):
     @property
     def budget_fields(self) -> list[forms.BoundField]:
         names = ("goal", "target_rule", "norm", "epsilons", "shares", "poison_mode",
-                 "trigger_area", "seeds", "repeats", "replays")  # fmt: skip
+                 "trigger_area", "seeds", "repeats", "replays", "published")  # fmt: skip
         return [self[name] for name in names]
 
     @property
@@ -479,6 +493,7 @@ def _spec(data: Mapping[str, Any], model: ThreatModel) -> RoundSpec:
         examples=data["examples"],
         repeats=10 if data["repeats"] is None else data["repeats"],
         replays=100 if data["replays"] is None else data["replays"],
+        published=200 if data["published"] is None else data["published"],
         attack_limits=_limits(data["attack_seconds"]),
         defense_limits=_limits(data["defense_seconds"], data["query_seconds"]),
     )

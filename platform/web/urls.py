@@ -8,6 +8,7 @@ from django.urls import path
 from web import live
 from web.pages import (
     accounts,
+    calibration,
     home,
     matches,
     organizing,
@@ -22,6 +23,8 @@ urlpatterns = [
     path("", home.home, name="home"),
     path("parts/home/", home.home_live, name="home-live"),
     path("glossary/", home.glossary, name="glossary"),
+    path("calibration/", calibration.calibration, name="calibration"),
+    path("calibration.json", calibration.calibration_file, name="calibration-file"),
     path("live/", live.stream, name="live"),
     # people
     path("signup/", accounts.signup, name="signup"),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from arena import calibrate, house
+from arena import calibrate, house, measured
 from arena.calibrate import Line, attacks
 
 LINE = Line("A1", "FGSM", "99.9 %", "≥ 96 %", "97.0 %", (0.94, 0.99), True, "cnn, seed 1")
@@ -29,9 +28,34 @@ def test_a_missed_bar_makes_the_exit_status_one(
 ) -> None:
     bars = (("A1", lambda _lab: [replace(LINE, held=held)]),)
     monkeypatch.setattr(calibrate, "BARS", bars)
+    out, page = tmp_path / "lines.json", tmp_path / "page.md"
+    assert calibrate.main(["--json", str(out), "--page", str(page)]) == status
+    (line,) = measured.read(out)
+    assert (line.held, line.group) == (held, "A1")
+    assert page.read_text() == measured.page([line])
+
+
+def test_one_bar_renews_its_lines_in_the_file_and_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     out = tmp_path / "lines.json"
-    assert calibrate.main(["--json", str(out)]) == status
-    assert json.loads(out.read_text())[0]["held"] is held
+    measured.write(out, [replace(LINE, group="A1"), replace(LINE, id="A2", group="A2")])
+    fresh = replace(LINE, id="A2", measured="99.0 %")
+    monkeypatch.setattr(calibrate, "BARS", (("A1", lambda _: []), ("A2", lambda _: [fresh])))
+    calibrate.main(["--only", "A2", "--json", str(out)])
+    assert [line.measured for line in measured.read(out)] == ["97.0 %", "99.0 %"]
+
+
+def test_a_file_that_holds_something_else_is_found_before_anything_is_played(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def played(_lab: calibrate.Laboratory) -> list[Line]:
+        raise AssertionError("it was played")
+
+    monkeypatch.setattr(calibrate, "BARS", (("A1", played),))
+    (tmp_path / "notes.json").write_text("[]")
+    with pytest.raises(SystemExit, match="move the file away"):
+        calibrate.main(["--json", str(tmp_path / "notes.json")])
 
 
 def test_an_unknown_bar_is_answered_with_the_bars_there_are(
@@ -77,13 +101,4 @@ def test_a_variant_of_a_house_attack_is_the_same_player_with_other_figures() -> 
 def test_the_quick_bars_hold() -> None:
     lines = calibrate.measure(["A1", "A2"], examples=30)
     assert [line.id for line in lines] == ["A1", "A2", "A2", "A2"]
-    assert all(line.held for line in lines), calibrate.table(lines)
-
-
-@pytest.mark.jail
-@pytest.mark.calibration
-@pytest.mark.timeout(3600)
-def test_every_bar_holds() -> None:
-    ids = [id_ for id_, _ in calibrate.BARS]
-    lines = calibrate.measure(ids, examples=200)
     assert all(line.held for line in lines), calibrate.table(lines)

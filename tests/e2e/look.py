@@ -51,6 +51,7 @@ def pages(facts: list[str]) -> dict[str, tuple[str, str]]:
         "match-poisoning": (f"/matches/{poison}/", "oscar"),
         "match-forfeit": (f"/matches/{forfeit}/", ""),
         "tasks": ("/tasks/", ""),
+        "calibration": ("/calibration/", ""),
         "task": ("/tasks/mnist5k/", ""),
         "submissions": ("/submissions/", "dana"),
         "submissions-empty": ("/submissions/", "charlie"),

@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 
 from arena.errors import Side
+from arena.rounds import GameName
 from events import hints
 from events.errors import NotThere
 from tournaments import files, selectors, visibility
@@ -16,6 +17,7 @@ from tournaments.models import Match, Verdict
 from tournaments.states import UNDER_WAY, MatchState
 from web.answers import attachment, page
 from web.figures import figures, headline_figures, percent
+from web.findings import found
 from web.pages.outcomes import columns_of, copied, gallery, quantiles, survival, task_of
 from web.pages.rows import arrays_of
 
@@ -25,6 +27,8 @@ CURVES: Final = (
     ("attack_success_rate", "Attack success"),
     ("noise_success_rate", "Random noise"),
     ("wrong_again", "Made again"),
+    ("fresh_error", "Error on fresh examples"),
+    ("unprepared_error", "Error without the published set"),
     ("poisoned_error", "Error, poisoned"),
     ("delta_error", "Error added"),
     ("fidelity", "Fidelity"),
@@ -103,62 +107,7 @@ def sentence(request: HttpRequest, match: Match, verdict: Verdict | None) -> str
         loser = attack if verdict.fault_side == Side.ATTACK else defense
         fault = visibility.fault_sentence(request.user, match)
         return f"{loser} forfeits. {fault} The other side's row is untouched by it."
-    return _found(attack, defense, verdict.metrics)
-
-
-def _found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
-    if metrics.get("delta_error") is not None:
-        added, error = percent(metrics["delta_error"]), percent(metrics.get("poisoned_error"))
-        return (
-            f"{attack} added {added} to the error of {defense}, which is {error} after poisoning."
-        )
-    if metrics.get("clean_drop") is not None:
-        hit, lost = percent(metrics.get("attack_success_rate")), percent(metrics["clean_drop"])
-        return (
-            f"The trigger of {attack} reaches its target on {hit}; {defense} lost {lost} on "
-            "clean inputs."
-        )
-    if metrics.get("fidelity") is not None:
-        asked, copied = metrics.get("queries") or 0, percent(metrics["fidelity"])
-        return f"After {asked:,.0f} probes the copy of {attack} agrees with {defense} on {copied}."
-    if metrics.get("wrong_again") is not None:
-        loss, replays = metrics.get("replay_loss") or 0, metrics.get("replays") or 0
-        proposed = metrics.get("proposals") or 0
-        inputs = "one input" if proposed == 1 else f"{proposed:,.0f} inputs"
-        return (
-            f"{attack} proposed {inputs}; {defense} answered {loss:,.0f} of {replays:,.0f} "
-            "replays wrong."
-        )
-    if metrics.get("certificate_broken"):
-        return (
-            f"{attack} refuted {metrics.get('claims_refuted', 0):,.0f} of "
-            f"{metrics.get('claims', 0):,.0f} claims of {defense}: its certificate is broken."
-        )
-    if metrics.get("certified_accuracy") is not None:
-        proved, held = percent(metrics["certified_accuracy"]), percent(metrics["robust_accuracy"])
-        return f"{defense} certified {proved}; against {attack} {held} stayed right."
-    if metrics.get("blocked") is not None:
-        return _padded(attack, defense, metrics)
-    success, robust = metrics.get("attack_success_rate"), metrics.get("robust_accuracy")
-    if success is not None:
-        return (
-            f"{attack} broke {percent(success)} of what {defense} had right; "
-            f"{percent(robust)} of all examples stayed right."
-        )
-    if metrics.get("median_distance") is not None:
-        return f"{attack} needed a median distance of {metrics['median_distance']:.3g}."
-    return f"{attack} played against {defense}."
-
-
-def _padded(attack: str, defense: str, metrics: dict[str, Any]) -> str:
-    """Of a good-word round."""
-    passed, words = percent(metrics.get("attack_success_rate")), metrics.get("epsilon") or 0
-    found = (
-        f"With at most {words:,.0f} words {attack} got {passed} of the spam past {defense} that it "
-        "blocks."
-    )
-    median = metrics.get("median_words")
-    return f"{found} The median mail took {median:,.0f} words." if median is not None else found
+    return found(attack, defense, verdict.metrics)
 
 
 def curve(verdict: Verdict) -> dict[str, Any] | None:
@@ -239,7 +188,7 @@ def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
             "outcome": True,
             "gallery": gallery(request.user, match, level=level),
             "copied": copied(match, columns),
-            **_poison(request, match),
+            **_pictured(request, match),
             "probes": None if asked is None else {
                 "plot": {"examples": asked.examples, "points": asked.points},
                 "rows": quantiles(asked),
@@ -249,9 +198,10 @@ def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
         return {"outcome": False}
 
 
-def _poison(request: HttpRequest, match: Match) -> dict[str, Any]:
-    """The first points as pictures; of other data, how many there are."""
-    points = {kind: _training_points(request, match, kind) for kind in ("poison", "triggered")}
+def _pictured(request: HttpRequest, match: Match) -> dict[str, Any]:
+    """The first points of each kind as pictures; of other data, how much poison there is."""
+    kinds = ("poison", "triggered", "published", "fresh")
+    points = {kind: _training_points(request, match, kind) for kind in kinds}
     task = task_of(match)
     if task is not None and not task.is_image:
         return {"poisoned_rows": points["poison"]}
@@ -259,7 +209,8 @@ def _poison(request: HttpRequest, match: Match) -> dict[str, Any]:
 
 
 def _training_points(request: HttpRequest, match: Match, kind: str) -> int:
-    if not match.round.plays_poisoning:
+    round_ = match.round
+    if not (round_.plays_poisoning or round_.game == GameName.ATTACKER_FIRST):
         return 0
     try:
         return len(arrays_of(request.user, match).get(kind, ()))

@@ -23,7 +23,8 @@ from web.answers import page
 from web.pages.rows import arrays_of
 
 PER_CLASS: Final = 6
-KINDS: Final = ("clean", "perturbation", "attacked", "poison", "triggered")
+STRIPS: Final = ("poison", "triggered", "published", "fresh")
+KINDS: Final = ("clean", "perturbation", "attacked", *STRIPS)
 EMBER: Final = np.array([234.0, 88.0, 12.0])
 TIDE: Final = np.array([13.0, 148.0, 136.0])
 PAPER: Final = np.array([246.0, 245.0, 241.0])
@@ -72,14 +73,14 @@ def first_of_class(split: Split, label: int, number: int) -> Pixels:
 @cache_control(private=True, max_age=3600)
 @page
 def picture(request: HttpRequest, uid: str, kind: str, level: int, number: int) -> HttpResponse:
-    """``kind``: clean, perturbation, attacked, poison or triggered (a point of either)."""
+    """``kind``: clean, perturbation or attacked; or a strip (poison, triggered, ...) of points."""
     arrays = arrays_of(request.user, selectors.get_match(request.user, uid))
     return png(_picture(arrays, kind, level, number))
 
 
 def _picture(arrays: dict[str, NDArray[Any]], kind: str, level: int, number: int) -> Pixels:
     try:
-        if kind in ("poison", "triggered"):
+        if kind in STRIPS:
             return pixels_of(arrays[kind][number])
         clean = arrays["clean"][number]
         if kind == "clean":

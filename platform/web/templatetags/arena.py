@@ -172,6 +172,8 @@ def budget(round_: Round) -> str:
     if not rules.epsilons:
         return f"{label}, smallest distance"
     sizes = f"{label}, ε = {', '.join(f'{e:g}' for e in rules.epsilons)}"
+    if rules.game is GameName.ATTACKER_FIRST:
+        return f"{sizes}, {rules.published:,} published"
     return f"{sizes}, {rules.replays:,} replays" if rules.game is GameName.REPLAY else sizes
 
 

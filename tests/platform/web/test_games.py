@@ -333,6 +333,50 @@ def test_a_replay_round_is_made_by_the_form(world: World) -> None:
     assert spec.replays == 40
 
 
+# ── attacker first ─────────────────────────────────────────────────────────────────────────
+
+
+def test_an_attack_that_moves_first_is_planned_ranked_and_read(world: World, as_: Browser) -> None:
+    model = threat_model_for("attacker_first", ThreatModel.white())
+    spec = RoundSpec(GameName.ATTACKER_FIRST, "digits", model, epsilons=(0.2,), examples=EXAMPLES)
+    plan = RoundPlan("First", spec, ("pgd",), ("logistic-learner",))
+    round_ = opened(world, plan)
+    match = round_.matches.get()
+    assert match.state == MatchState.PENDING
+    task = arena.tasks.load("digits")
+    figures = {"clean_accuracy": 0.92, "fresh_error": 0.25, "unprepared_error": 0.75}
+    columns = {"example": np.arange(EXAMPLES), "y": task.practice.y[:EXAMPLES]}
+    images = {"published": task.practice.x[:24], "fresh": task.practice.x[24:48]}
+    finding = Finding(
+        status=Status.SCORED,
+        metrics={**figures, "published": 200, "prepared_gain": 0.5},
+        curve=({"epsilon": 0.2, **figures},),
+        kills=Kills(
+            np.arange(EXAMPLES), np.ones(EXAMPLES, bool), np.zeros((1, EXAMPLES), bool), (0.2,)
+        ),
+        outcome=Outcome("attacker_first/1", columns, images),
+    )
+    record(match, finding)
+    page, boards = pages(world, as_, match)
+    assert "PGD moved first and published 200 examples" in page
+    assert "is wrong on 25.0 % of fresh ones, and on 75.0 % without them" in page
+    assert page.count("Published example") == 12
+    assert page.count("Fresh example") == 12
+    picture = as_(world.oscar).get(f"/matches/{match.uid}/pictures/fresh-0-0.png")
+    assert picture["Content-Type"] == "image/png"
+    assert "Learners" in boards
+    assert "L∞, ε = 0.2, 200 published" in boards
+    assert Standing.objects.get(round=round_, role="defense").headline == 0.25
+
+
+def test_an_attacker_first_round_is_made_by_the_form(world: World) -> None:
+    spec = spec_of(
+        title="First", game="attacker_first", preset="white", epsilons="0.2", published="100",
+        examples="50", attacks=["pgd"], defenses=["cnn-learner"],
+    )  # fmt: skip
+    assert (spec.published, spec.threat_model.first_mover) == (100, "attacker")
+
+
 # ── good words, and other tasks that are no pictures ───────────────────────────────────────────
 
 

@@ -51,6 +51,8 @@ ROUTES = (
     Route("home", "/", everyone()),
     Route("home-live", "/parts/home/", everyone()),
     Route("glossary", "/glossary/", everyone()),
+    Route("calibration", "/calibration/", everyone()),
+    Route("calibration-file", "/calibration.json", everyone()),
     Route("signup", "/signup/", (200, 302, 302, 302, 302)),
     Route("login", "/login/", (200, 302, 302, 302, 302)),
     Route("logout", "/logout/", everyone(302), "post"),

@@ -215,6 +215,7 @@ SETTINGS: dict[GameName, dict[str, str]] = {
     GameName.EXTRACTION: {"preset": "black", "epsilons": ""},
     GameName.CERTIFICATION: {"preset": "white", "norm": "l2"},
     GameName.REPLAY: {"preset": "white", "replays": "40"},
+    GameName.ATTACKER_FIRST: {"preset": "white", "published": "100"},
 }
 
 
