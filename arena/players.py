@@ -53,7 +53,7 @@ __all__ = [
     "row_noise",
 ]
 
-Scalar = TypeVar("Scalar", bound=np.generic)
+Step = TypeVar("Step", bound=np.floating)
 Images = NDArray[np.float32]
 """(n, *shape) float32 in [0, 1]."""
 Scores = NDArray[np.float32]
@@ -82,7 +82,7 @@ class TaskInfo:
     add_only: NDArray[np.bool_] | None = None
     device: str = "cpu"
 
-    def allowed(self, delta: NDArray[Scalar]) -> NDArray[Scalar]:
+    def allowed(self, delta: NDArray[Step]) -> NDArray[Step]:
         """``delta`` (n, *shape) or (n, features) without what the task forbids.
 
         0 where a feature is fixed, and nothing taken away where it may only grow. ``delta``

@@ -419,7 +419,7 @@ def _rounds(check: _Check) -> list[RoundSpec]:
         for norm in norms[:1]
         for goal in goals[:1]
         for game in games
-        for round_ in _rounds_of(game, task, norm_for(game, norm), goal)
+        for round_ in _rounds_of(game, task, Norm(norm_for(game, norm)), goal)
         if misfit(round_, task) is None
     ]
 

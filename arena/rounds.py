@@ -189,9 +189,9 @@ def threat_model_for(game: GameName | str, model: ThreatModel) -> ThreatModel:
     return replace(model, probes=Probes(total=int(probes.limit(1))))
 
 
-def norm_for(game: GameName | str, norm: Norm | str) -> Norm:
-    """A round's usual norm as this game reads it: words are counted."""
-    return Norm.L0 if game == GameName.GOOD_WORDS else Norm(norm)
+def norm_for(game: GameName | str, norm: str) -> str:
+    """The name of a round's norm as this game reads it, whatever is usual: words are counted."""
+    return Norm.L0.value if game == GameName.GOOD_WORDS else norm
 
 
 _ENUMS: Final[dict[str, Any]] = {

@@ -211,7 +211,8 @@ def level_metrics(level: Level, table: Table) -> Metrics:
 def clean_costs(level: Level, table: Table) -> NDArray[np.float64]:
     """(examples,) C[y, F(x)]: what answers cost before anything was attacked."""
     clean = level.clean
-    return metrics.costs(table.examples.y, clean.prediction, clean.mostly_wrong, table.task.cost)
+    costs = metrics.costs(table.examples.y, clean.prediction, clean.mostly_wrong, table.task.cost)
+    return np.asarray(costs, np.float64)
 
 
 def _confidence(level: Level, wrong: Bits) -> Metrics:

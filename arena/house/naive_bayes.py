@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 
 
-def fill(model: nn.Sequential, x: Tensor, y: Tensor) -> None:
+def fill(model: nn.Module, x: Tensor, y: Tensor) -> None:
     """Set the one linear layer of ``model`` from words ``x`` (n, words) and labels ``y`` (n,)."""
-    layer = model[-1]
-    assert isinstance(layer, nn.Linear)
+    (layer,) = (part for part in model.modules() if isinstance(part, nn.Linear))
     one_hot = torch.eye(layer.out_features, dtype=torch.float64)[y]
     count = one_hot.sum(0)
     share = (one_hot.T @ x.double() + 1) / (count[:, None] + 2)

@@ -233,6 +233,7 @@ def word_insertion(step: Step) -> Tensor:
     model the maximum is exact.
     """
     spam = tasks.load(step.recipe.task).attacker_class
+    assert spam is not None, "Words are added to the mails of a class that attackers own."
     attacked = step.x.clone().requires_grad_()
     scores = step.model(attacked)
     margin = 2 * scores[:, spam] - scores.sum(1)  # of two classes
@@ -240,7 +241,8 @@ def word_insertion(step: Step) -> Tensor:
     deceit = torch.where(step.x > 0, 0.0, -slope)
     most = deceit.topk(round(step.recipe.weight), dim=1)
     added = torch.zeros_like(step.x).scatter(1, most.indices, (most.values > 0).float())
-    mails = torch.where((step.y == spam)[:, None], step.x + added, step.x)
+    owned = torch.eq(step.y, spam)[:, None]
+    mails = torch.where(owned, step.x + added, step.x)
     return functional.cross_entropy(step.model(mails), step.y)
 
 

@@ -200,7 +200,7 @@ def _loss(step: Step, epoch: int) -> Tensor:
     return functional.cross_entropy(step.model(inputs), step.y)
 
 
-def build(recipe: Recipe) -> nn.Sequential:
+def build(recipe: Recipe) -> nn.Module:
     """The recipe's network with its initial weights."""
     task = tasks.load(recipe.task)
     with torch.random.fork_rng():

@@ -482,7 +482,7 @@ def _spec(data: Mapping[str, Any], model: ThreatModel) -> RoundSpec:
         task=data["task"],
         split=SplitName.PRACTICE,
         threat_model=model,
-        norm=norm_for(data["game"], data["norm"] or Norm.LINF),
+        norm=Norm(norm_for(data["game"], data["norm"] or Norm.LINF)),
         epsilons=data["epsilons"],
         goal=Goal(data["goal"] or Goal.UNTARGETED),
         target_rule=TargetRule(data["target_rule"] or TargetRule.RANDOM),

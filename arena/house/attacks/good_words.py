@@ -56,7 +56,8 @@ def by_frequency(challenge: EvasionChallenge) -> Order:
 
 
 def _log_share(held: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return np.log((held.sum(axis=0) + 1) / (len(held) + 2))
+    share: NDArray[np.float64] = (held.sum(axis=0) + 1) / (len(held) + 2)
+    return np.log(share)
 
 
 def padded(challenge: EvasionChallenge, rows: Order, order: Order, counts: Order) -> Images:

@@ -471,7 +471,9 @@ def test_good_words_on_a_task_of_pictures_are_refused_with_the_remedy(world: Wor
         opened(world, RoundPlan("Words", spec, ("good-words",), ("cnn",)))
 
 
-def test_a_tables_page_shows_its_rows_its_features_and_what_mistakes_cost(as_: Browser) -> None:
+def test_a_tables_page_shows_its_rows_its_features_and_what_mistakes_cost(
+    world: World, as_: Browser
+) -> None:
     page = text_of(as_(None).get("/tasks/spambase/"))
     for told in ("may only grow", "may change", "stays", "What mistakes cost", "capitalLong"):
         assert told in page
