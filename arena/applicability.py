@@ -10,15 +10,20 @@ from collections.abc import Iterator
 from typing import Final
 
 from arena.manifest import Manifest, Needs, Role
-from arena.rounds import GameName, RoundSpec
+from arena.rounds import POISONED, GameName, RoundSpec
 from arena.threat_model import Architecture, OutputKind, Parameters, ThreatModel, TrainingDataKind
 
 ROLES: Final = {
-    GameName.POISONING: (Role.POISONER, Role.LEARNER),
-    GameName.BACKDOOR: (Role.POISONER, Role.LEARNER),
+    **dict.fromkeys(POISONED, (Role.POISONER, Role.LEARNER)),
     GameName.EXTRACTION: (Role.THIEF, Role.DEFENSE),
     GameName.ATTACKER_FIRST: (Role.ATTACK, Role.LEARNER),
 }
+_BY_NAME_ALONE: Final = {
+    GameName.BACKDOOR: "plants no backdoors",
+    GameName.TARGETED_POISONING: "poisons no chosen points",
+    GameName.ONLINE_POISONING: "poisons no streams",
+}
+"""Games that a poisoner plays only if it says so, and what one that does not say so lacks."""
 USUAL_ROLES: Final = (Role.ATTACK, Role.DEFENSE)
 """(who attacks, who defends): by game, and in games that are not named."""
 _PLAYED_AS: Final = {
@@ -29,7 +34,7 @@ _PLAYED_AS: Final = {
 }
 """An attack on a certificate is one like any other, and so is one whose mistake is played again,
 one that moves first, or one that may only add: what plays evasion plays these."""
-_WITHOUT_NORM: Final = frozenset((GameName.POISONING, GameName.BACKDOOR, GameName.EXTRACTION))
+_WITHOUT_NORM: Final = POISONED | {GameName.EXTRACTION}
 
 
 def applicability(attack: Manifest, defense: Manifest, round_: RoundSpec) -> str | None:
@@ -61,8 +66,9 @@ def _roles(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator[s
 
 
 def _declared(needs: Needs, round_: RoundSpec) -> Iterator[str]:
-    if round_.game is GameName.BACKDOOR and GameName.BACKDOOR.value not in needs.games:
-        yield "The poisoner plants no backdoors; one that does names backdoor in [needs] games."
+    lacks = _BY_NAME_ALONE.get(round_.game)
+    if lacks and round_.game.value not in needs.games:
+        yield f"The poisoner {lacks}; one that does names {round_.game.value} in [needs] games."
     games = (round_.game.value, _PLAYED_AS.get(round_.game, round_.game).value)
     if needs.games and not set(games) & set(needs.games):
         yield f"The attack does not play the game {round_.game.value}."

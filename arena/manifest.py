@@ -209,6 +209,8 @@ _NEED_LISTS: Final = {
         "extraction",
         "certification",
         "backdoor",
+        "targeted_poisoning",
+        "online_poisoning",
         "replay",
         "attacker_first",
         "good_words",

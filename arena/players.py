@@ -42,11 +42,13 @@ __all__ = [
     "ExtractionChallenge",
     "Learner",
     "NotDifferentiable",
+    "OnlineChallenge",
     "Poison",
     "Poisoner",
     "PoisoningChallenge",
     "QueryBudgetExceeded",
     "Surrogate",
+    "TargetedChallenge",
     "TaskInfo",
     "Thief",
     "Withheld",
@@ -144,6 +146,27 @@ class Learner:
     def fit(self, x: Images, y: Labels, seed: int) -> None:
         """Train from scratch on (x, y). Called again with other data: forget what was before."""
         raise NotImplementedError("A learner implements fit(x, y, seed).")
+
+    def choose(self, x: Images, y: Labels, *, share: float, mode: str) -> None:
+        """Rounds in which the attacker moves first: look at the set, and choose how to train.
+
+        Called once, before ``fit`` gets the same set: up to ``share`` of it was added (``mode``
+        "add") or replaced ("replace") by a poisoner who knew nothing of you, or nothing was. Keep
+        what you choose on ``self``. Left as it is: nothing is chosen.
+        """
+
+    def start(self, seed: int) -> None:
+        """Online rounds: forget everything; a stream of batches begins."""
+        self._stream_seed, self._stream = seed, list[tuple[Images, Labels]]()
+
+    def update(self, x: Images, y: Labels) -> None:
+        """Online rounds: learn from one more batch (n, *shape).
+
+        Left as they are, ``start`` and ``update`` fit anew on all batches so far, with the seed.
+        """
+        self._stream.append((x, y))
+        seen_x, seen_y = zip(*self._stream, strict=True)
+        self.fit(np.concatenate(seen_x), np.concatenate(seen_y), self._stream_seed)
 
     def predict(self, x: Images) -> Scores:
         """Scores (n, classes) of the model trained last."""
@@ -329,10 +352,43 @@ class Backdoor:
         return np.asarray(np.clip(x + self.pattern, 0.0, 1.0), np.float32)
 
 
+@dataclass(frozen=True)
+class TargetedChallenge(PoisoningChallenge):
+    """A poisoning challenge about one chosen point: it is to be answered ``target``.
+
+    ``target_x`` (*shape) is the point, ``label`` its class (None where true labels are withheld).
+    ``epsilon``: None, or the poison is clean-label: each point lies within it, in ``norm``, of a
+    point of S under the same label; with mode "replace", of the very point that it replaces.
+    """
+
+    target_x: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    target: int = 0
+    label: int | None = None
+    norm: str = "linf"
+    epsilon: float | None = None
+
+
+@dataclass(frozen=True)
+class OnlineChallenge(PoisoningChallenge):
+    """One batch of a stream: ``x``, ``y`` are its clean points, before the learner sees them.
+
+    ``batch`` counts from 0 to ``batches`` - 1. The same poisoner is asked for each batch of a
+    stream, so keep on ``self`` what came before. ``mode`` "replace": ``replaces`` are indices into
+    this batch. ``defense`` is the learner as this stream has made it so far. ``training`` is
+    (x, y) where the round gives training data.
+    """
+
+    batch: int = 0
+    batches: int = 1
+    training: tuple[Images, Labels] | None = None
+
+
 class Poisoner:
     """Returns poisoned points; he never sees the data the learner is judged on.
 
-    One that plants backdoors implements ``backdoor`` and says so: ``games = ["backdoor"]``.
+    One that plays another game than ``poisoning`` implements its method and says so:
+    ``games = ["backdoor"]`` and ``backdoor``, ``["targeted_poisoning"]`` and ``poison_target``,
+    ``["online_poisoning"]`` and ``poison_batch``.
     """
 
     def __init__(self, package: Path, options: Mapping[str, Any] | None = None) -> None:
@@ -345,6 +401,14 @@ class Poisoner:
     def backdoor(self, challenge: BackdoorChallenge) -> Backdoor:
         """Backdoor rounds: poison, and the trigger that it teaches."""
         raise NotImplementedError("A poisoner that plants backdoors implements backdoor().")
+
+    def poison_target(self, challenge: TargetedChallenge) -> Poison:
+        """Targeted rounds: poison for one chosen point."""
+        raise NotImplementedError("A poisoner of chosen points implements poison_target().")
+
+    def poison_batch(self, challenge: OnlineChallenge) -> Poison:
+        """Online rounds: poison for the batch that is about to come."""
+        raise NotImplementedError("A poisoner of streams implements poison_batch().")
 
 
 @dataclass(frozen=True)

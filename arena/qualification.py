@@ -31,7 +31,7 @@ from arena.metrics import share_of
 from arena.packages import Package
 from arena.planted import plant
 from arena.referee import MatchSpec, play_match
-from arena.rounds import GameName, Goal, Norm, RoundSpec, norm_for, threat_model_for
+from arena.rounds import POISONED, GameName, Goal, Norm, RoundSpec, norm_for, threat_model_for
 from arena.sandbox import choose
 from arena.sandbox.backend import SandboxBackend
 from arena.sandbox.seats import JailSeats
@@ -425,7 +425,7 @@ def _rounds(check: _Check) -> list[RoundSpec]:
 
 
 def _rounds_of(game: GameName, task: Task, norm: Norm, goal: Goal) -> list[RoundSpec]:
-    if game in (GameName.POISONING, GameName.BACKDOOR, GameName.EXTRACTION):
+    if game in POISONED or game is GameName.EXTRACTION:
         return []
     models = [ThreatModel.transfer()]
     if game is not GameName.TRANSFER:
@@ -582,27 +582,41 @@ def _trained(check: _Check, x: Array, y: Array, held_out: Array, seeds: Array) -
 
 def _poisoner(check: _Check) -> str:
     """A friendly in each kind of round that it says it plays."""
-    games = check.manifest.needs.games or (GameName.POISONING.value,)
-    sentences = []
-    if GameName.BACKDOOR.value in games:
-        sentences.append(_planted_backdoor(check))
-    if set(games) != {GameName.BACKDOOR.value}:
-        sentences.append(_poisoned(check))
-    return f"Qualified; {' and '.join(sentences)}."
+    named = [game for game in _FRIENDLIES if game.value in check.manifest.needs.games]
+    found = [_friendly_of(check, game) for game in named or [GameName.POISONING]]
+    return f"Qualified; {' and '.join(found)}."
 
 
-def _planted_backdoor(check: _Check) -> str:
-    verdict = _friendly_poisoning(check, GameName.BACKDOOR)
-    check.figures["friendly_backdoor"] = dict(verdict.metrics)
-    rate = verdict.metrics.get("attack_success_rate") or 0.0
-    return f"its trigger reaches {rate:.0%} of a house learner's inputs at 10 %"
+_FRIENDLIES: Final[dict[GameName, tuple[str, str, str]]] = {
+    GameName.POISONING: (
+        "friendly",
+        "delta_error",
+        "it adds {:.1f} points of error to a house learner at 10 %",
+    ),
+    GameName.BACKDOOR: (
+        "friendly_backdoor",
+        "attack_success_rate",
+        "its trigger reaches {:.0f} % of a house learner's inputs at 10 %",
+    ),
+    GameName.TARGETED_POISONING: (
+        "friendly_targeted",
+        "attack_success_rate",
+        "it wins {:.0f} % of the chosen points from a house learner at 10 %",
+    ),
+    GameName.ONLINE_POISONING: (
+        "friendly_online",
+        "delta_error_over_time",
+        "it adds {:.1f} points to a house learner's error over time at 10 %",
+    ),
+}
+"""What a poisoner is tried in: under which name its figures stand, which one is told, and how."""
 
 
-def _poisoned(check: _Check) -> str:
-    verdict = _friendly_poisoning(check, GameName.POISONING)
-    check.figures["friendly"] = dict(verdict.metrics)
-    delta = verdict.metrics.get("delta_error") or 0.0
-    return f"it adds {100 * delta:.1f} points of error to a house learner at 10 %"
+def _friendly_of(check: _Check, game: GameName) -> str:
+    name, figure, sentence = _FRIENDLIES[game]
+    verdict = _friendly_poisoning(check, game)
+    check.figures[name] = dict(verdict.metrics)
+    return sentence.format(100 * (verdict.metrics.get(figure) or 0.0))
 
 
 def _friendly_poisoning(check: _Check, game: GameName) -> Verdict:

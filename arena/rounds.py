@@ -13,8 +13,10 @@ from typing import Any, Final, Self
 
 from arena.errors import ThreatModelError
 from arena.threat_model import (
+    Architecture,
     DefenseStructure,
     FirstMover,
+    LearningAlgorithm,
     Parameters,
     Probes,
     TaskKnowledge,
@@ -33,6 +35,8 @@ class GameName(StrEnum):
     TRANSFER = "transfer"
     POISONING = "poisoning"
     BACKDOOR = "backdoor"
+    TARGETED_POISONING = "targeted_poisoning"
+    ONLINE_POISONING = "online_poisoning"
     EXTRACTION = "extraction"
     CERTIFICATION = "certification"
     REPLAY = "replay"
@@ -40,8 +44,22 @@ class GameName(StrEnum):
     GOOD_WORDS = "good_words"
 
 
-MOVERS: Final = {GameName.ATTACKER_FIRST: (FirstMover.ATTACKER,)}
+MOVERS: Final = {
+    GameName.ATTACKER_FIRST: (FirstMover.ATTACKER,),
+    GameName.POISONING: (FirstMover.DEFENDER, FirstMover.ATTACKER),
+}
 """Who may commit first, by game; the defender in those that are not named."""
+
+
+POISONED: Final = frozenset(
+    (
+        GameName.POISONING,
+        GameName.BACKDOOR,
+        GameName.TARGETED_POISONING,
+        GameName.ONLINE_POISONING,
+    )
+)
+"""Games about training data: poisoners against learners."""
 
 
 class Norm(StrEnum):
@@ -115,6 +133,9 @@ class RoundSpec:
     ``shares``: poisoned shares of the training set; ``seeds``: paired trainings per share.
     ``trigger_area``: the share of all features that the patch of a backdoor may set; with an
     epsilon the trigger is added instead, and bounded in the round's norm.
+    ``targets``: how many chosen points a targeted poisoning round is about; with an epsilon its
+    poison is clean-label, within that of points of the training set.
+    ``batches``: how many batches the training set arrives in, in an online poisoning round.
     """
 
     game: GameName
@@ -133,6 +154,8 @@ class RoundSpec:
     poison_mode: PoisonMode = PoisonMode.ADD
     seeds: int = 5
     trigger_area: float = 0.02
+    targets: int = 5
+    batches: int = 10
     attack_limits: Limits = field(default_factory=Limits)
     defense_limits: Limits = field(default_factory=Limits)
 
@@ -204,6 +227,9 @@ _ENUMS: Final[dict[str, Any]] = {
 }
 
 
+_WHOLE: Final = ("examples", "repeats", "replays", "published", "seeds", "targets", "batches")
+
+
 def _read(key: str, value: Any) -> Any:
     if key in _ENUMS:
         return _ENUMS[key](value)
@@ -213,14 +239,14 @@ def _read(key: str, value: Any) -> Any:
         return value if isinstance(value, Limits) else Limits(**value)
     if key in ("epsilons", "shares"):
         return tuple(float(item) for item in value)
-    if key in ("examples", "repeats", "replays", "published", "seeds") and type(value) is not int:
+    if key in _WHOLE and type(value) is not int:
         raise ThreatModelError(f"{key} must be a whole number, not {value!r}.", switch=key)
     return value
 
 
 def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
     """(broken, the setting to mend, the sentence), in the order in which they are told."""
-    poisoning = r.game in (GameName.POISONING, GameName.BACKDOOR)
+    poisoning = r.game in POISONED
     ball = r.game in (
         GameName.EVASION,
         GameName.TRANSFER,
@@ -249,7 +275,7 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         (
             poisoning and not r.shares,
             "shares",
-            "A poisoning or backdoor round needs at least one poisoned share.",
+            "A round about poison needs at least one poisoned share.",
         ),
         (
             any(not 0 < s < 1 for s in r.shares) or list(r.shares) != sorted(set(r.shares)),
@@ -259,12 +285,12 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         (
             poisoning and r.seeds < 5,
             "seeds",
-            "A poisoning or backdoor round needs at least 5 paired seeds.",
+            "A round about poison needs at least 5 paired seeds.",
         ),
         (
             poisoning and r.goal is Goal.TARGETED,
             "goal",
-            "Poisoning is untargeted, a backdoor's target is drawn; choose goal = 'untargeted'.",
+            "In rounds about poison targets are drawn; choose goal = 'untargeted'.",
         ),
         (
             r.game is GameName.BACKDOOR and len(r.epsilons) > 1,
@@ -276,6 +302,7 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
             "trigger_area",
             "trigger_area is a share of the features: 0 < area <= 1.",
         ),
+        *_training_rules(r),
         *_extraction_rules(r),
         *_attacker_first_rules(r),
         *_good_word_rules(r),
@@ -337,6 +364,51 @@ def _movers(game: GameName) -> tuple[FirstMover, ...]:
     return MOVERS.get(game, (FirstMover.DEFENDER,))
 
 
+def _training_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
+    targeted, online = r.game is GameName.TARGETED_POISONING, r.game is GameName.ONLINE_POISONING
+    blind = r.game is GameName.POISONING and r.threat_model.first_mover is FirstMover.ATTACKER
+    return [
+        (
+            targeted and len(r.epsilons) > 1,
+            "epsilons",
+            "A targeted poisoning round takes one epsilon, for clean-label poison, or none.",
+        ),
+        (
+            not 1 <= r.targets <= 100,
+            "targets",
+            "A targeted poisoning round has 1 to 100 chosen points.",
+        ),
+        (
+            targeted and r.targets >= r.examples,
+            "targets",
+            "Chosen points are some of the examples, beside others: choose targets < examples.",
+        ),
+        (
+            not 2 <= r.batches <= 200,
+            "batches",
+            "An online poisoning round has 2 to 200 batches.",
+        ),
+        (
+            online and len(r.shares) > 1,
+            "shares",
+            "An online poisoning round takes one poisoned share: its curve is over time.",
+        ),
+        (
+            blind and len(r.shares) > 1,
+            "shares",
+            "An attacker who moves first publishes one poisoned set: choose one share.",
+        ),
+        (
+            blind and not _shows_nothing(r.threat_model),
+            "first_mover",
+            (
+                "An attacker who moves first has no learner to look at or to probe: grant no "
+                "probes, hide parameters, related models, family, architecture and structure."
+            ),
+        ),
+    ]
+
+
 def _attacker_first_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
     first = r.game is GameName.ATTACKER_FIRST
     return [
@@ -348,6 +420,17 @@ def _attacker_first_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
             "An attacker-first round is untargeted; choose goal = 'untargeted'.",
         ),
     ]
+
+
+def _shows_nothing(m: ThreatModel) -> bool:
+    """Nothing of the defense: it has not been chosen yet."""
+    return (
+        m.probes.none
+        and m.parameters is Parameters.HIDDEN
+        and m.structure is DefenseStructure.HIDDEN
+        and m.architecture is Architecture.HIDDEN
+        and m.learning_algorithm is LearningAlgorithm.HIDDEN
+    )
 
 
 def _extraction_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:

@@ -45,8 +45,12 @@ class DefenseSeat(Protocol):
     def certify(self, x: Array, seeds: Array, *, norm: str, effort: int) -> tuple[Array, Array]:
         """Defenses that certify: labels (n,) and radii (n,); see Defense.certify."""
 
-    def fit(self, x: Array, y: Array, seed: int) -> None:
-        """Learners only: train from scratch."""
+    def fit(self, x: Array, y: Array, seed: int, *, told: Mapping[str, Any] | None = None) -> None:
+        """Learners only: train from scratch.
+
+        ``told``: ``share`` and ``mode`` of the poison that may be in it, where the learner moves
+        second; or ``batch``, the number of this one in a stream: learn from it as well.
+        """
 
     def close(self) -> str:
         """Kill the jail; the capped log of what the player printed."""
@@ -115,7 +119,10 @@ class AttackSeat(Protocol):
     def poison(
         self, brief: Mapping[str, Any], arrays: Mapping[str, Array], service: OracleService
     ) -> tuple[Array, Array, Array | None]:
-        """(x, y, replaces or None) as handed in."""
+        """(x, y, replaces or None) as handed in.
+
+        ``arrays``: x and y, and target_x or training_x and training_y in games that have them.
+        """
 
     def backdoor(
         self, brief: Mapping[str, Any], arrays: Mapping[str, Array], service: OracleService

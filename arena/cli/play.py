@@ -55,6 +55,16 @@ def play(
     trigger_area: Annotated[
         float, typer.Option(help="Share of the features that a backdoor's patch may set.")
     ] = 0.02,
+    targets: Annotated[
+        int, typer.Option(help="How many chosen points a targeted poisoning round is about.")
+    ] = 5,
+    batches: Annotated[
+        int, typer.Option(help="In how many batches online poisoning cuts the training set.")
+    ] = 10,
+    first_mover: Annotated[
+        str | None,
+        typer.Option(help="Poisoning: defender, or attacker: he sees no learner. [defender]"),
+    ] = None,
     replays: Annotated[
         int, typer.Option(help="How many answers a replay round plays of what was proposed.")
     ] = 100,
@@ -109,6 +119,9 @@ def play(
             shares=tuple(sorted(share or ())),
             poison_mode=poison_mode,
             trigger_area=trigger_area,
+            targets=targets,
+            batches=batches,
+            first_mover=first_mover,
             replays=replays,
             published=published,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from arena.referee import MatchSpec
     from arena.rounds import RoundSpec
     from arena.tasks import Task
+    from arena.threat_model import ThreatModel
 
 HOUSE: Final = "house:"
 DEFAULT_SHARES: Final = (0.03,)
@@ -30,6 +31,8 @@ GAMES: Final = (
     "extraction",
     "certification",
     "replay",
+    "targeted_poisoning",
+    "online_poisoning",
     "attacker_first",
     "good_words",
 )
@@ -37,6 +40,10 @@ GAMES: Final = (
 POISONING: Final = "poisoning"
 EXTRACTION: Final = "extraction"
 BACKDOOR: Final = "backdoor"
+TARGETED: Final = "targeted_poisoning"
+NAMED: Final = (BACKDOOR, TARGETED, "online_poisoning")
+"""What a poisoner plays, if its manifest names it."""
+TRAINED: Final = (POISONING, *NAMED)
 REPLAY: Final = "replay"
 ATTACKER_FIRST: Final = "attacker_first"
 GOOD_WORDS: Final = "good_words"
@@ -61,6 +68,9 @@ class Options:
     shares: tuple[float, ...] = ()
     poison_mode: str = "add"
     trigger_area: float = 0.02
+    targets: int = 5
+    batches: int = 10
+    first_mover: str | None = None
     repeats: int = 10
     replays: int = 100
     published: int = 200
@@ -131,7 +141,8 @@ def usual_game(*, defense: str, attack: str) -> str | None:
         return None
     if _role(attack) is Role.ATTACK:
         return ATTACKER_FIRST
-    return BACKDOOR if BACKDOOR in _manifest(attack).needs.games else POISONING
+    plays = _manifest(attack).needs.games
+    return next((game for game in NAMED if game in plays), POISONING)
 
 
 def usual_threat_model(game: str | None, *, attack: str) -> str:
@@ -146,7 +157,7 @@ def usual_task(game: str | None) -> str:
     from arena.manifest import Role
     from arena.tasks import fits
 
-    role = Role.POISONER if game in (POISONING, BACKDOOR) else Role.ATTACK
+    role = Role.POISONER if game in TRAINED else Role.ATTACK
     return fits.usual_task(role, (game,) if game else ())
 
 
@@ -176,10 +187,12 @@ def round_of(options: Options, task: Task, *, usual: str | None = None) -> Round
         "published": options.published,
         "poison_mode": options.poison_mode,
         "trigger_area": options.trigger_area,
+        "targets": options.targets,
+        "batches": options.batches,
     }
-    if game in (POISONING, BACKDOOR):
+    if game in TRAINED:
         data["shares"] = options.shares or DEFAULT_SHARES
-        data["epsilons"] = options.epsilons if game == BACKDOOR else ()
+        data["epsilons"] = options.epsilons if game in (BACKDOOR, TARGETED) else ()
     elif game not in ("minimum_norm", EXTRACTION):
         data["epsilons"] = options.epsilons or _usual(task, data["norm"], game=game)
     elif options.epsilons:
@@ -201,9 +214,39 @@ def _threat_model(options: Options, game: str) -> Mapping[str, Any]:
         usual = DEFAULT_THEFT if game == EXTRACTION and metered else None
         queries = options.queries if options.queries is not None else usual
         model = ThreatModel.preset(options.threat_model, queries=queries)
-        return threat_model_for(game, model).to_json()
+        return _moving(options.first_mover, threat_model_for(game, model), game).to_json()
     data = read_json(Path(options.threat_model), what="threat model")
     return ThreatModel.from_json(data).to_json()
+
+
+def _moving(first_mover: str | None, model: ThreatModel, game: str) -> ThreatModel:
+    """With that first mover; a poisoner who moves first sees nothing of any learner."""
+    from arena.threat_model import (
+        Architecture,
+        DefenseStructure,
+        Feedback,
+        FirstMover,
+        LearningAlgorithm,
+        Parameters,
+        Probes,
+    )
+
+    if first_mover is None:
+        return model
+    if first_mover not in list(FirstMover):
+        raise Stop(ExitCode.USAGE, f"--first-mover is {first_mover!r}; say defender or attacker.")
+    model = replace(model, first_mover=FirstMover(first_mover))
+    if game != POISONING or model.first_mover is not FirstMover.ATTACKER:
+        return model
+    return replace(
+        model,
+        learning_algorithm=LearningAlgorithm.HIDDEN,
+        architecture=Architecture.HIDDEN,
+        parameters=Parameters.HIDDEN,
+        structure=DefenseStructure.HIDDEN,
+        probes=Probes(),
+        feedback=Feedback.NONE,
+    )
 
 
 def _usual(task: Task, norm: str, *, game: str) -> tuple[float, ...]:

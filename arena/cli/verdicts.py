@@ -24,10 +24,13 @@ SHARES: Final = {
     "clean_error": "Error, clean training",
     "poisoned_error": "Error, poisoned training",
     "delta_error": "Error added by the poison",
+    "clean_error_over_time": "Error over time, clean stream",
+    "poisoned_error_over_time": "Error over time, poisoned stream",
+    "delta_error_over_time": "Error added over time",
     "poisoned_error_worst_seed": "Error, worst seed",
     "poisoned_accuracy": "Clean accuracy, poisoned training",
     "clean_drop": "Clean accuracy lost",
-    "natural_success_rate": "Trigger on clean training",
+    "natural_success_rate": "Success on clean training",
     "certified_accuracy": "Certified accuracy",
     "fidelity": "Fidelity of the copy",
     "surrogate_accuracy": "Accuracy of the copy",
@@ -56,6 +59,7 @@ INTERVALS: Final = ("_low", "_high")
 CURVE: Final = {
     "epsilon": "ε",
     "share": "Poisoned share",
+    "seen": "Points seen",
     "queries": "Queries",
     "fidelity": "Fidelity",
     "surrogate_accuracy": "Copy's accuracy",
@@ -70,7 +74,7 @@ CURVE: Final = {
     "delta_error": "Δ error",
     "median_queries": "Median queries",
 }
-_PLAIN: Final = ("epsilon", "share", "queries", "median_queries")
+_PLAIN: Final = ("epsilon", "share", "seen", "queries", "median_queries")
 
 
 def exit_of(verdict: Verdict) -> ExitCode:

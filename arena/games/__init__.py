@@ -14,6 +14,8 @@ _GAMES: Final = {
     GameName.TRANSFER: "arena.games.transfer:Transfer",
     GameName.POISONING: "arena.games.poisoning:Poisoning",
     GameName.BACKDOOR: "arena.games.backdoor:Backdoor",
+    GameName.TARGETED_POISONING: "arena.games.targeted_poisoning:TargetedPoisoning",
+    GameName.ONLINE_POISONING: "arena.games.online_poisoning:OnlinePoisoning",
     GameName.CERTIFICATION: "arena.games.certification:Certification",
     GameName.GOOD_WORDS: "arena.games.good_words:GoodWords",
     GameName.REPLAY: "arena.games.replay:Replay",

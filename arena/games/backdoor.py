@@ -31,8 +31,8 @@ from arena.games.training import (
     Points,
     TrainingStage,
     attack_fault,
-    bootstrap_mean,
     mostly,
+    told,
 )
 from arena.metrics import Metrics
 from arena.players import Images
@@ -232,23 +232,19 @@ def figures(
     """Means over seeds and examples; intervals by bootstrap over both, seeds paired."""
     others = y != target
 
-    def told(name: str, values: NDArray[Any]) -> Metrics:
-        stream = table.round_stream("bootstrap", name)
-        if not values.size:
-            return {name: None, f"{name}_low": None, f"{name}_high": None}
-        low, high = bootstrap_mean(values.astype(np.float64), stream=stream)
-        return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
+    def mean(name: str, values: NDArray[Any]) -> Metrics:
+        return told(name, values, stream=table.round_stream("bootstrap", name))
 
     before, after = clean.plain.labels == y, poisoned.plain.labels == y
     hits = poisoned.triggered.labels[:, others] == target
     natural = clean.triggered.labels[:, others] == target
     held = poisoned.triggered.labels[:, others] == y[others]
     return {
-        **told("clean_accuracy", before),
-        **told("poisoned_accuracy", after),
-        **told("clean_drop", before.astype(np.float64) - after),
-        **told("attack_success_rate", hits),
-        **told("robust_accuracy", held),
+        **mean("clean_accuracy", before),
+        **mean("poisoned_accuracy", after),
+        **mean("clean_drop", before.astype(np.float64) - after),
+        **mean("attack_success_rate", hits),
+        **mean("robust_accuracy", held),
         "natural_success_rate": metrics.mean(natural.astype(np.float64).ravel()),
         "success_worst_seed": float(hits.mean(axis=1).min()) if hits.size else None,
     }

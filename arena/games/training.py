@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 from arena.answers import NO_ANSWER, Answers, read_scores
 from arena.errors import FaultCode, PlayerError, Side
 from arena.games.base import Table
-from arena.games.draws import derive, row_seeds
+from arena.games.draws import derive, row_seeds, seed_of
 from arena.games.opening import guarded
 from arena.games.reveal import brief, revealed
+from arena.metrics import Metrics
 from arena.oracle import Oracle
 from arena.players import Images, Labels
 from arena.rounds import PoisonMode
 from arena.seats import Array, AttackSeat, DefenseSeat
+from arena.threat_model import FirstMover
 
 RESAMPLES: Final = 1000
 ROWS_ASKED_ALONE: Final = 8
@@ -92,6 +94,11 @@ class TrainingStage:
         classes = len(self.table.task.classes)
         self.permutation = self.table.match_stream("class names").permutation(classes)
         """Class c is called permutation[c] in the learner's jail."""
+        round_ = self.table.round
+        self.attacker_first = bool(round_.shares) and (
+            round_.threat_model.first_mover is FirstMover.ATTACKER
+        )
+        """Whether the poisoned set is published before a learner is chosen."""
         self.seeds = [self.table.match_seed("training", j) for j in range(self.table.round.seeds)]
 
     # ── Bob moves ──────────────────────────────────────────────────────────────────────────
@@ -153,16 +160,34 @@ class TrainingStage:
 
     def _brief(self, share: float, level: int) -> Mapping[str, Any]:
         return {
-            **brief(self.table, epsilon=None, seed=self.table.match_seed("attack", level)),
+            **brief(self.table, epsilon=None, seed=self._attack_seed(level)),
             "count": self._count(share),
             "mode": self.table.round.poison_mode.value,
         }
 
+    def _attack_seed(self, level: int) -> int:
+        """Where he moves first he does not know against whom: the same for every learner."""
+        if self.attacker_first:
+            return seed_of(self.table.secret, "published", self.table.attack.sha256, level)
+        return self.table.match_seed("attack", level)
+
     def arrays(self) -> dict[str, Array]:
         return {"x": self.table.task.train.x, "y": self.table.task.train.y}
 
-    def _oracle(self, probed: DefenseSeat | None) -> Oracle:
+    def _oracle(
+        self,
+        probed: DefenseSeat | None,
+        *,
+        examples: int | None = None,
+        seconds: float | None = None,
+    ) -> Oracle:
+        """``examples``: how many points probes are granted for; those of S where left out.
+
+        ``seconds``: what the probed learner may spend on answers; what its clock has left, where
+        left out.
+        """
         table = self.table
+        left = table.round.defense_limits.wall_seconds - (probed.seconds if probed else 0.0)
 
         def seeds(examples: Array, asked: int) -> NDArray[np.uint64]:
             rows = range(asked, asked + len(examples))
@@ -173,13 +198,18 @@ class TrainingStage:
             threat_model=table.round.threat_model,
             shape=table.task.shape,
             classes=len(table.task.classes),
-            examples=len(table.task.train),
+            examples=len(table.task.train) if examples is None else examples,
             seeds=seeds,
-            seconds=table.round.defense_limits.wall_seconds,
+            seconds=max(0.0, left) if seconds is None else seconds,
         )
 
-    def admitted(self, x: Array, y: Array, replaces: Array | None, *, count: int) -> Points:
-        """The referee's checks of the points; the attack's fault where one fails."""
+    def admitted(
+        self, x: Array, y: Array, replaces: Array | None, *, count: int, among: int | None = None
+    ) -> Points:
+        """The referee's checks of the points; the attack's fault where one fails.
+
+        ``among``: how many points there are to be replaced; those of S where left out.
+        """
         if len(x) != len(y) or len(x) > count:
             raise attack_fault(
                 FaultCode.POISON_BUDGET, f"Handed in {len(x)} points; at most {count}."
@@ -192,7 +222,8 @@ class TrainingStage:
             raise attack_fault(
                 FaultCode.OUT_OF_RANGE, "Poisoned labels are no classes of the task."
             )
-        rows = self._replaced(replaces, points=len(x))
+        there = len(self.table.task.train) if among is None else among
+        rows = self._replaced(replaces, points=len(x), among=there)
         return Points(self.on_grid(x), y.astype(np.int64), rows)
 
     def on_grid(self, x: Array) -> Images:
@@ -202,7 +233,9 @@ class TrainingStage:
             x = np.round(x * (grid - 1)) / (grid - 1)
         return np.asarray(x, np.float32)
 
-    def _replaced(self, replaces: Array | None, *, points: int) -> NDArray[np.int64] | None:
+    def _replaced(
+        self, replaces: Array | None, *, points: int, among: int
+    ) -> NDArray[np.int64] | None:
         if self.table.round.poison_mode is PoisonMode.ADD:
             if replaces is not None:
                 raise attack_fault(FaultCode.POISON_BUDGET, "This round adds points; replace none.")
@@ -212,7 +245,7 @@ class TrainingStage:
             raise attack_fault(
                 FaultCode.POISON_BUDGET, f"Name {points} different points of S to be replaced."
             )
-        if points and not (rows.min() >= 0 and rows.max() < len(self.table.task.train)):
+        if points and not (rows.min() >= 0 and rows.max() < among):
             raise attack_fault(FaultCode.OUT_OF_RANGE, "A replaced point is not one of S.")
         return rows
 
@@ -244,7 +277,7 @@ class TrainingStage:
             for j, seed in enumerate(self.seeds):
                 done = step * len(self.seeds) + j
                 table.report("train", done, total, f"Training {done + 1} of {total}.")
-                seat.fit(x, y, seed)
+                seat.fit(x, y, seed, told=self._told() if j == 0 else None)
                 answers = self._predicted(seat, asked, j)
                 judged.labels[j], judged.confidence[j] = answers.labels, answers.confidence
         except PlayerError as error:
@@ -252,6 +285,13 @@ class TrainingStage:
         finally:
             self.close(seat, "defense")
         return judged
+
+    def _told(self) -> Mapping[str, Any] | None:
+        """What a learner that moves second is told of its training set, clean or poisoned."""
+        if not self.attacker_first:
+            return None
+        round_ = self.table.round
+        return {"share": round_.shares[-1], "mode": round_.poison_mode.value}
 
     def _shuffled(self, x: Images, y: Labels) -> tuple[Images, Labels]:
         """In an order that does not tell which points came last."""
@@ -282,7 +322,7 @@ class TrainingStage:
             output=manifest.output,
         )
 
-    def close(self, seat: DefenseSeat, side: str) -> None:
+    def close(self, seat: DefenseSeat | AttackSeat, side: str) -> None:
         self.seconds[side] += seat.seconds
         self.logs[side] += seat.close()
 
@@ -299,8 +339,9 @@ class Renamed:
     def seconds(self) -> float:
         return self.seat.seconds
 
-    def fit(self, x: Array, y: Array, seed: int) -> None:
-        self.seat.fit(x, self.permutation[y], seed)
+    def fit(self, x: Array, y: Array, seed: int, *, told: Mapping[str, Any] | None = None) -> None:
+        more = {} if told is None else {"told": told}
+        self.seat.fit(x, self.permutation[y], seed, **more)
 
     def predict(self, x: Array, seeds: Array) -> Array:
         return self._undone(self.seat.predict(x, seeds))
@@ -349,6 +390,14 @@ def bootstrap_mean(
         draws[b] = picked.mean(axis=0)[stream.randint(0, n, n)].mean()
     low, high = np.percentile(draws, [2.5, 97.5])
     return float(low), float(high)
+
+
+def told(name: str, values: NDArray[Any], *, stream: np.random.RandomState) -> Metrics:
+    """The mean of (seeds, n) values with its interval; null where there are none."""
+    if not values.size:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    low, high = bootstrap_mean(values.astype(np.float64), stream=stream)
+    return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
 
 
 def mostly(right: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from arena.errors import Side
-from arena.ranking import attacker_first, backdoor, replay
+from arena.ranking import attacker_first, backdoor, online_poisoning, replay, targeted_poisoning
 from arena.ranking.attacks import attack_distance_board, success_board
 from arena.ranking.board import POOL_SHARE, Board, Contender, Headline, Row
 from arena.ranking.certification import certified_board
@@ -55,6 +55,14 @@ BOARDS: Final[dict[GameName, dict[Side, Maker]]] = {
     GameName.BACKDOOR: {
         Side.DEFENSE: backdoor.learner_board,
         Side.ATTACK: backdoor.poisoner_board,
+    },
+    GameName.TARGETED_POISONING: {
+        Side.DEFENSE: targeted_poisoning.learner_board,
+        Side.ATTACK: targeted_poisoning.poisoner_board,
+    },
+    GameName.ONLINE_POISONING: {
+        Side.DEFENSE: online_poisoning.learner_board,
+        Side.ATTACK: online_poisoning.poisoner_board,
     },
     GameName.CERTIFICATION: {Side.DEFENSE: certified_board, Side.ATTACK: success_board},
     GameName.GOOD_WORDS: {Side.DEFENSE: robust_accuracy_board, Side.ATTACK: success_board},

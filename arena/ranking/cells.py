@@ -10,6 +10,7 @@ from arena.ranking.backdoor import triggered
 from arena.ranking.defenses import as_json, lower_median
 from arena.ranking.extraction import seen_accuracy, stolen_fidelity
 from arena.ranking.nesting import distance_bound
+from arena.ranking.online_poisoning import added_over_time, error_over_time
 from arena.ranking.poisoning import clean_error, delta_error, poisoned_error
 from arena.ranking.records import CellResult, Tier, finite_or_none
 from arena.ranking.replay import wrong_again
@@ -21,7 +22,8 @@ from arena.rounds import GameName
 def cell_figures(cell: CellResult, tier: Tier) -> dict[str, Any]:
     """``success`` and ``robust`` (None where unknown), and what goes beside them.
 
-    Backdoor: ``success`` is the trigger's, ``robust`` what is right in spite of it.
+    Backdoor and targeted poisoning: ``success`` is the target's share, ``robust`` what is right in
+    spite of the poison. Online poisoning: the error added over time, and accuracy over time.
     Poisoning: ``success`` is Δerror, ``robust`` accuracy after poisoning. Extraction: ``success``
     is fidelity, ``robust`` the share of examples on which copy and original differ. Replay:
     ``success`` is P(wrong again), ``robust`` the rest. Attacker first: ``success`` is the error on
@@ -31,8 +33,10 @@ def cell_figures(cell: CellResult, tier: Tier) -> dict[str, Any]:
         return {"success": None, "robust": None}
     if tier.spec.game is GameName.POISONING:
         return _poisoning(cell)
-    if tier.spec.game is GameName.BACKDOOR:
+    if tier.spec.game in (GameName.BACKDOOR, GameName.TARGETED_POISONING):
         return _backdoor(cell)
+    if tier.spec.game is GameName.ONLINE_POISONING:
+        return _online(cell)
     if tier.spec.game is GameName.EXTRACTION:
         return _extraction(cell)
     if tier.spec.game is GameName.REPLAY:
@@ -58,6 +62,15 @@ def _backdoor(cell: CellResult) -> dict[str, Any]:
         "robust": 0.0 if cell.forfeited_by_defense else metric(cell, "robust_accuracy"),
         "clean": metric(cell, "poisoned_accuracy"),
         "clean_drop": metric(cell, "clean_drop"),
+    }
+
+
+def _online(cell: CellResult) -> dict[str, Any]:
+    error, clean = error_over_time(cell), metric(cell, "clean_accuracy")
+    return {
+        "success": None if cell.forfeited_by_defense else added_over_time(cell),
+        "robust": None if error is None else 1 - error,
+        "clean": clean,
     }
 
 

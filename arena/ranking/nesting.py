@@ -44,6 +44,14 @@ def _same_contest(one: RoundSpec, other: RoundSpec) -> bool:
         return same and (one.game, one.poison_mode) == (other.game, other.poison_mode)
     if GameName.BACKDOOR in (one.game, other.game):
         return same and _same_trigger(one, other)
+    if GameName.TARGETED_POISONING in (one.game, other.game):
+        return same and (one.game, one.poison_mode, one.targets) == (
+            *(other.game, other.poison_mode, other.targets),
+        )
+    if GameName.ONLINE_POISONING in (one.game, other.game):
+        return same and (one.game, one.poison_mode, one.batches) == (
+            *(other.game, other.poison_mode, other.batches),
+        )
     if GameName.EXTRACTION in (one.game, other.game):
         return same and one.game is other.game
     if {GameName.REPLAY, GameName.ATTACKER_FIRST, GameName.GOOD_WORDS} & {one.game, other.game}:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,10 +25,12 @@ from arena.players import (
     ExtractionChallenge,
     Images,
     Labels,
+    OnlineChallenge,
     Poison,
     PoisoningChallenge,
     Scores,
     Surrogate,
+    TargetedChallenge,
     TaskInfo,
 )
 from arena.sandbox.guest_loader import reseed
@@ -124,9 +127,18 @@ def _backward(
 
 
 def _fit(guest: Guest, frame: Frame) -> tuple[Array, ...]:
-    seed = int(frame.meta["seed"])
+    seed, meta = int(frame.meta["seed"]), frame.meta
+    x, y = frame.arrays
+    if "batch" in meta:
+        if meta["batch"] == 0:
+            reseed(seed)
+            guest.player.start(seed)
+        guest.player.update(x, y)
+        return ()
     reseed(seed)
-    guest.player.fit(*frame.arrays, seed)
+    if "share" in meta:
+        guest.player.choose(x, y, share=float(meta["share"]), mode=str(meta["mode"]))
+    guest.player.fit(x, y, seed)
     return ()
 
 
@@ -160,10 +172,35 @@ def _evade(guest: Guest, frame: Frame) -> tuple[Array, ...]:
 
 def _poison(guest: Guest, frame: Frame) -> tuple[Array, ...]:
     given = _poisoning(guest, frame)
-    poison = guest.player.poison(PoisoningChallenge(**given))
+    method, ask = _POISONS.get(frame.meta.get("game", ""), _POISONS["poisoning"])
+    poison = ask(guest, given, frame)
     if not isinstance(poison, Poison):
-        raise WrongAnswer("poison must return an arena.players.Poison.")
+        raise WrongAnswer(f"{method} must return an arena.players.Poison.")
     return _points(poison, count=given["count"], row=given["x"].shape[1:])
+
+
+def _target_poison(guest: Guest, given: dict[str, Any], frame: Frame) -> Any:
+    meta = frame.meta
+    told = {key: meta[key] for key in ("target", "label", "norm", "epsilon")}
+    target_x = _named(frame)["target_x"][0]
+    return guest.player.poison_target(TargetedChallenge(**given, target_x=target_x, **told))
+
+
+def _batch_poison(guest: Guest, given: dict[str, Any], frame: Frame) -> Any:
+    told: dict[str, Any] = {key: int(frame.meta[key]) for key in ("batch", "batches")}
+    training = _training(_named(frame))
+    return guest.player.poison_batch(OnlineChallenge(**given, training=training, **told))
+
+
+_POISONS: Final[dict[str, tuple[str, Callable[[Guest, dict[str, Any], Frame], Any]]]] = {
+    "poisoning": (
+        "poison",
+        lambda guest, given, _: guest.player.poison(PoisoningChallenge(**given)),
+    ),
+    "targeted_poisoning": ("poison_target", _target_poison),
+    "online_poisoning": ("poison_batch", _batch_poison),
+}
+"""By game: the method that a poisoner is asked by, and how it is asked."""
 
 
 def _backdoor(guest: Guest, frame: Frame) -> tuple[Array, ...]:

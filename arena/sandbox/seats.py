@@ -61,9 +61,9 @@ QUANTUM: Final = 1e-3
 question: how long the defense thought about an input must not tell what its label does not."""
 _BRIEF: Final = (
     *("norm", "epsilon", "seed", "output", "game", "count", "mode", "examples"),
-    *("queries", "queries_in_all", "target", "trigger", "features"),
+    *("queries", "queries_in_all", "target", "trigger", "features", "label", "batch", "batches"),
 )
-_ARRAYS: Final = ("x", "y", "targets", "training_x", "training_y")
+_ARRAYS: Final = ("x", "y", "targets", "training_x", "training_y", "target_x")
 _ON_THE_DEFENSE: Final = frozenset({Op.ASK, Op.CHECK, Op.LOGITS, Op.GRADIENT, Op.WEIGHTED_GRADIENT})
 """Questions that are answered on the defense's clock; the others are on the attack's own."""
 _LABELS_ALONE: Final = (OutputKind.LABEL, OutputKind.TOP_K)
@@ -265,13 +265,13 @@ class JailedDefense(_Seat):
     def _left(self) -> float:
         return max(0.0, self.session.limits.wall_seconds - self.seconds)
 
-    def fit(self, x: Array, y: Array, seed: int) -> None:
-        """Learners only: train from scratch, on the wall clock."""
+    def fit(self, x: Array, y: Array, seed: int, *, told: Mapping[str, Any] | None = None) -> None:
+        """Learners only: train from scratch or, as ``told``, from one more batch; wall clock."""
         self.session.ask(
             Op.FIT,
             {Op.FITTED: Accepts(), Op.FAILED: FAILED},
             arrays=(_floats(x), np.ascontiguousarray(y, np.int64)),
-            meta={"seed": int(seed)},
+            meta={"seed": int(seed), **(told or {})},
             seconds=self._left(),
             late=FaultCode.WALL_TIME,
         )

@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from accounts.models import Team, User
 from arena.errors import FaultCode, Side
-from arena.rounds import GameName, RoundSpec, SplitName
+from arena.rounds import POISONED, GameName, RoundSpec, SplitName
 from events.identifiers import opaque_id
 from submissions.jobs import Job
 from submissions.models import ROLES, Submission
@@ -71,7 +71,7 @@ class Round(models.Model):
     number = models.PositiveSmallIntegerField()
     title = models.CharField(max_length=120)
     spec = models.JSONField()
-    game = models.CharField(max_length=16, choices=GAMES)
+    game = models.CharField(max_length=32, choices=GAMES)
     weight = models.FloatField(default=1.0)
     house = models.JSONField(default=dict)
     secret = models.BinaryField(default=new_secret, editable=False)
@@ -98,7 +98,7 @@ class Round(models.Model):
     @property
     def plays_poisoning(self) -> bool:
         """Whether the training data are poisoned: learners against poisoners."""
-        return self.game in (GameName.POISONING, GameName.BACKDOOR)
+        return self.game in POISONED
 
 
 class Entry(models.Model):

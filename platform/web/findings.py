@@ -25,6 +25,23 @@ def _poisoned(attack: str, defense: str, metrics: Metrics) -> str:
     return f"{attack} added {added} to the error of {defense}, which is {error} after poisoning."
 
 
+def _poisoned_stream(attack: str, defense: str, metrics: Metrics) -> str:
+    added = percent(metrics["delta_error_over_time"])
+    error = percent(metrics.get("poisoned_error_over_time"))
+    return (
+        f"{attack} added {added} to the error over time of {defense}, which is {error} on the "
+        "poisoned stream."
+    )
+
+
+def _chosen(attack: str, defense: str, metrics: Metrics) -> str:
+    won, lost = percent(metrics.get("attack_success_rate")), percent(metrics.get("clean_drop"))
+    return (
+        f"{attack} won {won} of {metrics['chosen_points']:,.0f} chosen points from {defense}, "
+        f"which lost {lost} on the others."
+    )
+
+
 def _triggered(attack: str, defense: str, metrics: Metrics) -> str:
     hit, lost = percent(metrics.get("attack_success_rate")), percent(metrics["clean_drop"])
     return (
@@ -90,6 +107,8 @@ def _distant(attack: str, _defense: str, metrics: Metrics) -> str:
 
 
 SENTENCES: Final[tuple[tuple[str, Sentence], ...]] = (
+    ("delta_error_over_time", _poisoned_stream),
+    ("chosen_points", _chosen),
     ("delta_error", _poisoned),
     ("clean_drop", _triggered),
     ("fidelity", _stolen),

@@ -39,6 +39,22 @@ WORDS: Final[dict[str, Words]] = {
         cell="the share of triggered examples that became the target",
         high="triggered",
     ),
+    GameName.TARGETED_POISONING: Words(
+        defenses="Learners",
+        attacks="Poisoners",
+        robust="Lost",
+        success="Won",
+        cell="the share of chosen points that became their targets",
+        high="won",
+    ),
+    GameName.ONLINE_POISONING: Words(
+        defenses="Learners",
+        attacks="Poisoners",
+        robust="Error over time",
+        success="Added",
+        cell="the error over time that the poison added",
+        high="poisoned",
+    ),
     GameName.CERTIFICATION: Words(robust="Certified"),
     GameName.GOOD_WORDS: Words(
         defenses="Filters",

@@ -126,6 +126,17 @@ TERMS: Final = (
         "A defense that draws at random may answer right the next time.",
     ),
     Term(
+        "targeted-poisoning",
+        "Targeted poisoning",
+        "Poison that makes a learner answer a few chosen points as classes that they are not.",
+        "Clean-label poison keeps its labels: every point looks like one of the training set.",
+    ),
+    Term(
+        "online-poisoning",
+        "Online poisoning",
+        "The training set comes in batches; a share of each is the poisoner's, who sees it first.",
+    ),
+    Term(
         "attacker-first",
         "Attacker first",
         "The attack commits and publishes examples; the learner trains on them and meets fresh "
@@ -162,8 +173,8 @@ TERMS: Final = (
     Term(
         "game",
         "Game",
-        "A kind of round: evasion, minimum-norm, transfer, poisoning, backdoor, extraction, "
-        "certification, replay, attacker-first or good words.",
+        "A kind of round: evasion, minimum-norm, transfer, poisoning (of a set, of chosen points, "
+        "of a stream), backdoor, extraction, certification, replay, attacker-first or good words.",
     ),
     Term("round", "Round", "One game under one threat model and budget, with its own clock."),
     Term("tier", "Tier", "The rows that may be compared: same task, game, goal and threat model."),

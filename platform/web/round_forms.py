@@ -22,6 +22,7 @@ from arena.errors import ThreatModelError
 from arena.manifest import Role
 from arena.rounds import (
     MOST_REPLAYS,
+    POISONED,
     GameName,
     Goal,
     Limits,
@@ -221,35 +222,39 @@ class RoundForm(Styled):
         choices=[("linf", "L∞"), ("l2", "L2"), ("l1", "L1"), ("l0", "L0")],
         initial="linf",
         help_text=BY_SLUG["norm"].short,
-        widget=_for(forms.Select, *BALLS),
+        widget=_for(forms.Select, *BALLS, "backdoor", "targeted_poisoning"),
     )
     epsilons = Numbers(
         required=False,
         label="ε, ascending",
-        help_text="Several make a curve: 0.1, 0.2. Minimum-norm rounds take none; of good words, "
-        "how many may be added: 10, 30, 100.",
+        help_text="Several make a curve: 0.1, 0.2. Rounds about poison take one, or none; of good "
+        "words, how many may be added: 10, 30, 100.",
         widget=_for(
             forms.TextInput,
-            "evasion",
-            "transfer",
-            "certification",
-            "replay",
-            "attacker_first",
-            "good_words",
+            *(
+                "evasion",
+                "transfer",
+                "certification",
+                "replay",
+                "attacker_first",
+                "backdoor",
+                "targeted_poisoning",
+                "good_words",
+            ),
         ),
     )
     shares = Numbers(
         required=False,
         label="Poisoned shares",
-        help_text="Poisoning and backdoor, between 0 and 1: 0.03, 0.1.",
-        widget=_for(forms.TextInput, "poisoning", "backdoor"),
+        help_text="Of the training set, between 0 and 1: 0.03, 0.1.",
+        widget=_for(forms.TextInput, *sorted(POISONED)),
     )
     poison_mode = forms.ChoiceField(
         label="Poison",
         required=False,
         choices=[(m.value, f"{m.value} points") for m in PoisonMode],
-        help_text="Poisoning only.",
-        widget=_for(forms.Select, "poisoning"),
+        help_text="Beside the training set, or in place of some of it.",
+        widget=_for(forms.Select, *sorted(POISONED)),
     )
     trigger_area = forms.FloatField(
         required=False,
@@ -260,13 +265,28 @@ class RoundForm(Styled):
         help_text="Backdoor only: the share of the features that a patch may set.",
         widget=_for(forms.NumberInput, "backdoor"),
     )
+    targets = forms.IntegerField(
+        label="Chosen points",
+        required=False,
+        max_value=100,
+        initial=5,
+        help_text="Each has a poison and trainings of its own.",
+        widget=_for(forms.NumberInput, "targeted_poisoning"),
+    )
+    batches = forms.IntegerField(
+        required=False,
+        max_value=200,
+        initial=10,
+        help_text="In how many the training set arrives.",
+        widget=_for(forms.NumberInput, "online_poisoning"),
+    )
     seeds = forms.IntegerField(
         label="Paired seeds",
         required=False,
         max_value=100,
         initial=5,
         help_text="Where learners play: trainings on each set, at least 5.",
-        widget=_for(forms.NumberInput, "poisoning", "backdoor", "attacker_first"),
+        widget=_for(forms.NumberInput, *sorted(POISONED), "attacker_first"),
     )
     examples = forms.IntegerField(min_value=1, max_value=5000, initial=200)
     repeats = forms.IntegerField(
@@ -303,7 +323,7 @@ class RoundForm(Styled):
         "first-mover",
         _choices(
             switches.FirstMover,
-            attacker="attacker (attacker-first rounds)",
+            attacker="attacker (attacker-first, poisoning)",
             repeated="in turn (in no game yet)",
         ),
     )
@@ -366,7 +386,8 @@ class RoundForm(Styled):
     @property
     def budget_fields(self) -> list[forms.BoundField]:
         names = ("goal", "target_rule", "norm", "epsilons", "shares", "poison_mode",
-                 "trigger_area", "seeds", "repeats", "replays", "published")  # fmt: skip
+                 "trigger_area", "targets", "batches", "seeds", "repeats", "replays",
+                 "published")  # fmt: skip
         return [self[name] for name in names]
 
     @property
@@ -489,6 +510,8 @@ def _spec(data: Mapping[str, Any], model: ThreatModel) -> RoundSpec:
         shares=data["shares"],
         poison_mode=PoisonMode(data["poison_mode"] or PoisonMode.ADD),
         **({} if data["trigger_area"] is None else {"trigger_area": data["trigger_area"]}),
+        targets=5 if data["targets"] is None else data["targets"],
+        batches=10 if data["batches"] is None else data["batches"],
         seeds=5 if data["seeds"] is None else data["seeds"],
         examples=data["examples"],
         repeats=10 if data["repeats"] is None else data["repeats"],

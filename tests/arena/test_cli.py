@@ -270,6 +270,14 @@ def test_the_round_follows_from_the_players_and_the_options() -> None:
     assert grey.threat_model.probes.per_example == 7
     door = rules.round_of(rules.Options("black", shares=(0.1,)), task, usual="backdoor")
     assert (door.game, door.epsilons, door.shares) == (GameName.BACKDOOR, (), (0.1,))
+    chosen = rules.Options("white", shares=(0.1,), epsilons=(0.3,), targets=3)
+    near = rules.round_of(chosen, task, usual="targeted_poisoning")
+    assert (near.epsilons, near.targets) == ((0.3,), 3)
+    stream = rules.round_of(rules.Options("white", batches=4), task, usual="online_poisoning")
+    assert (stream.shares, stream.batches) == (rules.DEFAULT_SHARES, 4)
+    blind = rules.round_of(rules.Options("white", first_mover="attacker"), task, usual="poisoning")
+    assert blind.threat_model.first_mover == "attacker"
+    assert blind.threat_model.probes.none
     theft = rules.round_of(rules.Options("black", queries=650), task, usual="extraction")
     assert (theft.game, theft.threat_model.probes.total) == (GameName.EXTRACTION, 650)
     proof = rules.round_of(rules.Options("white", game="certification", norm="l2"), task)
@@ -282,6 +290,8 @@ def test_the_round_follows_from_the_players_and_the_options() -> None:
         ("cnn", "pgd", None, "white"),
         ("logistic-learner", "label-flip", "poisoning", "white"),
         ("logistic-learner", "badnets", "backdoor", "white"),
+        ("logistic-learner", "collision", "targeted_poisoning", "white"),
+        ("online-logistic", "online-greedy", "online_poisoning", "white"),
         ("cnn", "equation-solving", "extraction", "black"),
     ],
 )

@@ -36,6 +36,7 @@ CURVES: Final = (
 )
 AXES: Final = {
     "share": "Poisoned share",
+    "seen": "Points seen",
     "queries": "Probes",
     "epsilon": "Epsilon (ε)",
 }
@@ -200,7 +201,7 @@ def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
 
 def _pictured(request: HttpRequest, match: Match) -> dict[str, Any]:
     """The first points of each kind as pictures; of other data, how much poison there is."""
-    kinds = ("poison", "triggered", "published", "fresh")
+    kinds = ("poison", "chosen", "triggered", "published", "fresh")
     points = {kind: _training_points(request, match, kind) for kind in kinds}
     task = task_of(match)
     if task is not None and not task.is_image:

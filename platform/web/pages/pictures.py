@@ -23,7 +23,7 @@ from web.answers import page
 from web.pages.rows import arrays_of
 
 PER_CLASS: Final = 6
-STRIPS: Final = ("poison", "triggered", "published", "fresh")
+STRIPS: Final = ("poison", "triggered", "chosen", "published", "fresh")
 KINDS: Final = ("clean", "perturbation", "attacked", *STRIPS)
 EMBER: Final = np.array([234.0, 88.0, 12.0])
 TIDE: Final = np.array([13.0, 148.0, 136.0])

@@ -156,25 +156,36 @@ def budget(round_: Round) -> str:
     rules = spec(round_)
     if rules is None:
         return ""
-    if rules.game is GameName.BACKDOOR:
-        shares = ", ".join(f"{100 * share:g}" for share in rules.shares)
-        if rules.epsilons:
-            return f"poison {shares} %, shift {NORMS[rules.norm.value]} ≤ {rules.epsilons[-1]:g}"
-        return f"poison {shares} %, patch of {100 * rules.trigger_area:g} %"
     if rules.shares:
-        shares = ", ".join(f"{100 * share:g}" for share in rules.shares)
-        return f"poison {shares} %, {rules.poison_mode.value}"
+        return _poison(rules)
     if rules.game is GameName.EXTRACTION:
         return f"{rules.threat_model.probes.limit(1):,.0f} probes"
+    sizes = ", ".join(f"{e:g}" for e in rules.epsilons)
     if rules.game is GameName.GOOD_WORDS:
-        return f"up to {', '.join(f'{words:g}' for words in rules.epsilons)} words added"
+        return f"up to {sizes} words added"
     label = NORMS[rules.norm.value]
     if not rules.epsilons:
         return f"{label}, smallest distance"
-    sizes = f"{label}, ε = {', '.join(f'{e:g}' for e in rules.epsilons)}"
-    if rules.game is GameName.ATTACKER_FIRST:
-        return f"{sizes}, {rules.published:,} published"
-    return f"{sizes}, {rules.replays:,} replays" if rules.game is GameName.REPLAY else sizes
+    more = {
+        GameName.ATTACKER_FIRST: f", {rules.published:,} published",
+        GameName.REPLAY: f", {rules.replays:,} replays",
+    }
+    return f"{label}, ε = {sizes}{more.get(rules.game, '')}"
+
+
+def _poison(rules: RoundSpec) -> str:
+    """Of games about training data."""
+    shares = ", ".join(f"{100 * share:g}" for share in rules.shares)
+    within = f"{NORMS[rules.norm.value]} ≤ {rules.epsilons[-1]:g}" if rules.epsilons else ""
+    if rules.game is GameName.BACKDOOR:
+        trigger = f"shift {within}" if within else f"patch of {100 * rules.trigger_area:g} %"
+        return f"poison {shares} %, {trigger}"
+    if rules.game is GameName.TARGETED_POISONING:
+        near = f", clean-label {within}" if within else ""
+        return f"poison {shares} %, {rules.targets} chosen points{near}"
+    if rules.game is GameName.ONLINE_POISONING:
+        return f"poison {100 * rules.shares[-1]:g} % of {rules.batches} batches"
+    return f"poison {shares} %, {rules.poison_mode.value}"
 
 
 @register.filter

@@ -341,7 +341,7 @@ def test_only_a_poisoner_that_says_so_plants_backdoors() -> None:
         ({"epsilons": (0.1, 0.2)}, "one epsilon"),
         ({"trigger_area": 0.0}, "trigger_area"),
         ({"seeds": 2}, "paired seeds"),
-        ({"goal": "targeted"}, "target is drawn"),
+        ({"goal": "targeted"}, "targets are drawn"),
     ],
 )
 def test_a_round_that_contradicts_itself_is_refused(rules: dict[str, Any], words: str) -> None:

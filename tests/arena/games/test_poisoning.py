@@ -3,158 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from arena.errors import FaultCode, InGameError, PlayerError, QueryBudgetExceeded, Side
+from arena.errors import FaultCode, InGameError, QueryBudgetExceeded, Side, ThreatModelError
 from arena.games.poisoning import figures
-from arena.manifest import Manifest
-from arena.packages import Package
-from arena.players import NotDifferentiable
-from arena.referee import MatchSpec, play_match
 from arena.rounds import GameName, PoisonMode, RoundSpec
-from arena.sandbox.backend import Strength
-from arena.seats import Revealed
-from arena.tasks import Split, Task
-from arena.tasks.task import Splits
-from arena.threat_model import ThreatModel
-from arena.verdict import Status, Verdict
-
-Array = NDArray[Any]
-M = 60
-
-
-def points(name: str, rows: int, seed: int) -> Split:
-    """Two classes that differ in the sign of x_0 - 1/2, well apart."""
-    stream = np.random.RandomState(seed)
-    y = stream.permutation(np.arange(rows) % 2)
-    x = stream.uniform(0.3, 0.7, (rows, 4))
-    x[:, 0] = np.where(y == 1, stream.uniform(0.7, 1.0, rows), stream.uniform(0.0, 0.3, rows))
-    return Split(name, x.astype(np.float32), y.astype(np.int64))
-
-
-def toy(**rules: Any) -> Task:
-    splits = Splits(points("train", M, 1), points("practice", 40, 2))
-    return Task(
-        name="toy",
-        title="Toy",
-        description="Points.",
-        shape=(4,),
-        classes=("low", "high"),
-        floor=0.5,
-        norms={"linf": (0.1,)},
-        licence="CC0",
-        version=1,
-        read=lambda: splits,
-        **rules,
-    )
-
-
-def package(role: str, **manifest: Any) -> Package:
-    data = {"schema_version": 1, "name": role, "role": role, "entry": "player.py:P", **manifest}
-    return Package(Manifest.from_mapping(data), {"player.py": b"# code"}, role[0] * 64)
-
-
-class Means:
-    """A learner: the nearer of the two class means."""
-
-    def fit(self, x: Array, y: Array, seed: int) -> None:
-        self.means = np.stack([x[y == k].mean(axis=0) for k in (0, 1)])
-
-    def predict(self, x: Array) -> Array:
-        return -np.linalg.norm(x[:, None] - self.means[None], axis=2)
-
-
-@dataclass
-class LearnerSeat:
-    manifest: Manifest
-    player: Any
-    fits: list[tuple[Array, Array, int]] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def fit(self, x: Array, y: Array, seed: int) -> None:
-        self.fits.append((x.copy(), y.copy(), seed))
-        self._call(lambda: self.player.fit(x, y, seed))
-
-    def predict(self, x: Array, seeds: Array) -> Array:
-        return np.asarray(self._call(lambda: self.player.predict(x)), np.float32)
-
-    logits = predict
-
-    def gradient(self, x: Array, weights: Array, seeds: Array) -> tuple[Array, Array]:
-        raise NotDifferentiable("no gradients")
-
-    def _call(self, call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        except RuntimeError as error:
-            raise PlayerError(Side.DEFENSE, FaultCode.CRASHED, str(error)) from error
-
-    def close(self) -> str:
-        return "learner\n"
-
-
-@dataclass
-class PoisonerSeat:
-    manifest: Manifest
-    move: Callable[..., Any]
-    seen: list[Any] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def poison(self, brief: Any, arrays: Any, service: Any) -> Any:
-        self.seen.append((dict(brief), {k: v.copy() for k, v in arrays.items()}))
-        return self.move(brief, arrays, service)
-
-    def close(self) -> str:
-        return "poisoner\n"
-
-
-@dataclass
-class Cast:
-    """Alice's learner and Mallory's move; records what each of them meets."""
-
-    move: Callable[..., Any]
-    learner: Callable[[], Any] = Means
-    learners: list[LearnerSeat] = field(default_factory=list)
-    poisoners: list[PoisonerSeat] = field(default_factory=list)
-    revealed: list[Revealed] = field(default_factory=list)
-
-    def __call__(self, **match: Any) -> Any:
-        self.round, self.attack, self.defense = match["round"], match["attack"], match["defense"]
-        return self
-
-    def open_attack(self, revealed: Revealed) -> PoisonerSeat:
-        self.revealed.append(revealed)
-        self.poisoners.append(PoisonerSeat(self.attack.manifest, self.move))
-        return self.poisoners[-1]
-
-    def open_defense(self) -> LearnerSeat:
-        self.learners.append(LearnerSeat(self.defense.manifest, self.learner()))
-        return self.learners[-1]
-
-
-class NoBackend:
-    name = "none"
-    strength = Strength.NONE
-
-    def start(self, spec: object) -> Any:
-        raise AssertionError("no jail here")
-
-
-def play(cast: Cast, *, task: Task | None = None, seed: int = 3, **rules: Any) -> Verdict:
-    values = {"shares": (0.2,), "examples": 40, "threat_model": ThreatModel.black(), **rules}
-    match = MatchSpec(
-        RoundSpec(GameName.POISONING, "toy", **values),
-        package("poisoner"),
-        package("learner"),
-        seed=seed,
-        secret=bytes(32),
-    )
-    return play_match(match, backend=NoBackend(), task=task or toy(), seat_maker=cast)
+from arena.threat_model import FirstMover, ThreatModel
+from arena.verdict import Status
+from tests.arena.games.poisoned import Array, Cast, M, Means, package, play, toy
 
 
 def flip(brief: Any, arrays: Any, service: Any) -> Any:
@@ -360,3 +220,79 @@ def test_the_interval_of_the_difference_covers_it_and_shrinks_with_more_examples
         return high - low
 
     assert width(2000) < width(100)
+
+
+# ── the attacker moves first ───────────────────────────────────────────────────────────────
+
+BLIND = ThreatModel(first_mover=FirstMover.ATTACKER)
+
+
+class Choosing(Means):
+    """Keeps what it is told before it is trained."""
+
+    told: dict[str, Any] | None = None
+
+    def choose(self, x: Array, y: Array, *, share: float, mode: str) -> None:
+        self.told = {"share": share, "mode": mode, "points": len(x)}
+
+
+def test_a_learner_that_moves_second_is_told_the_share_before_clean_and_poisoned_training() -> None:
+    cast = Cast(flip, Choosing)
+    verdict = play(cast, threat_model=BLIND)
+    assert verdict.status is Status.SCORED
+    told = [learner.player.told for learner in cast.learners]
+    assert told == [{"share": 0.2, "mode": "add", "points": m} for m in (M, M + 12)]
+    for learner in cast.learners:
+        assert [bool(t) for t in learner.told] == [True, False, False, False, False]
+
+
+def test_a_learner_that_moves_first_is_told_nothing() -> None:
+    cast = Cast(flip, Choosing)
+    play(cast, threat_model=ThreatModel())
+    assert all(told is None for learner in cast.learners for told in learner.told)
+
+
+def test_an_attacker_who_moves_first_sees_no_learner_and_publishes_one_set_for_all() -> None:
+    casts = [Cast(flip) for _ in range(2)]
+    for cast, family in zip(casts, ("one", "other"), strict=True):
+        play(cast, threat_model=BLIND, learner=package("learner", family=family), seed=len(family))
+    seeds = [cast.poisoners[0].seen[0][0]["seed"] for cast in casts]
+    assert seeds[0] == seeds[1], "it does not hang on whom he meets"
+    shown = casts[0].revealed[0]
+    assert not shown.package
+    assert not shown.related
+    assert shown.family is None
+    assert len(casts[0].learners) == 2, "no learner is trained before he has moved"
+
+
+@pytest.mark.parametrize(
+    "model",
+    [ThreatModel.white(), ThreatModel.black(), ThreatModel.grey(), ThreatModel.transfer()],
+    ids=["white", "black", "grey", "transfer"],
+)
+def test_a_round_that_shows_him_a_learner_is_refused(model: ThreatModel) -> None:
+    with pytest.raises(ThreatModelError, match="no learner to look at"):
+        RoundSpec(
+            GameName.POISONING, "toy", replace(model, first_mover=FirstMover.ATTACKER),
+            shares=(0.1,),
+        )  # fmt: skip
+
+
+def test_an_attacker_who_moves_first_publishes_one_share() -> None:
+    with pytest.raises(ThreatModelError, match="choose one share"):
+        RoundSpec(GameName.POISONING, "toy", BLIND, shares=(0.1, 0.2))
+    with pytest.raises(ThreatModelError, match="the defender commits first"):
+        RoundSpec(GameName.BACKDOOR, "toy", BLIND, shares=(0.1,))
+
+
+def test_grey_shows_the_family_white_the_code_and_black_neither() -> None:
+    learner = package("learner", family="class means")
+    for preset, code, family in (
+        ("white", True, "class means"),
+        ("grey", False, "class means"),
+        ("black", False, None),
+    ):
+        cast = Cast(nothing)
+        play(cast, learner=learner, threat_model=ThreatModel.preset(preset))
+        shown = cast.revealed[0]
+        assert (bool(shown.package), shown.family) == (code, family)

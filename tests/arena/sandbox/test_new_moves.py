@@ -215,3 +215,73 @@ def test_what_is_no_backdoor_is_the_poisoners_fault(
     with pytest.raises(PlayerError) as error:
         seat.backdoor(BRIEF, {"x": images(4), "y": np.arange(4) % 3}, Service())
     assert blamed(error) == (Side.ATTACK, code)
+
+
+# ── chosen points, streams and learners that move second ───────────────────────────────────
+
+
+def poisoner(unjailed: Unjailed, method: str, line: str) -> JailedAttack:
+    body = f"def {method}(self, challenge):\n    c = challenge\n    return {line}"
+    return seats(attack=player("poisoner", "Poisoner", body), backend=unjailed).open_attack(
+        Revealed()
+    )
+
+
+def test_a_poisoner_is_asked_for_one_chosen_point_by_its_own_method(unjailed: Unjailed) -> None:
+    line = "Poison(c.target_x[None], [c.target if c.label == 0 else c.label])"
+    seat = poisoner(unjailed, "poison_target", line)
+    x, chosen = images(4), images(1) / 2
+    brief = {**BRIEF, "game": "targeted_poisoning", "label": 0}
+    arrays = {"x": x, "y": np.arange(4) % 3, "target_x": chosen}
+    points, labels, replaces = seat.poison(brief, arrays, Service())
+    assert np.array_equal(points, chosen)
+    assert labels.tolist() == [1]
+    assert replaces is None
+
+
+def test_a_poisoner_of_streams_keeps_what_it_saw(unjailed: Unjailed) -> None:
+    line = (
+        "(setattr(self, 'n', getattr(self, 'n', 0) + len(c.x)), "
+        "Poison(c.x[:1], [self.n % 3], [c.batch]))[1]"
+    )
+    seat = poisoner(unjailed, "poison_batch", line)
+    arrays = {"x": images(2), "y": np.zeros(2, np.int64)}
+    handed = [
+        seat.poison(
+            {**BRIEF, "game": "online_poisoning", "batch": b, "batches": 2}, arrays, Service()
+        )
+        for b in range(2)
+    ]
+    assert [labels.tolist() for _, labels, _ in handed] == [[2], [1]]
+    assert [rows.tolist() for _, _, rows in handed if rows is not None] == [[0], [1]]
+
+
+def learner(unjailed: Unjailed, body: str) -> JailedDefense:
+    answers = "def predict(self, x):\n    return np.tile(self.w, (len(x), 1))\n"
+    package_ = player("learner", "Learner", body + answers)
+    return seats(defense=package_, backend=unjailed).open_defense()
+
+
+def test_a_learner_learns_a_batch_at_a_time_or_is_fitted_anew(unjailed: Unjailed) -> None:
+    batches = [(images(3), np.array([0, 1, 2])), (images(2), np.array([1, 1]))]
+    own = (
+        "def start(self, seed):\n    self.w = np.zeros(3)\n"
+        "def update(self, x, y):\n    self.w += np.bincount(y, minlength=3)\n"
+    )
+    anew = "def fit(self, x, y, seed):\n    self.w = np.bincount(y, minlength=3) + seed\n"
+    for body, seed, found in ((own, 5, [1, 3, 1]), (anew, 5, [6, 8, 6])):
+        seat = learner(unjailed, body)
+        for _ in range(2):  # a new stream forgets the last one
+            for number, (x, y) in enumerate(batches):
+                seat.fit(x, y, seed, told={"batch": number})
+        assert seat.predict(images(1), no_seeds(1))[0].tolist() == found
+
+
+def test_a_learner_that_moves_second_chooses_before_it_is_trained(unjailed: Unjailed) -> None:
+    body = (
+        "def choose(self, x, y, *, share, mode):\n    self.w = [share, len(x), mode == 'add']\n"
+        "def fit(self, x, y, seed):\n    self.w = np.array(self.w, float)\n"
+    )
+    seat = learner(unjailed, body)
+    seat.fit(images(4), np.zeros(4, np.int64), 1, told={"share": 0.25, "mode": "add"})
+    assert seat.predict(images(1), no_seeds(1))[0].tolist() == [0.25, 4.0, 1.0]

@@ -333,6 +333,79 @@ def test_a_replay_round_is_made_by_the_form(world: World) -> None:
     assert spec.replays == 40
 
 
+# ── chosen points and streams ──────────────────────────────────────────────────────────────
+
+
+def recorded(
+    game: GameName, metrics: dict[str, float], curve: tuple[dict[str, float], ...]
+) -> Finding:
+    """A finding of a game about training data, with poison to look at."""
+    task = arena.tasks.load("mnist-1-7")
+    hits = np.arange(5) < 4
+    images = {"poison": task.train.x[:24], "chosen": task.practice.x[:5]}
+    return Finding(
+        status=Status.SCORED,
+        metrics=metrics,
+        curve=curve,
+        kills=Kills(np.arange(5), np.ones(5, bool), hits[None], (0.1,)),
+        outcome=Outcome(f"{game.value}/1", {"example": np.arange(5)}, images),
+    )
+
+
+def test_chosen_points_are_planned_ranked_and_read(world: World, as_: Browser) -> None:
+    spec = RoundSpec(
+        GameName.TARGETED_POISONING, "mnist-1-7", ThreatModel.black(), shares=(0.1,),
+        epsilons=(0.3,), examples=EXAMPLES,
+    )  # fmt: skip
+    plan = RoundPlan("Chosen", spec, ("collision", "label-flip"), ("logistic-learner",))
+    round_ = opened(world, plan)
+    states = dict(round_.matches.values_list("attack__house", "state"))
+    assert states == {"collision": "pending", "label-flip": "not_applicable"}
+    match = round_.matches.get(attack__house="collision")
+    figures = {"clean_accuracy": 0.98, "attack_success_rate": 0.8, "clean_drop": 0.01}
+    told = {**figures, "poisoned_accuracy": 0.97, "robust_accuracy": 0.2, "chosen_points": 5.0}
+    record(match, recorded(spec.game, told, ({"share": 0.1, **figures},)))
+    page, boards = pages(world, as_, match)
+    assert "Collision won 80.0 % of 5 chosen points" in page
+    assert page.count("Chosen point ") == 5
+    picture = as_(world.oscar).get(f"/matches/{match.uid}/pictures/chosen-0-0.png")
+    assert picture["Content-Type"] == "image/png"
+    assert "poison 10 %, 5 chosen points, clean-label L∞ ≤ 0.3" in boards
+    assert "Chosen points lost to the best poison" in boards
+    row = Standing.objects.get(round=round_, role="attack", entry__house="collision")
+    assert row.headline == pytest.approx(0.8)
+
+
+def test_a_stream_is_planned_ranked_and_read(world: World, as_: Browser) -> None:
+    spec = RoundSpec(
+        GameName.ONLINE_POISONING, "mnist-1-7", ThreatModel.black(), shares=(0.1,), batches=4,
+        examples=EXAMPLES,
+    )  # fmt: skip
+    plan = RoundPlan("Stream", spec, ("online-greedy", "label-flip"), ("online-logistic",))
+    round_ = opened(world, plan)
+    states = dict(round_.matches.values_list("attack__house", "state"))
+    assert states == {"online-greedy": "pending", "label-flip": "not_applicable"}
+    match = round_.matches.get(attack__house="online-greedy")
+    told = {
+        "clean_accuracy": 0.98,
+        "poisoned_error_over_time": 0.12,
+        "clean_error_over_time": 0.02,
+        "delta_error_over_time": 0.1,
+    }
+    curve = tuple(
+        {"seen": 100.0 * t, "clean_error": 0.02, "poisoned_error": 0.03 * t, "delta_error": 0.01}
+        for t in (1, 2, 3, 4)
+    )
+    record(match, recorded(spec.game, told, curve))
+    page, boards = pages(world, as_, match)
+    assert "Online greedy added 10.0 % to the error over time" in page
+    assert "Points seen" in page
+    assert "poison 10 % of 4 batches" in boards
+    assert "Largest mean error over a poisoned stream" in boards
+    row = Standing.objects.get(round=round_, role="defense", entry__house="online-logistic")
+    assert row.headline == pytest.approx(0.12)
+
+
 # ── attacker first ─────────────────────────────────────────────────────────────────────────
 
 
