@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from arena.manifest import Manifest, Needs, Role
-from arena.rounds import POISONED, GameName, RoundSpec
+from arena.rounds import BEYOND_BALLS, POISONED, GameName, RoundSpec
 from arena.threat_model import Architecture, OutputKind, Parameters, ThreatModel, TrainingDataKind
 
 ROLES: Final = {
@@ -74,7 +74,7 @@ def _declared(needs: Needs, round_: RoundSpec) -> Iterator[str]:
         yield f"The attack does not play the game {round_.game.value}."
     if round_.game in _WITHOUT_NORM:
         return
-    if needs.norms and round_.norm.value not in needs.norms:
+    if (needs.norms or round_.norm in BEYOND_BALLS) and round_.norm.value not in needs.norms:
         yield f"The attack does not play the norm {round_.norm.value}."
     if needs.goals and round_.goal.value not in needs.goals:
         yield f"The attack does not play {round_.goal.value} rounds."

@@ -168,8 +168,9 @@ def symptoms(
     if not defense.differentiable:
         differing = _splits(ordered, probed)
         return [_without_gradients(defense), *([differing] if differing else [])]
-    # No attack of the house on single pixels is strong enough that its failure proves anything.
-    balls = [trial for trial in ordered if trial.spec.norm is not Norm.L0]
+    # No attack of the house on single pixels is strong enough that its failure proves anything;
+    # turns, patches and corruptions say nothing of gradients.
+    balls = [trial for trial in ordered if trial.spec.norm in _SHOWN]
     found = [
         _one_step(balls),
         _black_box(balls),
@@ -382,7 +383,7 @@ def _symptom(code: Code, made: Iterable[Comparison], claim: str) -> Symptom | No
     return Symptom(code, sentence, {**best.figures, "p": p})
 
 
-_SHOWN: Final = {Norm.LINF: "L∞", Norm.L2: "L2", Norm.L1: "L1", Norm.L0: "L0"}
+_SHOWN: Final = {Norm.LINF: "L∞", Norm.L2: "L2", Norm.L1: "L1"}
 
 
 def _shown_p(p: float) -> str:

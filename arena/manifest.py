@@ -76,7 +76,8 @@ class Needs:
     """What an attack cannot play without. An unmet need makes the cell not applicable.
 
     ``output``: the least oracle output (``label`` ... ``logits``), asked only with ``probes``.
-    ``norms``, ``goals`` and ``games``: those it plays; empty means all.
+    ``norms``, ``goals`` and ``games``: those it plays; empty means all, but for ``patch``,
+    ``spatial`` and ``corruption`` in place of a norm, which are played where they are named.
     """
 
     gradients: bool = False
@@ -196,10 +197,11 @@ _NEED_FLAGS: Final = (
     "training_data",
     "true_label",
 )
-_NORMS: Final = ("linf", "l2", "l1", "l0")
+_NORMS: Final = ("linf", "l2", "l1", "l0", "patch")
+"""What has a size: a defense may certify it."""
 MAX_ALPHA: Final = 0.05
 _NEED_LISTS: Final = {
-    "norms": _NORMS,
+    "norms": (*_NORMS, "spatial", "corruption"),
     "goals": ("untargeted", "targeted"),
     "games": (
         "evasion",

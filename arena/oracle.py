@@ -34,6 +34,8 @@ Success = Callable[[Array, Array, Array], NDArray[np.bool_]]
 """(rows, their examples, labels answered) -> whether each row is a success within the budget."""
 Owners = Callable[[Array], Array]
 """rows -> the example that each is taken to belong to, where the attack does not say."""
+Maker = Callable[[Array, Array], tuple[Array, NDArray[np.bool_]]]
+"""(moves, their examples) -> the inputs that they make, and whether each keeps to the rules."""
 SeedSource = Callable[[Array, int], NDArray[np.uint64]]
 """(examples, number of rows asked before) -> the seeds of the defense's randomness."""
 
@@ -139,6 +141,8 @@ class Oracle:
     ``defense`` is None where the threat model grants nothing that could be asked.
     ``seconds`` is the time that the defense may spend on answering the attack.
     Examples are numbered as the attack numbers them. ``notice`` is called before each batch.
+    ``make``: in rounds whose candidates are moves. An input does not tell whether a move makes it,
+    so a success is noted there only of moves that are checked.
     """
 
     def __init__(
@@ -152,6 +156,8 @@ class Oracle:
         seeds: SeedSource,
         success: Success = no_success,
         owners: Owners | None = None,
+        make: Maker | None = None,
+        candidate: tuple[int, ...] | None = None,
         seconds: float = float("inf"),
         notice: Callable[[], None] = lambda: None,
     ) -> None:
@@ -166,6 +172,8 @@ class Oracle:
         self._success = success
         self._notice = notice
         self._owners = owners
+        self._make = make
+        self._candidate = shape if candidate is None else candidate
         self._deadline = seconds + (defense.seconds if defense is not None else 0.0)
         self._rows_asked = 0
 
@@ -188,9 +196,20 @@ class Oracle:
         """
         if self.threat_model.feedback is Feedback.NONE:
             raise Withheld("This round gives no feedback on candidates.")
+        if self._make is not None:
+            return self._check_moves(self._make, x, examples)
         x, examples = self._rows(x, examples)
         labels = self._noted(x, examples, *self._probe(x, examples))
         return self._success(x, examples, labels)
+
+    def _check_moves(self, make: Maker, moves: Array, examples: Array) -> Array:
+        moves, examples = self._rows(moves, examples, candidates=True)
+        ordinals = self._charge(examples)
+        x, kept = make(moves, examples)
+        labels = read_labels(self._answer(x, examples), rows=len(x), **self._columns_read)
+        hits = kept & self._success(x, examples, labels)
+        self._note_hits(hits, examples, ordinals)
+        return hits
 
     def logits(self, x: Array) -> Array:
         """White-box rounds: scores of the declared forward, free of query charge."""
@@ -222,7 +241,7 @@ class Oracle:
 
     def submit(self, x: Array, examples: Array) -> None:
         """Keep candidates: at a timeout the last ones handed in are judged."""
-        x, examples = self._rows(x, examples, checked=False)
+        x, examples = self._rows(x, examples, candidates=True)
         self.record.candidates.update(zip(examples.tolist(), x.copy(), strict=True))
 
     def probes_left(self) -> tuple[float, Array]:
@@ -232,12 +251,17 @@ class Oracle:
 
     def _probe(self, x: Array, examples: Array) -> tuple[Array, Array]:
         """Charge, then ask: scores, and how many probes each row's example had spent by then."""
+        ordinals = self._charge(examples)
+        return self._answer(x, examples), ordinals
+
+    def _charge(self, examples: Array) -> Array:
         if self.threat_model.probes.none:
             raise Withheld("This round grants no probes.")
         self._in_time()
-        ordinals = self.meter.charge(examples)
-        defense = self._defense()
-        return self._ask_all(x, self._draw(x, examples), defense.predict), ordinals
+        return self.meter.charge(examples)
+
+    def _answer(self, x: Array, examples: Array) -> Array:
+        return self._ask_all(x, self._draw(x, examples), self._defense().predict)
 
     def _noted(self, x: Array, examples: Array, scores: Array, ordinals: Array) -> Array:
         """The labels of an answer, after a look at whether they are the first success."""
@@ -303,14 +327,19 @@ class Oracle:
 
     def _note_queries(self, x: Array, examples: Array, labels: Array, ordinals: Array) -> None:
         first = self.record.queries_to_success
-        if len(x) == 1 and first[examples[0]] >= 0:
+        if self._make is not None or (len(x) == 1 and first[examples[0]] >= 0):
             return
         waiting = first[examples] < 0
         if not waiting.any():
             return
         rows = np.flatnonzero(waiting)
-        hits = rows[self._success(x[rows], examples[rows], labels[rows])]
-        for row in hits:
+        hits = np.zeros(len(x), bool)
+        hits[rows] = self._success(x[rows], examples[rows], labels[rows])
+        self._note_hits(hits, examples, ordinals)
+
+    def _note_hits(self, hits: NDArray[np.bool_], examples: Array, ordinals: Array) -> None:
+        first = self.record.queries_to_success
+        for row in np.flatnonzero(hits):
             if first[examples[row]] < 0:
                 first[examples[row]] = ordinals[row]
 
@@ -322,14 +351,16 @@ class Oracle:
             return
         examples = np.arange(len(x)) if whole or self._owners is None else self._owners(x)
         np.add.at(record.iterations, examples, 1)
+        if self._make is not None:
+            return
         rows = np.flatnonzero(record.iterations_to_success[examples] < 0)
         hits = examples[rows][self._success(x[rows], examples[rows], labels[rows])]
         record.iterations_to_success[hits] = record.iterations[hits]
 
     # ── never trust a player's array ───────────────────────────────────────────────────────
 
-    def _rows(self, x: Array, examples: Array, *, checked: bool = True) -> tuple[Array, Array]:
-        x = self._images(x) if checked else self._shaped(x)
+    def _rows(self, x: Array, examples: Array, *, candidates: bool = False) -> tuple[Array, Array]:
+        x = self._shaped(x, self._candidate) if candidates else self._images(x)
         examples = np.asarray(examples)
         if examples.shape != (len(x),) or examples.dtype.kind not in "iu":
             raise _fault(
@@ -342,17 +373,17 @@ class Oracle:
             )
         return x, examples.astype(np.int64, copy=False)
 
-    def _shaped(self, x: Array) -> Array:
+    def _shaped(self, x: Array, shape: tuple[int, ...]) -> Array:
         x = np.asarray(x)
-        if x.shape[1:] != self.shape or x.ndim != len(self.shape) + 1 or x.dtype.kind != "f":
+        if x.shape[1:] != shape or x.ndim != len(shape) + 1 or x.dtype.kind != "f":
             raise _fault(
                 FaultCode.WRONG_SHAPE,
-                f"Asked about an array of shape {x.shape}; (n, {_plain(self.shape)}) is needed.",
+                f"Asked about an array of shape {x.shape}; (n, {_plain(shape)}) is needed.",
             )
         return x.astype(np.float32, copy=False)
 
     def _images(self, x: Array) -> Array:
-        x = self._shaped(x)
+        x = self._shaped(x, self.shape)
         if not x.size or (x.min() >= 0 and x.max() <= 1):  # False for NaN as well
             return x
         if not np.isfinite(x).all():

@@ -31,7 +31,17 @@ from arena.metrics import share_of
 from arena.packages import Package
 from arena.planted import plant
 from arena.referee import MatchSpec, play_match
-from arena.rounds import POISONED, GameName, Goal, Norm, RoundSpec, norm_for, threat_model_for
+from arena.rounds import (
+    MOVES,
+    POISONED,
+    USUAL_LEVELS,
+    GameName,
+    Goal,
+    Norm,
+    RoundSpec,
+    norm_for,
+    threat_model_for,
+)
 from arena.sandbox import choose
 from arena.sandbox.backend import SandboxBackend
 from arena.sandbox.seats import JailSeats
@@ -427,6 +437,9 @@ def _rounds(check: _Check) -> list[RoundSpec]:
 def _rounds_of(game: GameName, task: Task, norm: Norm, goal: Goal) -> list[RoundSpec]:
     if game in POISONED or game is GameName.EXTRACTION:
         return []
+    measured = game in (GameName.MINIMUM_NORM, GameName.CERTIFICATION)
+    if norm in MOVES and (measured or not task.is_image):
+        return []
     models = [ThreatModel.transfer()]
     if game is not GameName.TRANSFER:
         models = [ThreatModel.white(), _black(), ThreatModel.grey()]
@@ -452,8 +465,8 @@ def _black() -> ThreatModel:
 
 
 def epsilon_of(task: Task, norm: Norm) -> float:
-    """The task's largest epsilon for a norm, or a tenth of the features for L0."""
-    given = task.norms.get(norm.value)
+    """The task's largest epsilon for a norm, or what is usual of the kind."""
+    given = task.norms.get(norm.value) or USUAL_LEVELS.get(norm)
     if given:
         return float(max(given))
     features = float(np.prod(task.shape))
@@ -515,7 +528,7 @@ def _planted(check: _Check) -> list[dict[str, Any]]:
     if needs.games and GameName.EVASION.value not in needs.games:
         return []
     norms = [Norm(name) for name in needs.norms] or [Norm.LINF, Norm.L2]
-    return [_planted_row(check, norm) for norm in norms]
+    return [_planted_row(check, norm) for norm in norms if norm not in MOVES or check.task.is_image]
 
 
 def _planted_row(check: _Check, norm: Norm) -> dict[str, Any]:

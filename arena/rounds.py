@@ -63,12 +63,30 @@ POISONED: Final = frozenset(
 
 
 class Norm(StrEnum):
-    """How a perturbation is measured (docs/rules.md, "Norms")."""
+    """What bounds a change: a norm, or what stands in its place (docs/rules.md, "Norms").
+
+    A *patch* is measured on the picture, as a norm is. *Spatial* and *corruption* are chosen by
+    what the attack says of a change, and the referee alone makes the picture (:data:`MOVES`).
+    """
 
     LINF = "linf"
     L2 = "l2"
     L1 = "l1"
     L0 = "l0"
+    PATCH = "patch"
+    SPATIAL = "spatial"
+    CORRUPTION = "corruption"
+
+
+MOVES: Final = frozenset((Norm.SPATIAL, Norm.CORRUPTION))
+"""The attack hands in what is to be done to an example, never pixels."""
+BEYOND_BALLS: Final = MOVES | {Norm.PATCH}
+"""An attack plays these only where its manifest names them."""
+SEVERITIES: Final = 5
+USUAL_LEVELS: Final = {Norm.PATCH: (0.05,), Norm.SPATIAL: (30.0,), Norm.CORRUPTION: (3.0,)}
+"""Where a task names none of its own."""
+PIXELS_PER_DEGREE: Final = 0.1
+"""Of a spatial round that sets no shifts: 3 pixels at 30 degrees (Engstrom et al. 2017)."""
 
 
 class Goal(StrEnum):
@@ -124,7 +142,9 @@ class Limits:
 class RoundSpec:
     """One game under one threat model and budget.
 
-    ``epsilons``: ascending; several make a curve; empty for minimum-norm rounds.
+    ``epsilons``: ascending; several make a curve; empty for minimum-norm rounds. Of a patch they
+    are shares of the picture, of a spatial round degrees, of a corruption severities 1 to 5.
+    ``shifts``: spatial rounds, the most pixels of a shift at each epsilon; empty for the usual.
     ``examples``: how many examples of the split are judged (per class balanced where it can be).
     ``repeats``: how often a stochastic defense is judged per input (k).
     ``published``: how many examples, beside those that are judged, the attack of an
@@ -143,6 +163,7 @@ class RoundSpec:
     threat_model: ThreatModel
     norm: Norm = Norm.LINF
     epsilons: tuple[float, ...] = ()
+    shifts: tuple[float, ...] = ()
     goal: Goal = Goal.UNTARGETED
     target_rule: TargetRule = TargetRule.RANDOM
     split: SplitName = SplitName.PRACTICE
@@ -173,6 +194,14 @@ class RoundSpec:
     def tier(self) -> tuple[str, str, str, str]:
         """Rows that may be compared share task, game, goal and norm; tiers nest within."""
         return (self.task, self.game.value, self.goal.value, self.norm.value)
+
+    def shift_at(self, epsilon: float | None) -> float:
+        """Pixels that a spatial change may shift by, beside ``epsilon`` degrees; else 0."""
+        if self.norm is not Norm.SPATIAL or epsilon is None:
+            return 0.0
+        shifts = self.shifts or tuple(PIXELS_PER_DEGREE * e for e in self.epsilons)
+        within = (s for e, s in zip(self.epsilons, shifts, strict=True) if e <= epsilon + 1e-9)
+        return max(within, default=0.0)
 
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)
@@ -237,7 +266,7 @@ def _read(key: str, value: Any) -> Any:
         return value if isinstance(value, ThreatModel) else ThreatModel.from_json(value)
     if key in ("attack_limits", "defense_limits"):
         return value if isinstance(value, Limits) else Limits(**value)
-    if key in ("epsilons", "shares"):
+    if key in ("epsilons", "shares", "shifts"):
         return tuple(float(item) for item in value)
     if key in _WHOLE and type(value) is not int:
         raise ThreatModelError(f"{key} must be a whole number, not {value!r}.", switch=key)
@@ -304,6 +333,7 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         ),
         *_training_rules(r),
         *_extraction_rules(r),
+        *_change_rules(r),
         *_attacker_first_rules(r),
         *_good_word_rules(r),
         (
@@ -431,6 +461,50 @@ def _shows_nothing(m: ThreatModel) -> bool:
         and m.architecture is Architecture.HIDDEN
         and m.learning_algorithm is LearningAlgorithm.HIDDEN
     )
+
+
+def _change_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
+    spatial, common = r.norm is Norm.SPATIAL, r.norm is Norm.CORRUPTION
+    perturbs = r.game not in POISONED and r.game is not GameName.EXTRACTION
+    severities = tuple(map(float, range(1, SEVERITIES + 1)))
+    return [
+        (
+            r.norm in BEYOND_BALLS and not perturbs,
+            "norm",
+            "Patches, spatial changes and corruptions are for rounds that perturb examples.",
+        ),
+        (
+            r.norm in MOVES and r.game in (GameName.MINIMUM_NORM, GameName.CERTIFICATION),
+            "norm",
+            "A spatial change or a corruption has no distance: play evasion or transfer.",
+        ),
+        (
+            r.norm is Norm.PATCH and any(e > 1 for e in r.epsilons),
+            "epsilons",
+            "The epsilons of a patch are shares of the picture: at most 1.",
+        ),
+        (
+            spatial and any(e > 180 for e in r.epsilons),
+            "epsilons",
+            "The epsilons of a spatial round are degrees: at most 180.",
+        ),
+        (
+            common and any(e not in severities for e in r.epsilons),
+            "epsilons",
+            "The epsilons of a corruption round are severities: 1, 2, 3, 4 or 5.",
+        ),
+        (bool(r.shifts) and not spatial, "shifts", "Shifts are for rounds with norm = 'spatial'."),
+        (
+            bool(r.shifts) and len(r.shifts) != len(r.epsilons),
+            "shifts",
+            "Give one shift in pixels for each epsilon, or none for a tenth of a pixel a degree.",
+        ),
+        (
+            any(not 0 <= s < float("inf") for s in r.shifts) or list(r.shifts) != sorted(r.shifts),
+            "shifts",
+            "Shifts are pixels, not negative and not falling from one epsilon to the next.",
+        ),
+    ]
 
 
 def _extraction_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:

@@ -106,9 +106,9 @@ class AttackSeat(Protocol):
     def evade(
         self, brief: Mapping[str, Any], arrays: Mapping[str, Array], service: OracleService
     ) -> Array:
-        """Play one evasion challenge; the candidates (n, *shape) float32 as handed in.
+        """Play one evasion challenge; the candidates (n, *shape), or moves, float32 as handed in.
 
-        ``brief``: JSON-able fields of EvasionChallenge (norm, epsilon, seed, output, game, task).
+        ``brief``: JSON-able fields of EvasionChallenge (norm, epsilon, shift, seed, output, ...).
         ``arrays``: x, and y, targets, training_x, training_y where they are granted.
 
         Raises:

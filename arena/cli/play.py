@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from arena.sandbox.backend import SandboxBackend
     from arena.tasks import Task
 
-Several = Annotated[list[float] | None, typer.Option(help="May be given several times: a curve.")]
 PLAYER = "A package (folder or zip), or the name of a house player (arena house list)."
 
 
@@ -34,8 +33,20 @@ def play(
     task: Annotated[
         str | None, typer.Option(help="A task's name, or the path of its TOML file. [mnist5k]")
     ] = None,
-    norm: Annotated[str, typer.Option(help="linf, l2, l1 or l0.")] = "linf",
-    epsilon: Several = None,
+    norm: Annotated[
+        str, typer.Option(help="linf, l2, l1, l0; or patch, spatial, corruption.")
+    ] = "linf",
+    epsilon: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="May be given several times: a curve. Of a patch a share of the picture, of a "
+            "spatial round degrees, of a corruption the severity."
+        ),
+    ] = None,
+    shift: Annotated[
+        list[float] | None,
+        typer.Option(help="Spatial rounds: pixels, one for each epsilon. [a tenth a degree]"),
+    ] = None,
     queries: Annotated[
         int | None,
         typer.Option(help="Probes per example in grey and black rounds; a thief's in total."),
@@ -112,6 +123,7 @@ def play(
             game=game,
             norm=norm,
             epsilons=tuple(sorted(epsilon or ())),
+            shifts=tuple(sorted(shift or ())),
             queries=queries,
             examples=examples,
             goal=goal,

@@ -63,6 +63,7 @@ class Options:
     epsilons: tuple[float, ...] = ()
     queries: int | None = None
     examples: int = 200
+    shifts: tuple[float, ...] = ()
     goal: str = "untargeted"
     target_rule: str = "random"
     shares: tuple[float, ...] = ()
@@ -179,6 +180,7 @@ def round_of(options: Options, task: Task, *, usual: str | None = None) -> Round
         "task": task.name,
         "threat_model": _threat_model(options, game),
         "norm": norm_for(game, options.norm),
+        "shifts": options.shifts,
         "goal": options.goal,
         "target_rule": options.target_rule,
         "examples": options.examples,
@@ -250,8 +252,14 @@ def _moving(first_mover: str | None, model: ThreatModel, game: str) -> ThreatMod
 
 
 def _usual(task: Task, norm: str, *, game: str) -> tuple[float, ...]:
-    """The task's largest default ε of that norm; all of them where words are counted."""
-    usual = tuple(task.norms.get(norm, ()))
+    """The task's largest default ε of that norm, or what is usual beyond norms.
+
+    All of the task's where words are counted.
+    """
+    from arena.rounds import USUAL_LEVELS
+
+    beyond = {kind.value: levels for kind, levels in USUAL_LEVELS.items()}
+    usual = tuple(task.norms.get(norm, beyond.get(norm, ())))
     if not usual:
         raise Stop(
             ExitCode.USAGE, f"Task {task.name} has no usual epsilon in {norm}; say --epsilon."

@@ -1,21 +1,24 @@
 """Which candidates are admitted to judgement. One that fails is rejected, never clipped.
 
 A rejected candidate reverts to the clean example (no kill), with the reason. Everything is measured
-in float64 from the referee's own clean copy.
+in float64 from the referee's own clean copy. Where the candidate is a move, its numbers are held to
+the rules and the picture is made here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.changes import SPATIAL
+from arena.changes.corruptions import KINDS, corrupted
+from arena.changes.warp import warped
 from arena.games.norms import CHANGED, distance, rows_of
 from arena.rounds import Norm
-from arena.tasks import Task
 
 SLACK: Final = 1e-6
 """What L1, L2 and L∞ may exceed epsilon by: the rounding of float32. L0 is exact."""
@@ -38,26 +41,27 @@ class Budget:
 
     ``grid``: levels of the task's input grid, None for none. ``mutable`` and ``add_only``:
     (*shape) bool or None, the features that may change, and those that may only grow.
+    ``shift``: the most pixels of a spatial change, beside ``epsilon`` degrees.
     """
 
     norm: Norm
     epsilon: float | None
     grid: int | None = None
     mutable: NDArray[np.bool_] | None = None
+    shift: float = 0.0
     add_only: NDArray[np.bool_] | None = None
-
-    @classmethod
-    def of(cls, task: Task, norm: Norm, epsilon: float | None) -> Self:
-        """What the task allows, within epsilon."""
-        return cls(norm, epsilon, task.grid, task.mutable, task.add_only)
 
 
 @dataclass(frozen=True, eq=False)
 class Admitted:
-    """What will be judged: (n, *shape) ``x`` float32, and (n,) why a candidate was rejected."""
+    """What will be judged: (n, *shape) ``x`` float32, and (n,) why a candidate was rejected.
+
+    ``moves`` (n,): in words, what was done to each example; None where candidates are pictures.
+    """
 
     x: NDArray[np.float32]
     rejections: NDArray[np.str_]
+    moves: NDArray[np.object_] | None = None
 
     @property
     def rejected(self) -> NDArray[np.bool_]:
@@ -70,6 +74,71 @@ def admit(candidates: NDArray[Any], clean: NDArray[np.float32], budget: Budget) 
     rejections = _rejections(candidates, on_grid, clean, budget)
     kept = (rejections == Rejection.NONE.value).reshape(len(clean), *[1] * (clean.ndim - 1))
     return Admitted(np.where(kept, on_grid, clean).astype(np.float32), rejections)
+
+
+def admit_moves(
+    moves: NDArray[Any], clean: NDArray[np.float32], budget: Budget, seeds: NDArray[np.uint64]
+) -> Admitted:
+    """Accept or reject each move (n, numbers), and make the pictures of those that are accepted.
+
+    ``seeds`` (n,): what a corruption draws from. With a grid, pictures are rounded to its levels;
+    features outside the task's mask keep their values, and add-only ones never fall.
+    """
+    rejections = _moves_rejected(np.asarray(moves, np.float64), budget)
+    kept = np.where((rejections == Rejection.NONE.value)[:, None], moves, 0.0)
+    made = warped(clean, kept) if budget.norm is Norm.SPATIAL else corrupted(clean, kept, seeds)
+    if budget.grid is not None:
+        levels = budget.grid - 1
+        still = (kept == 0).all(axis=1).reshape(len(clean), *[1] * (clean.ndim - 1))
+        made = np.where(still, clean, np.rint(made * levels) / levels).astype(np.float32)
+    if budget.mutable is not None:
+        made = np.where(budget.mutable, made, clean)
+    if budget.add_only is not None:
+        made = np.where(budget.add_only, np.maximum(made, clean), made)
+    told = np.array([_in_words(move, budget.norm) for move in kept], object)
+    return Admitted(np.ascontiguousarray(made, np.float32), rejections, told)
+
+
+def _moves_rejected(moves: NDArray[np.float64], budget: Budget) -> NDArray[np.str_]:
+    assert budget.epsilon is not None, "A move has a bound."
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(moves).all(axis=1))
+    size = np.abs(np.where(finite[:, None], moves, 0.0))
+    whole: NDArray[np.bool_] = np.ones(len(moves), bool)
+    over: NDArray[np.bool_]
+    if budget.norm is Norm.SPATIAL:
+        most = np.array([budget.epsilon, budget.shift, budget.shift])
+        over = np.asarray((size > most + SLACK).any(axis=1))
+    else:
+        named = np.where(finite[:, None], moves, 0.0)
+        whole = np.asarray(((named == np.rint(named)) & (named >= 0)).all(axis=1))
+        whole &= named[:, 0] < len(KINDS)
+        over = np.asarray(size[:, 1] > budget.epsilon)
+    reasons = np.full(len(moves), Rejection.NONE.value, dtype="U32")
+    reasons[over] = Rejection.OVER_BUDGET.value
+    reasons[~whole] = Rejection.OUT_OF_RANGE.value
+    reasons[~finite] = Rejection.NOT_FINITE.value
+    return reasons
+
+
+def _in_words(move: NDArray[np.float64], norm: Norm) -> str:
+    if not move.any():
+        return ""
+    if norm is Norm.CORRUPTION:
+        return f"{KINDS[int(move[0])].replace('_', ' ')}, severity {int(move[1])}"
+    return f"{move[0]:.1f}°, {move[1]:.1f} px right, {move[2]:.1f} px down"
+
+
+def random_moves(rows: int, budget: Budget, stream: np.random.RandomState) -> NDArray[np.float64]:
+    """(rows, numbers) of the size of the budget: the control of a round of moves.
+
+    Spatial: uniform within the bounds. Corruption: any kind, at the largest severity.
+    """
+    assert budget.epsilon is not None, "A move has a bound."
+    if budget.norm is Norm.SPATIAL:
+        most = np.array([budget.epsilon, budget.shift, budget.shift])
+        return np.asarray(stream.uniform(-most, most, (rows, len(SPATIAL))))
+    kinds = stream.randint(0, len(KINDS), rows)
+    return np.stack([kinds, np.full(rows, budget.epsilon)], axis=1).astype(np.float64)
 
 
 def within(
@@ -138,5 +207,5 @@ def _lowers(delta: NDArray[np.float64], add_only: NDArray[np.bool_] | None) -> N
 def _over_budget(delta: NDArray[np.float64], budget: Budget) -> NDArray[np.bool_]:
     if budget.epsilon is None:
         return np.zeros(len(delta), bool)
-    slack = 0.0 if budget.norm is Norm.L0 else SLACK
+    slack = 0.0 if budget.norm in (Norm.L0, Norm.PATCH) else SLACK
     return distance(delta, budget.norm) > budget.epsilon + slack

@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from arena import metrics
 from arena.answers import ABSTAIN
 from arena.errors import FaultCode, PlayerError, Side
-from arena.games.admission import Admitted, Budget, admit, within
+from arena.games.admission import Admitted, Budget, within
 from arena.games.base import GameResult, Table, fault_of
+from arena.games.battery import Battery, judge_battery
 from arena.games.control import judge_noise
 from arena.games.draws import derive
 from arena.games.house_models import reference_scores
 from arena.games.judgement import Ballots, Judged, judge
+from arena.games.moves import admitted_as, budget_of, candidate_row, maker, unchanged
 from arena.games.norms import rows_of
 from arena.games.opening import close_all, open_all
 from arena.games.reveal import brief, judging_seeds, revealed, training_data
@@ -38,7 +40,7 @@ from arena.games.scoring import (
 from arena.games.targets import Cases, deal
 from arena.metrics import Bits, Metrics
 from arena.oracle import Oracle, Owners, Record, SeedSource, Success
-from arena.rounds import Limits
+from arena.rounds import MOVES, Limits, Norm
 from arena.seats import Array, AttackSeat, DefenseSeat
 from arena.threat_model import Randomness
 from arena.verdict import Kills
@@ -84,6 +86,8 @@ class Scored:
     flags: tuple[str, ...]
     noise: tuple[Ballots, ...]
     abstention: dict[str, float | None]
+    battery: Battery | None = None
+    """Corruption rounds: what the defense answers under every kind."""
 
     def complete(self, found: GameResult) -> GameResult:
         """``found`` with everything that the games do not decide themselves."""
@@ -149,7 +153,7 @@ def craft(
     )
     if attacked is not None:
         cases = cases.take(np.flatnonzero(np.isin(cases.example, attacked)))
-    budgets = [Budget.of(table.task, table.round.norm, epsilon) for epsilon in epsilons]
+    budgets = tuple(budget_of(table, epsilon) for epsilon in epsilons)
     played = _attack(table, cases, budgets)
     return cases, _admit_all(table, cases, budgets, played), played
 
@@ -204,17 +208,17 @@ def _play_levels(
     for level, budget in enumerate(budgets):
         oracle = _oracle(table, dealt, budget, defense, level=level, levels=len(budgets))
         before = attack.seconds
-        clean = table.examples.x[dealt.example]
+        still = unchanged(table, dealt)
         try:
             handed = attack.evade(
                 brief(table, epsilon=budget.epsilon, seed=table.match_seed("attack", level)),
                 _arrays(table, dealt),
                 oracle,
             )
-            candidates = _shaped(handed, clean.shape)
+            candidates = _shaped(handed, still.shape)
         except PlayerError as error:
             played.faults.append(error)
-            candidates = clean.copy()
+            candidates = still
             for case, x in oracle.record.candidates.items():
                 candidates[case] = x
         seconds = attack.seconds - before
@@ -288,6 +292,8 @@ def _oracle(
         seeds=_seed_source(table, dealt, level=level),
         success=_success(table, dealt, budget),
         owners=_nearest(table, dealt),
+        make=maker(table, dealt, budget),
+        candidate=candidate_row(table),
         seconds=granted - spent,
         notice=_notice(table, budget, oracle, level=level, levels=levels),
     )
@@ -319,7 +325,10 @@ def _notice(
 
 
 def _success(table: Table, dealt: Cases, budget: Budget) -> Success:
-    """A row answered as the attack wishes, by an input within the budget of its example."""
+    """A row answered as the attack wishes, by an input within the budget of its example.
+
+    What a move makes is within it: whether the move is, is known where the move is.
+    """
     clean, y = table.examples.x[dealt.example], table.examples.y[dealt.example]
     targets = dealt.target_or_none
 
@@ -327,6 +336,8 @@ def _success(table: Table, dealt: Cases, budget: Budget) -> Success:
         wished = (labels != y[cases]) & (labels != ABSTAIN)
         if dealt.target is not None:
             wished = labels == targets[cases]
+        if budget.norm in MOVES:
+            return np.asarray(wished)
         rows = np.flatnonzero(wished)
         wished[rows] = within(x[rows], clean[cases[rows]], budget)
         return np.asarray(wished)
@@ -366,12 +377,12 @@ def _admit_all(
     table: Table, cases: Cases, budgets: Sequence[Budget], played: Play
 ) -> list[Admitted]:
     """Accept or reject; a level that the attack never reached stays clean."""
-    clean = table.examples.x[cases.example]
     while len(played.handed) < len(budgets):
         nothing = np.zeros(len(cases), np.int64)
-        played.handed.append(Handed(clean.copy(), Record.empty(len(cases)), nothing, 0.0))
+        still = unchanged(table, cases)
+        played.handed.append(Handed(still, Record.empty(len(cases)), nothing, 0.0))
     return [
-        admit(handed.candidates, clean, budget)
+        admitted_as(table, cases, budget, handed.candidates)
         for handed, budget in zip(played.handed, budgets, strict=True)
     ]
 
@@ -401,6 +412,11 @@ def _score(
     if (with_noise or table.defense.manifest.abstains) and not played.defense_failed:
         noise, faults = judge_noise(table, epsilons)
         played.faults.extend(faults)
+    battery = None
+    if table.round.norm is Norm.CORRUPTION and not played.defense_failed:
+        table.report("judge", 1, 1, "Asking about every common corruption.")
+        battery = judge_battery(table, tuple(budget_of(table, e) for e in epsilons))
+        played.faults.extend(battery.faults)
     shares, allowed = _abstentions(table, judged, noise)
     y, targets = table.examples.y[cases.example], cases.target_or_none
     clean = rule_clean(judged.clean, table.examples.y)
@@ -421,7 +437,7 @@ def _score(
         for i, epsilon in enumerate(epsilons)
     )
     flags = () if allowed else ("abstains_too_often",)
-    return Scored(levels, played, judged, flags, noise, shares)
+    return Scored(levels, played, judged, flags, noise, shares, battery)
 
 
 def _abstentions(
@@ -469,7 +485,13 @@ def kills(table: Table, scored: Scored, *, sizes: NDArray[np.float64] | None = N
 
 def ball_result(table: Table, scored: Scored, curve: Sequence[Metrics]) -> GameResult:
     """The result of a round over epsilons; the largest one gives the headline."""
+    battery = scored.battery
+    if battery is not None:
+        curve = [point | told for point, told in zip(curve, battery.levels, strict=True)]
     headline = dict(curve[-1])
+    if battery is not None:
+        headline = {k: v for k, v in headline.items() if not k.startswith("corruption_accuracy")}
+        headline |= battery.headline
     robust = [headline["clean_accuracy"], *(point["robust_accuracy"] for point in curve)]
     headline["curve_area"] = metrics.curve_area([0.0, *table.round.epsilons], robust)
     found = GameResult(
@@ -477,5 +499,6 @@ def ball_result(table: Table, scored: Scored, curve: Sequence[Metrics]) -> GameR
         curve=tuple(curve),
         kills=kills(table, scored),
         outcome=outcome(scored.levels, table),
+        details={} if battery is None else {"corruptions": battery.kinds},
     )
     return scored.complete(found)

@@ -150,6 +150,7 @@ def brief(table: Table, *, epsilon: float | None, seed: int) -> dict[str, Any]:
         "game": round_.game.value,
         "norm": round_.norm.value,
         "epsilon": epsilon,
+        "shift": round_.shift_at(epsilon),
         "output": round_.threat_model.output.kind.value,
         "seed": seed,
         "task": task_shown(table.task, round_.threat_model.task_knowledge),

@@ -18,7 +18,7 @@ from arena.answers import ABSTAIN, NO_ANSWER
 from arena.games.admission import Admitted
 from arena.games.base import Examples, Table
 from arena.games.judgement import Ballots
-from arena.games.norms import distance
+from arena.games.norms import MEASURED, distance
 from arena.games.targets import NO_TARGET, Cases
 from arena.metrics import Bits, Metrics
 from arena.oracle import Record
@@ -42,6 +42,8 @@ COLUMNS = (
     "l1",
     "l2",
     "linf",
+    "patch",
+    "move",
     "queries",
     "queries_to_success",
     "iterations",
@@ -175,7 +177,10 @@ def perturbation(level: Level, examples: Examples) -> NDArray[np.float64]:
 
 
 def distances(level: Level, examples: Examples, norm: Norm) -> NDArray[np.float64]:
-    """(cases,) size of a successful perturbation; infinite for a miss, 0 for a clean mistake."""
+    """(cases,) size of a successful perturbation; infinite for a miss, 0 for a clean mistake.
+
+    ``norm`` must be one of ``arena.games.norms.MEASURED``.
+    """
     size = distance(perturbation(level, examples), norm)
     found = np.where(level.broken, size, np.inf)
     return np.where(level.clean_right, found, 0.0)
@@ -201,9 +206,7 @@ def level_metrics(level: Level, table: Table) -> Metrics:
         "repeatability": metrics.repeatability(level.attacked.wrong, level.attacked.repeats),
         "clean_value_loss": metrics.mean(clean_costs(level, table)),
         "value_loss": metrics.mean(cost),
-        "median_distance": metrics.median_distance(
-            distances(level, examples, table.round.norm)[right]
-        ),
+        "median_distance": _median_distance(level, table, right),
         **_over_targets(level, examples),
     }
 
@@ -213,6 +216,13 @@ def clean_costs(level: Level, table: Table) -> NDArray[np.float64]:
     clean = level.clean
     costs = metrics.costs(table.examples.y, clean.prediction, clean.mostly_wrong, table.task.cost)
     return np.asarray(costs, np.float64)
+
+
+def _median_distance(level: Level, table: Table, right: Bits) -> float | None:
+    """None where changes have no distance: turns, shifts and corruptions."""
+    if table.round.norm not in MEASURED:
+        return None
+    return metrics.median_distance(distances(level, table.examples, table.round.norm)[right])
 
 
 def _confidence(level: Level, wrong: Bits) -> Metrics:
@@ -294,7 +304,8 @@ def _columns(level: Level, table: Table) -> Mapping[str, NDArray[Any]]:
         "broken": level.broken,
         "abstained": level.attacked.abstained,
         "target": level.cases.target_or_none,
-        **{norm.value: distance(delta, norm) for norm in Norm},
+        **{norm.value: distance(delta, norm) for norm in MEASURED},
+        "move": _same("", n) if level.admitted.moves is None else level.admitted.moves,
         "queries": level.queries,
         "queries_to_success": level.record.queries_to_success,
         "iterations": level.record.iterations,

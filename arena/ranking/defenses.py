@@ -215,11 +215,19 @@ def _accuracy_metrics(
             percentile_interval(replicates) if replicates is not None else None
         ),
         "robust_mean": held.mean,
+        **_under_corruptions(standing),
         "strongest_attack": min(against, key=lambda a: (against[a], a)) if against else None,
         "broken_only_with_less": held.from_nested,
         "curve": curve,
         "curve_area": _area(tier.spec.epsilons, accuracies, held.clean),
     }
+
+
+def _under_corruptions(standing: Standing) -> dict[str, float]:
+    """Corruption rounds: what the referee found under every kind, the same in every match."""
+    known = [finite_or_none(cell.metrics.get("corruption_accuracy")) for cell in standing.own]
+    found = [accuracy for accuracy in known if accuracy is not None]
+    return {"corruption_accuracy": float(np.mean(found))} if found else {}
 
 
 def _common_metrics(standing: Standing) -> dict[str, Any]:

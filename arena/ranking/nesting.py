@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena.ranking.records import Tier
-from arena.rounds import GameName, Goal, RoundSpec
+from arena.rounds import GameName, Goal, Norm, RoundSpec
 from arena.verdict import Kills
 
 TOLERANCE: Final = 1e-6
@@ -29,7 +29,7 @@ PERTURBATION_GAMES: Final = (
 
 def nests(weaker: RoundSpec, stronger: RoundSpec) -> bool:
     """Whether kills of ``weaker`` count on the tier of ``stronger``; every tier nests in itself."""
-    if not _same_contest(weaker, stronger):
+    if not _same_contest(weaker, stronger) or not _shifts_fit(weaker, stronger):
         return False
     if stronger.game is GameName.CERTIFICATION and weaker.game is not GameName.CERTIFICATION:
         return True  # a certificate holds whatever the attack knows
@@ -58,6 +58,14 @@ def _same_contest(one: RoundSpec, other: RoundSpec) -> bool:
         return same and (one.game, one.norm) == (other.game, other.norm)
     games_meet = one.game in PERTURBATION_GAMES and other.game in PERTURBATION_GAMES
     return same and games_meet and one.norm is other.norm
+
+
+def _shifts_fit(weaker: RoundSpec, stronger: RoundSpec) -> bool:
+    """Spatial rounds: at every level of the stronger, what fits its degrees fits its shift too."""
+    if weaker.norm is not Norm.SPATIAL:
+        return True
+    levels = stronger.epsilons
+    return all(weaker.shift_at(e) <= stronger.shift_at(e) + TOLERANCE for e in levels)
 
 
 def _same_trigger(one: RoundSpec, other: RoundSpec) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.changes import candidate_shape
 from arena.errors import ArenaError
 from arena.manifest import Manifest
 from arena.players import (
@@ -145,7 +146,8 @@ def _fit(guest: Guest, frame: Frame) -> tuple[Array, ...]:
 def _evade(guest: Guest, frame: Frame) -> tuple[Array, ...]:
     meta, arrays = frame.meta, _named(frame)
     x = arrays["x"]
-    view = _view(guest, meta, examples=len(x), shape=x.shape[1:])
+    row = candidate_shape(meta["norm"], x.shape[1:])
+    view = _view(guest, meta, examples=len(x), shape=x.shape[1:], candidate=row)
     challenge = EvasionChallenge(
         task=guest.task,
         x=x,
@@ -164,10 +166,10 @@ def _evade(guest: Guest, frame: Frame) -> tuple[Array, ...]:
         structure=meta["structure"],
         randomness=meta["randomness"],
         game=meta["game"],
+        shift=meta.get("shift", 0.0),
         submit_candidates=view.submit,
     )
-    shape = x.shape
-    return (shaped(guest.player.attack(challenge), np.float32, shape, "attack"),)
+    return (shaped(guest.player.attack(challenge), np.float32, (len(x), *row), "attack"),)
 
 
 def _poison(guest: Guest, frame: Frame) -> tuple[Array, ...]:
@@ -322,9 +324,21 @@ def _converted(value: Any, dtype: Any, what: str) -> Array:
 
 
 def _view(
-    guest: Guest, meta: dict[str, Any], *, examples: int, shape: tuple[int, ...]
+    guest: Guest,
+    meta: dict[str, Any],
+    *,
+    examples: int,
+    shape: tuple[int, ...],
+    candidate: tuple[int, ...] | None = None,
 ) -> RefereeView:
-    return RefereeView(guest.wire, examples=examples, shape=shape, columns=meta["columns"])
+    """``candidate``: shape of what is handed in, where that is no input of the defense."""
+    return RefereeView(
+        guest.wire,
+        examples=examples,
+        shape=shape,
+        candidate=shape if candidate is None else candidate,
+        columns=meta["columns"],
+    )
 
 
 def _named(frame: Frame) -> dict[str, Array]:

@@ -25,15 +25,23 @@ _REPLIES: Final = {Op.ANSWER: Trusting(), Op.REFUSED: Trusting(bytes=0)}
 class RefereeView:
     """Implements :class:`arena.players.DefenseView` over the wire.
 
-    ``columns``: of the defense's logits, None where the round does not show them.
+    ``columns``: of the defense's logits, None where the round does not show them. ``candidate``:
+    the shape of one candidate, where that is a move and no input.
     """
 
     def __init__(
-        self, wire: Wire, *, examples: int, shape: tuple[int, ...], columns: int | None
+        self,
+        wire: Wire,
+        *,
+        examples: int,
+        shape: tuple[int, ...],
+        columns: int | None,
+        candidate: tuple[int, ...],
     ) -> None:
         self._wire = wire
         self._examples = examples
         self._shape = shape
+        self._candidate = candidate
         self._columns = columns
         self._asked = 0
         self._turn = Lock()
@@ -65,11 +73,13 @@ class RefereeView:
         return logits, gradient
 
     def check(self, x: Images, examples: NDArray[np.int64] | None = None) -> NDArray[np.bool_]:
-        return self._call(Op.CHECK, self._inputs(x), self._rows(x, examples))[0]
+        moves = self._candidate != self._shape
+        candidates = self._candidates(x) if moves else self._inputs(x)
+        return self._call(Op.CHECK, candidates, self._rows(x, examples))[0]
 
     def submit(self, x: Images, examples: NDArray[np.int64]) -> None:
         """Candidates so far. They are judged like final ones: the referee rejects, row by row."""
-        candidates = self._shaped(x)
+        candidates = self._candidates(x)
         self._call(Op.SUBMIT, candidates, self._rows(candidates, examples))
 
     def _call(self, op: Op, *arrays: Array) -> tuple[Array, ...]:
@@ -92,6 +102,12 @@ class RefereeView:
         if inputs.shape[1:] != self._shape:
             raise ValueError(f"Inputs have shape {inputs.shape}; (n, *{self._shape}) is due.")
         return inputs
+
+    def _candidates(self, x: Any) -> Images:
+        rows = np.ascontiguousarray(x, np.float32)
+        if rows.shape[1:] != self._candidate:
+            raise ValueError(f"Candidates have shape {rows.shape}; (n, *{self._candidate}) is due.")
+        return rows
 
     def _rows(self, x: Any, examples: Any) -> NDArray[np.int64]:
         if examples is None:

@@ -16,6 +16,7 @@ from typing import Any, Final, Self, TypeVar
 
 import numpy as np
 
+from arena.changes import candidate_shape
 from arena.errors import (
     FaultCode,
     InGameError,
@@ -60,7 +61,7 @@ QUANTUM: Final = 1e-3
 """Seconds. Where a round gives labels alone, an answer comes a whole number of these after its
 question: how long the defense thought about an input must not tell what its label does not."""
 _BRIEF: Final = (
-    *("norm", "epsilon", "seed", "output", "game", "count", "mode", "examples"),
+    *("norm", "epsilon", "shift", "seed", "output", "game", "count", "mode", "examples"),
     *("queries", "queries_in_all", "target", "trigger", "features", "label", "batch", "batches"),
 )
 _ARRAYS: Final = ("x", "y", "targets", "training_x", "training_y", "target_x")
@@ -329,12 +330,13 @@ class JailedAttack(_Seat):
     def evade(
         self, brief: Mapping[str, Any], arrays: Mapping[str, Array], service: OracleService
     ) -> Array:
-        """Play one evasion challenge; the candidates (n, *shape) float32 as handed in.
+        """Play one evasion challenge; the candidates (n, *shape), or moves, float32 as handed in.
 
         Their values are not looked at: a row that is not finite, out of range or out of budget is
         rejected by the game, row by row.
         """
-        due = Accepts((Rows.exactly(len(arrays["x"]), FLOAT32, self._shape),))
+        row = _candidate_shape(brief, self._shape)
+        due = Accepts((Rows.exactly(len(arrays["x"]), FLOAT32, row),))
         return self._play(Op.EVADE, {Op.CANDIDATES: due}, brief, arrays, service).arrays[0]
 
     def poison(
@@ -382,7 +384,7 @@ class JailedAttack(_Seat):
         named = {key: _sendable(arrays[key]) for key in _ARRAYS if arrays.get(key) is not None}
         expected: Expected = {
             **final,
-            **self._questions(len(named.get("x", ()))),
+            **self._questions(len(named.get("x", ())), _candidate_shape(brief, self._shape)),
             Op.FAILED: FAILED,
         }
         meta = self._meta(brief, named)
@@ -438,15 +440,17 @@ class JailedAttack(_Seat):
             deadline=clock.deadline,
         )
 
-    def _questions(self, examples: int) -> dict[Op, Accepts]:
+    def _questions(self, examples: int, candidate: tuple[int, ...]) -> dict[Op, Accepts]:
+        """``candidate``: the shape of what is handed in; all else asks about inputs."""
         row_bytes = max(1, int(np.prod(self._shape)) * FLOAT32.itemsize)
-        x = Rows(FLOAT32, self._shape, 0, max(examples, QUESTION_BYTES // row_bytes))
+        most = max(examples, QUESTION_BYTES // row_bytes)
+        x, candidates = (Rows(FLOAT32, shape, 0, most) for shape in (self._shape, candidate))
         numbers = Rows(INT64, like_first=True)
         weights = Rows(FLOAT32, (self._columns,), like_first=True)
         return {
             Op.ASK: Accepts((x, numbers)),
-            Op.CHECK: Accepts((x, numbers)),
-            Op.SUBMIT: Accepts((x, numbers)),
+            Op.CHECK: Accepts((candidates, numbers)),
+            Op.SUBMIT: Accepts((candidates, numbers)),
             Op.LOGITS: Accepts((x,)),
             Op.GRADIENT: Accepts((x, numbers)),
             Op.WEIGHTED_GRADIENT: Accepts((x, weights)),
@@ -509,6 +513,10 @@ _SERVICES: Final[dict[Op, _Service]] = {
     Op.SUBMIT: lambda seat, service, *a: service.submit(*a) or (),
     Op.PROBES: lambda seat, service: _probes(*service.probes_left()),
 }
+
+
+def _candidate_shape(brief: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[int, ...]:
+    return candidate_shape(str(brief.get("norm", "")), shape)
 
 
 def _probes(total: float, each: Array) -> tuple[Array, ...]:

@@ -65,6 +65,7 @@ _ACCELERATOR: Final = re.compile(r"(nvidia-|cuda-).+|triton")
 
 JAIL_FILES: Final = (
     "__init__.py",
+    "changes/*.py",
     "errors.py",
     "manifest.py",
     "players.py",

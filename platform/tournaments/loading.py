@@ -25,9 +25,9 @@ _TOURNAMENT: Final = frozenset(
 _ROUND: Final = frozenset(("title", "weight", "opens_at", "closes_at", "attacks", "defenses"))
 _THREAT: Final = frozenset(("threat_model", "queries", "switches"))
 _SPEC: Final = frozenset(
-    ("game", "task", "norm", "epsilons", "goal", "target_rule", "split", "examples", "repeats",
-     "shares", "poison_mode", "seeds", "trigger_area", "targets", "batches", "replays", "published",
-     "attack_limits", "defense_limits")
+    ("game", "task", "norm", "epsilons", "shifts", "goal", "target_rule", "split", "examples",
+     "repeats", "shares", "poison_mode", "seeds", "trigger_area", "targets", "batches", "replays",
+     "published", "attack_limits", "defense_limits")
 )  # fmt: skip
 
 

@@ -33,6 +33,12 @@ METRICS: Final = (
     Kind("false_alarms", "Other mail blocked", hint="right to pass, and blocked"),
     Kind("median_words", "Median words to pass", NUMBER, hint="over blocked spam; misses count"),
     Kind("noise_success_rate", "Success of random noise", hint="as much of it"),
+    Kind(
+        "corruption_accuracy",
+        "Accuracy under every corruption",
+        hint="mean over all kinds and the round's severities; no attack chooses",
+        term="corruption",
+    ),
     Kind("clean_error", "Error, clean training"),
     Kind("poisoned_error", "Error, poisoned training"),
     Kind("delta_error", "Error added", hint="poisoned minus clean, seeds paired"),
@@ -90,7 +96,7 @@ METRICS: Final = (
 HEADLINES: Final = ("clean_accuracy", "wrong_again", "replay_loss",
                     "fresh_error", "unprepared_error", "prepared_gain",
                     "certified_accuracy", "robust_accuracy",
-                    "attack_success_rate", "clean_error",
+                    "attack_success_rate", "corruption_accuracy", "clean_error",
                     "poisoned_error", "delta_error", "fidelity", "surrogate_accuracy",
                     "uniform_kappa")  # fmt: skip
 

@@ -224,7 +224,32 @@ TERMS: Final = (
     Term("rank", "Rank", "One more than the rows that are significantly better (paired, Holm)."),
     Term("interval", "Interval", "95 % confidence: Wilson or paired bootstrap over the examples."),
     Term("epsilon", "Epsilon (ε)", "The size of perturbation that a round allows, in its norm."),
-    Term("norm", "Norm", "How a perturbation is measured: L∞, L2, L1 or L0."),
+    Term(
+        "norm",
+        "Norm",
+        "How a change is bounded: L∞, L2, L1 or L0; or as a patch, a turn and shift, a corruption.",
+    ),
+    Term(
+        "patch",
+        "Patch",
+        "A change of any size within one rectangle; ε is the largest share of the picture.",
+        "The attack chooses place and pixels. The referee measures the smallest upright rectangle "
+        "around all that changed.",
+    ),
+    Term(
+        "spatial",
+        "Turn and shift",
+        "A rotation and a translation, within so many degrees and pixels.",
+        "The attack names both for each example, and the referee turns the picture: no other "
+        "change is possible.",
+    ),
+    Term(
+        "corruption",
+        "Common corruption",
+        "Noise, blur, fog and the like, twelve kinds at five severities, made by the referee.",
+        "An attack names kind and severity for each example. Beside it the referee asks about "
+        "every kind itself: the mean accuracy needs no attack.",
+    ),
     Term("perturbation", "Perturbation", "What an attack adds to an example: x' minus x."),
     Term("phase", "Phase", "Scheduled, open, playing, published or frozen."),
     Term("house", "House", "Our own reference players: always in the pool, by the same door."),

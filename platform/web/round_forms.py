@@ -219,7 +219,15 @@ class RoundForm(Styled):
     )
     norm = forms.ChoiceField(
         required=False,
-        choices=[("linf", "L∞"), ("l2", "L2"), ("l1", "L1"), ("l0", "L0")],
+        choices=[
+            ("linf", "L∞"),
+            ("l2", "L2"),
+            ("l1", "L1"),
+            ("l0", "L0"),
+            ("patch", "a patch"),
+            ("spatial", "turn and shift"),
+            ("corruption", "common corruption"),
+        ],
         initial="linf",
         help_text=BY_SLUG["norm"].short,
         widget=_for(forms.Select, *BALLS, "backdoor", "targeted_poisoning"),
@@ -227,8 +235,9 @@ class RoundForm(Styled):
     epsilons = Numbers(
         required=False,
         label="ε, ascending",
-        help_text="Several make a curve: 0.1, 0.2. Rounds about poison take one, or none; of good "
-        "words, how many may be added: 10, 30, 100.",
+        help_text="Several make a curve: 0.1, 0.2. Rounds about poison take one, or none. A patch: "
+        "shares of the picture. Turn and shift: degrees. Common corruption: severities 1 to 5. "
+        "Good words: how many.",
         widget=_for(
             forms.TextInput,
             *(
@@ -242,6 +251,12 @@ class RoundForm(Styled):
                 "good_words",
             ),
         ),
+    )
+    shifts = Numbers(
+        required=False,
+        label="Shifts, pixels",
+        help_text="Turn and shift only: one for each ε. Empty: a tenth of a pixel a degree.",
+        widget=_for(forms.TextInput, "evasion", "transfer", "replay", "attacker_first"),
     )
     shares = Numbers(
         required=False,
@@ -385,7 +400,7 @@ class RoundForm(Styled):
 
     @property
     def budget_fields(self) -> list[forms.BoundField]:
-        names = ("goal", "target_rule", "norm", "epsilons", "shares", "poison_mode",
+        names = ("goal", "target_rule", "norm", "epsilons", "shifts", "shares", "poison_mode",
                  "trigger_area", "targets", "batches", "seeds", "repeats", "replays",
                  "published")  # fmt: skip
         return [self[name] for name in names]
@@ -505,6 +520,7 @@ def _spec(data: Mapping[str, Any], model: ThreatModel) -> RoundSpec:
         threat_model=model,
         norm=Norm(norm_for(data["game"], data["norm"] or Norm.LINF)),
         epsilons=data["epsilons"],
+        shifts=data["shifts"],
         goal=Goal(data["goal"] or Goal.UNTARGETED),
         target_rule=TargetRule(data["target_rule"] or TargetRule.RANDOM),
         shares=data["shares"],

@@ -243,6 +243,7 @@ class AttackSeatFake:
             training=None,
             randomness=self.revealed.randomness,
             game=brief["game"],
+            shift=brief["shift"],
             submit_candidates=service.submit,
         )
         try:

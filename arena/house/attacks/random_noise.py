@@ -3,6 +3,8 @@
     L∞: x + ε s, s uniform in {-1, 1}^d     L2: x + ε n / |n|2, n standard normal
     L1: x + ε e / |e|1, e double exponential (uniform on the sphere of L1)
     L0: ε pixels drawn at random become black or white, whichever is farther
+    patch: a random rectangle of that share is filled at random
+    spatial: a turn and a shift, uniform within the bounds     corruption: any kind at severity ε
 
 Clipped to [0, 1]. Where the round grants probes, it draws again for examples that still stand.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.changes.corruptions import KINDS
 from arena.players import EvasionAttack, EvasionChallenge
 
 MANIFEST = """
@@ -23,6 +26,7 @@ family = "random noise"
 description = "Draws noise of the round's size; with probes, up to ten times an example."
 
 [needs]
+norms = ["linf", "l2", "l1", "l0", "patch", "spatial", "corruption"]
 games = ["evasion", "transfer"]
 """
 
@@ -37,7 +41,7 @@ class RandomNoise(EvasionAttack):
 
     def attack(self, challenge: EvasionChallenge) -> Images:
         rng = challenge.rng()
-        labels, best = challenge.y, challenge.x.copy()
+        labels, best = challenge.y, unchanged(challenge)
         open_ = np.arange(len(challenge))
         for draw in range(int(self.options.get("draws", self.draws))):
             if not len(open_):
@@ -51,16 +55,28 @@ class RandomNoise(EvasionAttack):
             if labels is None:
                 labels = np.full(len(challenge), -1)
                 labels[open_] = predicted(challenge, challenge.x[open_], open_)
-            answers = predicted(challenge, best[open_], open_)
+            pictures = challenge.applied(best[open_], open_, draw=draw)
+            answers = predicted(challenge, pictures, open_)
             open_ = open_[~succeeded(challenge, answers, labels, open_)]
         return best
 
 
+def unchanged(challenge: EvasionChallenge) -> Images:
+    """Candidates that leave every example as it is."""
+    if challenge.candidate_shape == challenge.x.shape[1:]:
+        return challenge.x.copy()
+    return np.zeros((len(challenge), *challenge.candidate_shape), np.float32)
+
+
 def noisy(challenge: EvasionChallenge, rows: Labels, rng: np.random.Generator) -> Images:
-    """The examples ``rows`` with noise of norm at most ε."""
+    """The examples ``rows`` with noise of norm at most ε; in rounds of moves, random moves."""
     epsilon = challenge.epsilon
     assert epsilon is not None, "Noise needs a size."
     x = challenge.x[rows]
+    if challenge.norm in ("spatial", "corruption"):
+        return _moves(challenge, len(rows), rng)
+    if challenge.norm == "patch":
+        return _patched(x, epsilon, challenge.task.mutable, rng)
     if challenge.norm == "l0":
         flipped = _flipped(x, int(epsilon), challenge.task.mutable, rng)
         return challenge.clip(x + challenge.task.allowed(flipped - x))
@@ -73,6 +89,31 @@ def noisy(challenge: EvasionChallenge, rows: Labels, rng: np.random.Generator) -
     if challenge.task.add_only is not None:
         delta = np.where(challenge.task.add_only, abs(delta), delta)
     return challenge.clip(x + challenge.task.allowed(delta))
+
+
+def _moves(challenge: EvasionChallenge, count: int, rng: np.random.Generator) -> Images:
+    if challenge.norm == "corruption":
+        kinds = rng.integers(len(KINDS), size=count)
+        return np.stack([kinds, np.full(count, challenge.epsilon)], axis=1).astype(np.float32)
+    most = np.array([challenge.epsilon, challenge.shift, challenge.shift], np.float64)
+    return rng.uniform(-most, most, (count, 3)).astype(np.float32)
+
+
+def _patched(
+    x: Images, share: float, mutable: NDArray[np.bool_] | None, rng: np.random.Generator
+) -> Images:
+    """A rectangle of at most that share, anywhere; a vector is a picture one pixel high."""
+    height, width = x.shape[-2:] if x.ndim > 2 else (1, x.shape[-1])
+    pixels = max(1, int(share * height * width + 1e-6))
+    rows = min(height, max(1, int(pixels**0.5)))
+    columns = min(width, pixels // rows)
+    painted = x.reshape(len(x), -1, height, width).copy()
+    for image in painted:
+        top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
+        part = image[:, top : top + rows, left : left + columns]
+        part[:] = rng.random(part.shape)
+    found: Images = painted.reshape(x.shape)
+    return found if mutable is None else np.where(mutable, found, x)
 
 
 def _of_size(noise: NDArray[np.float64], epsilon: float, *, order: int) -> NDArray[np.float64]:

@@ -82,6 +82,11 @@ class RoundPlanSerializer(serializers.Serializer[Any]):
         required=False, help_text="Single switches that differ from the preset."
     )
     epsilons = serializers.ListField(child=serializers.FloatField(), required=False)
+    shifts = serializers.ListField(
+        child=serializers.FloatField(),
+        required=False,
+        help_text="Pixels, one for each epsilon: rounds with norm = spatial.",
+    )
     shares = serializers.ListField(child=serializers.FloatField(), required=False)
     attacks = serializers.ListField(
         child=serializers.CharField(), required=False, help_text="House attacks in its pool."

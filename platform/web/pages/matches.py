@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 
 from arena.errors import Side
-from arena.rounds import GameName
+from arena.rounds import GameName, Norm
 from events import hints
 from events.errors import NotThere
 from tournaments import files, selectors, visibility
@@ -24,6 +24,7 @@ from web.pages.rows import arrays_of
 CURVES: Final = (
     ("robust_accuracy", "Robust accuracy"),
     ("certified_accuracy", "Certified accuracy"),
+    ("corruption_accuracy", "Accuracy under every corruption"),
     ("attack_success_rate", "Attack success"),
     ("noise_success_rate", "Random noise"),
     ("wrong_again", "Made again"),
@@ -41,6 +42,12 @@ AXES: Final = {
     "epsilon": "Epsilon (ε)",
 }
 """What a curve runs over; the first that its points name."""
+BEYOND: Final = {
+    Norm.PATCH: "Area of the patch (share)",
+    Norm.SPATIAL: "Rotation (degrees)",
+    Norm.CORRUPTION: "Severity",
+}
+"""What ε is where it is no norm's."""
 WORDS_AXIS: Final = {**AXES, "epsilon": "Words added"}
 SECRETIVE: Final = ("seed", "poison", "refuted", "replayed")
 """Parts of keys of the provenance that could help an opponent before the round reveals."""
@@ -83,6 +90,7 @@ def _verdict(request: HttpRequest, match: Match) -> dict[str, Any]:
         "figures": listed,
         "headlines": headline_figures(listed, priced=_priced(match)),
         "curve": curve(verdict),
+        "corruptions": corruptions(verdict),
         "provenance": _provenance(request, match, verdict),
         "logs": _logs(request, match),
         **_outcome(request, match),
@@ -132,12 +140,22 @@ def curve(verdict: Verdict) -> dict[str, Any] | None:
     ]  # fmt: skip
     rows = [(point[axis], [_with_interval(point, key) for key, _ in shown]) for point in points]
     name = label_of[axis]
+    if axis == "epsilon":
+        name = BEYOND.get(verdict.match.round.rules.norm, name)
     return {
         "axis": name,
         "columns": [label for _, label in shown],
         "rows": rows,
         "plot": {"axis": name, "series": series} if len(points) > 1 else None,
     }
+
+
+def corruptions(verdict: Verdict) -> list[tuple[str, float]]:
+    """(kind, accuracy), the most harmful first; empty in other rounds."""
+    found = verdict.provenance.get("corruptions", {})
+    return sorted(
+        ((kind.replace("_", " "), a) for kind, a in found.items()), key=lambda row: row[1]
+    )
 
 
 def _with_interval(point: dict[str, Any], key: str) -> tuple[str, str]:
@@ -149,9 +167,10 @@ def _with_interval(point: dict[str, Any], key: str) -> tuple[str, str]:
 
 
 def _provenance(request: HttpRequest, match: Match, verdict: Verdict) -> list[tuple[str, str]]:
+    told = {key: value for key, value in verdict.provenance.items() if key != "corruptions"}
     open_now = visibility.may_see_outcome(request.user, match)
     rows: list[tuple[str, str]] = []
-    _flatten(verdict.provenance, "", rows)
+    _flatten(told, "", rows)
     if open_now:
         return rows
     return [row for row in rows if not any(word in row[0] for word in SECRETIVE)]

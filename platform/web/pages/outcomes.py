@@ -15,6 +15,7 @@ import arena.tasks
 from accounts.selectors import Person
 from arena.answers import ABSTAIN
 from arena.errors import TaskError
+from arena.rounds import GameName, Norm
 from arena.verdict import Outcome
 from events.errors import NotThere
 from tournaments import files, visibility
@@ -51,7 +52,9 @@ class Card:
     broken: bool
     rejected: str
     target: str
-    distance: float
+    distance: float | None
+    """None where a change has no size."""
+    move: str
     queries: int
     radius: float | None
     """As certified; None where nothing was claimed."""
@@ -63,6 +66,8 @@ class Card:
 @dataclass(frozen=True)
 class Gallery:
     level: int
+    axis: str
+    """What a level is called before its number."""
     epsilons: tuple[tuple[int, str], ...]
     cards: tuple[Card, ...]
     total: int
@@ -101,7 +106,9 @@ def gallery(
     if seen and task is not None and not pictures:
         cards = _with_changes(user, match, cards, level=chosen, features=task.features)
     listed = tuple((k, "" if np.isnan(e) else f"{e:g}") for k, e in enumerate(epsilons))
-    return Gallery(chosen, listed, cards, per_level, seen and pictures, seen)
+    axis = "words:" if match.round.game == GameName.GOOD_WORDS else "ε ="
+    axis = LEVELS.get(match.round.rules.norm, axis)
+    return Gallery(chosen, axis, listed, cards, per_level, seen and pictures, seen)
 
 
 def _with_changes(
@@ -118,6 +125,11 @@ def _with_changes(
     )
 
 
+LEVELS: Final = {
+    Norm.PATCH: "area ≤",
+    Norm.SPATIAL: "degrees ≤",
+    Norm.CORRUPTION: "severity",
+}
 MARGIN: Final = 1e-4
 """How far inside a claimed radius a counterexample lies (docs/rules.md)."""
 COPIED: Final = 50
@@ -161,7 +173,7 @@ def _card(columns: Columns, row: int, number: int, names: tuple[str, ...], norm:
 
     target = int(columns["target"][row]) if "target" in columns else -1
     rejected = columns["rejected"][row] if "rejected" in columns else ""
-    size = float(columns[norm][row])
+    size = float(columns[norm][row]) if norm in columns else None
     claimed = float(columns["certified_radius"][row]) if "certified_radius" in columns else np.nan
     radius = None if np.isnan(claimed) else claimed
     moved = columns["attacked_prediction"][row] != columns["clean_prediction"][row]
@@ -177,9 +189,10 @@ def _card(columns: Columns, row: int, number: int, names: tuple[str, ...], norm:
         rejected=str(rejected or ""),
         target=_name(names, target) if target >= 0 else "",
         distance=size,
+        move=str(columns["move"][row]) if "move" in columns else "",
         queries=int(columns["queries"][row]),
         radius=radius,
-        refutes=radius is not None and size <= radius - MARGIN and moved,
+        refutes=radius is not None and size is not None and size <= radius - MARGIN and moved,
     )
 
 

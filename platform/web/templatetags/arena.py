@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 
 from arena.errors import ArenaError
-from arena.rounds import GameName, RoundSpec
+from arena.rounds import GameName, Norm, RoundSpec
 from arena.threat_model import DefenseStructure, Parameters
 from events.selectors import latest
 from tournaments.models import Round
@@ -29,7 +29,10 @@ def _real(value: object) -> float | None:
     return value if isinstance(value, int | float) else None
 
 
-NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
+NORMS = {
+    "linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0",
+    "patch": "patch", "spatial": "turn and shift", "corruption": "common corruption",
+}  # fmt: skip
 
 
 @register.filter
@@ -160,9 +163,8 @@ def budget(round_: Round) -> str:
         return _poison(rules)
     if rules.game is GameName.EXTRACTION:
         return f"{rules.threat_model.probes.limit(1):,.0f} probes"
-    sizes = ", ".join(f"{e:g}" for e in rules.epsilons)
     if rules.game is GameName.GOOD_WORDS:
-        return f"up to {sizes} words added"
+        return f"up to {', '.join(f'{e:g}' for e in rules.epsilons)} words added"
     label = NORMS[rules.norm.value]
     if not rules.epsilons:
         return f"{label}, smallest distance"
@@ -170,7 +172,7 @@ def budget(round_: Round) -> str:
         GameName.ATTACKER_FIRST: f", {rules.published:,} published",
         GameName.REPLAY: f", {rules.replays:,} replays",
     }
-    return f"{label}, ε = {sizes}{more.get(rules.game, '')}"
+    return f"{_sizes(rules)}{more.get(rules.game, '')}"
 
 
 def _poison(rules: RoundSpec) -> str:
@@ -186,6 +188,19 @@ def _poison(rules: RoundSpec) -> str:
     if rules.game is GameName.ONLINE_POISONING:
         return f"poison {100 * rules.shares[-1]:g} % of {rules.batches} batches"
     return f"poison {shares} %, {rules.poison_mode.value}"
+
+
+def _sizes(rules: RoundSpec) -> str:
+    """The levels of a round that perturbs examples, as its norm counts them."""
+    levels = ", ".join(f"{e:g}" for e in rules.epsilons)
+    if rules.norm is Norm.PATCH:
+        return f"patch of {', '.join(f'{100 * e:g}' for e in rules.epsilons)} %"
+    if rules.norm is Norm.SPATIAL:
+        shifts = ", ".join(f"{rules.shift_at(e):g}" for e in rules.epsilons)
+        return f"turns to {levels}°, shifts to {shifts} px"
+    if rules.norm is Norm.CORRUPTION:
+        return f"common corruptions, severity {levels}"
+    return f"{NORMS[rules.norm.value]}, ε = {levels}"
 
 
 @register.filter

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from arena.games.admission import Admitted, Budget, admit
-from arena.games.norms import distance, farthest, random_perturbation
+from arena.games.norms import MEASURED, distance, farthest, random_perturbation
 from arena.rounds import Norm
 
 SHAPE = (3, 4, 4)
@@ -45,6 +45,19 @@ def test_a_pixel_with_all_its_channels_is_one_feature() -> None:
     assert distance(delta, Norm.L0).tolist() == [2.0]
 
 
+def test_a_patch_is_the_smallest_rectangle_around_all_that_changed() -> None:
+    delta = np.zeros((3, *SHAPE))
+    delta[0, 1, 0, 0] = delta[0, 2, 1, 2] = 0.5
+    delta[1, 0, 3, 3] = -0.5
+    assert distance(delta, Norm.PATCH).tolist() == [6 / 16, 1 / 16, 0.0]
+
+
+def test_of_features_that_are_no_picture_a_patch_is_a_run() -> None:
+    delta = np.zeros((1, 10))
+    delta[0, [2, 5]] = 0.1
+    assert distance(delta, Norm.PATCH).tolist() == [0.4]
+
+
 def test_no_candidate_is_farther_than_the_farthest_corner() -> None:
     corner = (CLEAN < 0.5).astype(np.float32)
     for norm in (Norm.LINF, Norm.L2, Norm.L1):
@@ -53,7 +66,9 @@ def test_no_candidate_is_farther_than_the_farthest_corner() -> None:
         )
 
 
-@pytest.mark.parametrize(("norm", "epsilon"), [("linf", 0.1), ("l2", 1.0), ("l1", 3.0), ("l0", 5)])
+@pytest.mark.parametrize(
+    ("norm", "epsilon"), [("linf", 0.1), ("l2", 1.0), ("l1", 3.0), ("l0", 5), ("patch", 0.25)]
+)
 def test_noise_has_exactly_the_size_asked_for(norm: str, epsilon: float) -> None:
     delta = random_perturbation(
         (20, *SHAPE),
@@ -74,6 +89,7 @@ def test_noise_has_exactly_the_size_asked_for(norm: str, epsilon: float) -> None
         (Norm.L2, 0.2, moved(0.1, features=4), moved(0.1002, features=4)),
         (Norm.L1, 0.4, moved(0.1, features=4), moved(0.1002, features=4)),
         (Norm.L0, 3, moved(0.1, features=3), moved(0.1, features=4)),
+        (Norm.PATCH, 0.25, moved(0.1, features=4), moved(0.1, features=5)),
     ],
 )
 def test_the_budget_binds(
@@ -173,7 +189,7 @@ def test_a_grid_truncates_the_perturbation_toward_x() -> None:
 @given(
     arrays(np.float32, (3, 5), elements=st.floats(0, 1, width=32)),
     st.sampled_from([2, 16, 256]),
-    st.sampled_from(list(Norm)),
+    st.sampled_from(MEASURED),
 )
 def test_no_norm_grows_on_the_grid(candidate: np.ndarray, grid: int, norm: Norm) -> None:
     clean = (np.random.default_rng(7).integers(0, grid, (3, 5)) / (grid - 1)).astype(np.float32)
@@ -188,7 +204,7 @@ def test_no_norm_grows_on_the_grid(candidate: np.ndarray, grid: int, norm: Norm)
 @settings(max_examples=100, deadline=None)
 @given(
     arrays(np.float32, (3, 5), elements=st.floats(width=32)),
-    st.sampled_from(list(Norm)),
+    st.sampled_from(MEASURED),
     st.floats(0.01, 3),
 )
 def test_whatever_is_handed_in_what_is_judged_keeps_every_rule(

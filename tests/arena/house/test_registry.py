@@ -23,10 +23,13 @@ ATTACKS = [
     "good-words-by-probes",
     "jacobian-substitute",
     "jsma",
+    "patch",
     "pgd",
     "random-noise",
     "replay",
+    "spatial-grid",
     "square",
+    "worst-corruption",
 ]
 WITH_NETS = ["bpda", "ensemble-transfer", "jacobian-substitute"]
 DEFENSES = [

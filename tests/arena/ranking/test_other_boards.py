@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from arena.errors import Side
-from arena.ranking import kept_attacks
-from arena.rounds import GameName
+from arena.ranking import kept_attacks, nests
+from arena.rounds import GameName, Norm, RoundSpec
+from arena.threat_model import ThreatModel
 from arena.verdict import Status
 
 
@@ -198,3 +199,23 @@ def test_no_attack_is_kept_for_kills_on_its_own_teams_defense(world: Any) -> Non
     world.attack("old", team="dana", in_pool=False)
     world.plays("old", "dana", range(9))
     assert kept_attacks(world.records, ["old"]) == []
+
+
+# ── beyond norms ───────────────────────────────────────────────────────────────────────────
+
+
+def test_a_turn_nests_only_where_its_shift_fits_as_well() -> None:
+    def spatial(*shifts: float) -> RoundSpec:
+        return RoundSpec(
+            GameName.EVASION,
+            "t",
+            ThreatModel.white(),
+            norm=Norm.SPATIAL,
+            epsilons=(10.0, 30.0),
+            shifts=shifts,
+        )
+
+    small, large = spatial(1.0, 2.0), spatial(1.0, 3.0)
+    assert nests(small, large)
+    assert not nests(large, small)
+    assert nests(spatial(), large)
