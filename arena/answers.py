@@ -92,8 +92,8 @@ def no_answers(rows: int, columns: int) -> Answers:
 
 def softmax(scores: NDArray[Any]) -> NDArray[np.float64]:
     """(n, columns) probabilities in float64, safe for any finite scores."""
-    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float64)
+    raised = np.exp(scores - np.maximum.reduce(scores, axis=1, keepdims=True))
+    return np.asarray(raised / np.add.reduce(raised, axis=1, keepdims=True), np.float64)
 
 
 def _checked(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -22,10 +22,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+from arena.games import game
 from arena.games.base import Step
+from arena.rounds import GameName
 from arena.sandbox.backend import SandboxBackend, Strength
 from arena.sandbox.guest_lockdown import lock_down
 from arena.sandbox.remote import MESSAGE_BYTES, Line, RemoteBackend
+from arena.tasks import load
 
 CONTROL: Final = 3
 ORDERS: Final = Path("/sub")
@@ -42,11 +45,24 @@ def programs() -> dict[str, Program]:
     return {"match": runner.main, "qualification": qualification.main}
 
 
-def warm() -> None:
-    """Import what every match needs, once for all forks."""
+def warm(*tasks: str) -> None:
+    """Import what every match needs, once for all forks; and read these tasks."""
     programs()
-    for name in ("pyarrow.parquet", "scipy.ndimage", "numpy.random", "arena.house.registry"):
-        importlib.import_module(name)
+    for name in GameName:
+        game(name)
+    for module in ("scipy.ndimage", "numpy.random", "arena.house.registry"):
+        importlib.import_module(module)
+    _write_a_table()
+    for task in tasks:
+        _ = load(task).splits
+
+
+def _write_a_table() -> None:
+    """What is dear the first time."""
+    import pyarrow
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.table({"nothing": [0]}), io.BytesIO())
 
 
 def main() -> int:

@@ -98,9 +98,9 @@ class Keeper:
         Raises:
             ArenaError: the referee did not come to an end: our fault.
         """
-        files, out, players = _packed(str(order["program"]), list(order["arguments"]))
+        files, out, players, task = _packed(str(order["program"]), list(order["arguments"]))
         backend = self.fresh if order.get("fresh") else self.players
-        self._warm(backend, players)
+        self._warm(backend, players, task)
         with _Refereeing(self._start(), backend, tell) as refereeing:
             status, finding = refereeing.run(str(order["program"]), files)
             if not finding:
@@ -108,9 +108,12 @@ class Keeper:
         _put(finding, out)
         return status
 
-    def _warm(self, backend: SandboxBackend, players: Mapping[Side, Framework]) -> None:
+    def _warm(
+        self, backend: SandboxBackend, players: Mapping[Side, Framework], task: str | None
+    ) -> None:
         """Side by side, before the first jail is asked for."""
-        calls: list[Callable[[], object]] = [self.referees.ready]
+        ready = self.referees.ready if task is None else partial(self.referees.warm, task)
+        calls: list[Callable[[], object]] = [ready]
         if isinstance(backend, ZygoteBackend):
             for side, framework in players.items():
                 calls.append(partial(backend.warm, side, framework))
@@ -264,8 +267,9 @@ def _report(report: ExitReport) -> dict[str, Any]:
 
 # --- what goes in, and what comes out -----------------------------------------------------------
 
-_Packed = tuple[dict[str, bytes], Path, dict[Side, Framework]]
-"""The files of an order as the jailed referee finds them, where its finding goes, who plays."""
+_Packed = tuple[dict[str, bytes], Path, dict[Side, Framework], str | None]
+"""The files of an order as the jailed referee finds them, where its finding goes, who plays, and
+the task, where it is known beforehand."""
 
 
 def _packed(program: str, arguments: list[str]) -> _Packed:
@@ -301,7 +305,7 @@ def _match(arguments: list[str]) -> _Packed:
     order |= {"out": str(FINDING), "versions": dict(versions())}
     files["match.json"] = json.dumps(order).encode()
     files[ARGUMENTS] = json.dumps([str(ORDERS / "match.json")]).encode()
-    return files, out, players
+    return files, out, players, str(order["round"]["task"])
 
 
 def _frameworks(order: Mapping[str, Any]) -> Iterator[tuple[Side, Framework]]:
@@ -321,7 +325,7 @@ def _qualification(arguments: list[str]) -> _Packed:
         "package.zip": _archive(Path(package)),
         ARGUMENTS: json.dumps([str(ORDERS / "package.zip"), *options]).encode(),
     }
-    return files, out, {}
+    return files, out, {}, None
 
 
 _PACKERS: Final = {"match": _match, "qualification": _qualification}

@@ -24,6 +24,7 @@ from arena.errors import (
     Side,
     Withheld,
 )
+from arena.ranges import in_order, in_unit_interval
 from arena.seats import Array, DefenseSeat
 from arena.threat_model import Feedback, OracleOutput, OutputKind, Probes, ThreatModel
 
@@ -270,9 +271,10 @@ class Oracle:
         return labels
 
     def _ask_all(self, x: Array, seeds: Array, call: Callable[[Array, Array], Array]) -> Array:
+        if 0 < len(x) <= BATCH:
+            self._notice()
+            return call(x, seeds)
         parts = [call(x[part], seeds[part]) for part in self._parts(len(x))]
-        if len(parts) == 1:
-            return parts[0]
         return np.concatenate(parts) if parts else np.zeros((0, self._columns), np.float32)
 
     def _parts(self, rows: int) -> Iterator[slice]:
@@ -327,7 +329,11 @@ class Oracle:
 
     def _note_queries(self, x: Array, examples: Array, labels: Array, ordinals: Array) -> None:
         first = self.record.queries_to_success
-        if self._make is not None or (len(x) == 1 and first[examples[0]] >= 0):
+        if self._make is not None:
+            return
+        if len(x) == 1:
+            if first[examples[0]] < 0 and self._success(x, examples, labels)[0]:
+                first[examples[0]] = ordinals[0]
             return
         waiting = first[examples] < 0
         if not waiting.any():
@@ -367,7 +373,7 @@ class Oracle:
                 FaultCode.WRONG_SHAPE,
                 f"examples must hold {len(x)} whole numbers, one for each row that is asked.",
             )
-        if len(examples) and not (examples.min() >= 0 and examples.max() < self.examples):
+        if not in_order(examples, self.examples):
             raise _fault(
                 FaultCode.OUT_OF_RANGE, f"examples must lie in [0, {self.examples}): see len(x)."
             )
@@ -384,7 +390,7 @@ class Oracle:
 
     def _images(self, x: Array) -> Array:
         x = self._shaped(x, self.shape)
-        if not x.size or (x.min() >= 0 and x.max() <= 1):  # False for NaN as well
+        if in_unit_interval(x):
             return x
         if not np.isfinite(x).all():
             raise _fault(FaultCode.NOT_FINITE, "Asked about inputs that are NaN or infinite.")
@@ -396,21 +402,19 @@ class Oracle:
     def _weights(self, weights: Array, rows: int) -> Array:
         weights = np.asarray(weights)
         if weights.dtype.kind in "iu":
-            if weights.shape != (rows,) or (
-                rows and not (weights.min() >= 0 and weights.max() < self.classes)
-            ):
+            if weights.shape != (rows,) or not in_order(weights, self.classes):
                 raise _fault(
                     FaultCode.OUT_OF_RANGE,
                     f"Labels for a gradient must be {rows} numbers in [0, {self.classes}).",
                 )
-            return weights.astype(np.int64)
+            return weights.astype(np.int64, copy=False)
         if weights.shape != (rows, self._columns) or weights.dtype.kind != "f":
             raise _fault(
                 FaultCode.WRONG_SHAPE, f"Weights for a gradient must be ({rows}, {self._columns})."
             )
         if not np.isfinite(weights).all():
             raise _fault(FaultCode.NOT_FINITE, "Weights for a gradient are NaN or infinite.")
-        return weights.astype(np.float32)
+        return weights.astype(np.float32, copy=False)
 
 
 def labels_shown(

@@ -267,7 +267,6 @@ class Wire:
         stream.setblocking(blocking)
         self._stream = stream
         self._blocking = blocking
-        self._header = bytearray(HEADER_BYTES)
         self._ahead = bytearray(READ_AHEAD)
         self._ahead_view = memoryview(self._ahead)
         self._from = self._upto = 0
@@ -317,27 +316,39 @@ class Wire:
             ConnectionClosed: the other end is gone.
             DeadlineExceeded: the frame was not complete at ``deadline``.
         """
-        header = self._header
-        if not self._blocking and self._from == self._upto:
-            self._wait(self._readable, deadline)
-        self._fill(header, HEADER_BYTES, deadline)
-        (number,) = _NUMBER.unpack_from(header, _NUMBER_AT)
-        op, meta_bytes, shapes = self._check(expected)
+        self._gather(HEADER_BYTES, deadline)
+        (number,) = _NUMBER.unpack_from(self._ahead, self._from + _NUMBER_AT)
+        op, meta_bytes, shapes, size = self._check(expected)
         due = question if op in QUESTIONS else request
         if due is not None and number != due:
             raise ProtocolViolation(f"{op.name} carries number {number} instead of {due}.")
         meta = _parse(self._take(meta_bytes, deadline)) if meta_bytes else {}
-        return Frame(op, number, meta, tuple([self._array(*s, deadline) for s in shapes]))
+        return Frame(op, number, meta, self._arrays(shapes, size, deadline) if shapes else ())
+
+    def _gather(self, count: int, deadline: float) -> None:
+        """See to it that ``count`` bytes, a header's, lie ahead in one piece."""
+        have = self._upto - self._from
+        if have >= count:
+            return
+        self._ahead[:have] = self._ahead_view[self._from : self._upto]
+        self._from, self._upto = 0, have
+        if not self._blocking and not have:
+            self._wait(self._readable, deadline)
+        while self._upto < count:
+            if self._upto and time.monotonic() > deadline:
+                raise DeadlineExceeded("The message was not complete in time.")
+            self._upto += self._receive_into(self._ahead_view[self._upto :], deadline)
 
     def _check(self, expected: Expected) -> _Checked:
-        """The header in the buffer, held against ``expected``; its number is looked at apart."""
-        header = self._header
-        _NUMBER.pack_into(header, _NUMBER_AT, 0)
+        """Take the header that lies ahead, held against ``expected`` but for its number."""
         known = self._right.get(id(expected))
         if known is None:
             known = (expected, {})  # holding on to it keeps its id from being given away
             _remember(self._right, id(expected), known)
-        key = bytes(header)
+        start, end = self._from, self._from + HEADER_BYTES
+        self._from = end
+        _NUMBER.pack_into(self._ahead, start + _NUMBER_AT, 0)
+        key = bytes(self._ahead_view[start:end])
         checked = known[1].get(key)
         if checked is None:
             checked = _checked(key, expected)
@@ -348,13 +359,20 @@ class Wire:
         """Whether nothing waits to be read: before a question is asked, nothing may."""
         return self._from == self._upto and not self._readable.poll(0)
 
-    def _array(self, dtype: np.dtype[Any], shape: tuple[int, ...], deadline: float) -> Array:
+    def _arrays(self, shapes: list[_Shape], size: int, deadline: float) -> tuple[Array, ...]:
+        if size > self._upto - self._from:
+            return tuple([self._array(*shape, deadline) for shape in shapes])
+        held = bytearray(self._ahead_view[self._from : self._from + size])
+        self._from += size
+        return _cut(held, shapes)
+
+    def _array(
+        self, dtype: np.dtype[Any], shape: tuple[int, ...], size: int, deadline: float
+    ) -> Array:
         array = np.empty(shape, dtype)
-        if array.nbytes:
-            self._fill(array, array.nbytes, deadline)
-        if dtype is BOOL and array.view(np.uint8).max(initial=0) > 1:
-            raise ProtocolViolation("A truth value is neither 0 nor 1.")
-        return array
+        if size:
+            self._fill(array, size, deadline)
+        return _truthful(array) if dtype is BOOL else array
 
     def _take(self, count: int, deadline: float) -> bytearray:
         buffer = bytearray(count)
@@ -420,8 +438,10 @@ class Wire:
 
 
 _OPS: Final = {op.value: op for op in Op}
-_Checked = tuple[Op, int, list[tuple[np.dtype[Any], tuple[int, ...]]]]
-"""Op, bytes of JSON, dtype and shape of each array."""
+_Shape = tuple[np.dtype[Any], tuple[int, ...], int]
+"""dtype, shape and bytes of an array."""
+_Checked = tuple[Op, int, list[_Shape], int]
+"""Op, bytes of JSON, the arrays, and the bytes of all of them."""
 
 
 def _remember(known: dict[Any, Any], key: Any, value: Any) -> None:
@@ -456,23 +476,43 @@ def _checked(header: bytes, expected: Expected) -> _Checked:
     if header[_ARRAY_STARTS[count] :] != _REST[count]:
         raise ProtocolViolation(f"{op.name} describes arrays it does not send.")
     shapes = [_described(header, op, n) for n in range(count)]
+    size = sum(shape[2] for shape in shapes)
     if isinstance(accepts, Trusting):
-        if sum(dtype.itemsize * _product(shape) for dtype, shape in shapes) > accepts.bytes:
+        if size > accepts.bytes:
             raise ProtocolViolation(f"{op.name} claims more bytes than a frame may hold.")
-        return op, meta_bytes, shapes
+        return op, meta_bytes, shapes, size
     if count != len(accepts.arrays):
         raise WrongShape(f"{op.name} holds {count} arrays, not {len(accepts.arrays)}.")
-    for (dtype, shape), rows in zip(shapes, accepts.arrays, strict=True):
+    for (dtype, shape, _), rows in zip(shapes, accepts.arrays, strict=True):
         _hold_against(op, dtype, shape, rows, shapes[0][1][0])
-    return op, meta_bytes, shapes
+    return op, meta_bytes, shapes, size
 
 
-def _described(header: bytes, op: Op, n: int) -> tuple[np.dtype[Any], tuple[int, ...]]:
+def _described(header: bytes, op: Op, n: int) -> _Shape:
     code, ndim, zero, *dims = _ARRAY.unpack_from(header, _ARRAY_STARTS[n])
     dtype = DTYPES.get(code)
     if dtype is None or not 0 < ndim <= MAX_DIMENSIONS or zero or any(dims[ndim:]):
         raise ProtocolViolation(f"{op.name} describes no array that frames know.")
-    return dtype, tuple(dims[:ndim])
+    shape = tuple(dims[:ndim])
+    return dtype, shape, dtype.itemsize * _product(shape)
+
+
+def _cut(held: bytearray, shapes: list[_Shape]) -> tuple[Array, ...]:
+    """The arrays of a small frame, all in one buffer; one that lies askew is copied."""
+    arrays, start = [], 0
+    for dtype, shape, size in shapes:
+        array: Array = np.ndarray(shape, dtype, held, start)
+        if start % dtype.itemsize:
+            array = array.copy()
+        arrays.append(_truthful(array) if dtype is BOOL else array)
+        start += size
+    return tuple(arrays)
+
+
+def _truthful(array: Array) -> Array:
+    if array.view(np.uint8).max(initial=0) > 1:
+        raise ProtocolViolation("A truth value is neither 0 nor 1.")
+    return array
 
 
 def _hold_against(

@@ -333,10 +333,11 @@ def _success(table: Table, dealt: Cases, budget: Budget) -> Success:
     targets = dealt.target_or_none
 
     def success(x: Array, cases: Array, labels: Array) -> NDArray[np.bool_]:
-        wished = (labels != y[cases]) & (labels != ABSTAIN)
         if dealt.target is not None:
             wished = labels == targets[cases]
-        if budget.norm in MOVES:
+        else:
+            wished = (labels != y[cases]) & (labels != ABSTAIN)
+        if budget.norm in MOVES or not wished.any():
             return np.asarray(wished)
         rows = np.flatnonzero(wished)
         wished[rows] = within(x[rows], clean[cases[rows]], budget)

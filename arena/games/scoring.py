@@ -104,7 +104,7 @@ def rule_attacked(
 
 def _ruled(ballots: Ballots, wrong: Bits) -> Rulings:
     repeats = ballots.labels.shape[1]
-    prediction = np.array([_majority(row) for row in ballots.labels], np.int64)
+    prediction = _majorities(ballots.labels)
     agreeing = ballots.labels == prediction[:, None]
     known = agreeing & np.isfinite(ballots.confidence)
     total = np.where(known, ballots.confidence, 0.0).sum(axis=1)
@@ -114,10 +114,14 @@ def _ruled(ballots: Ballots, wrong: Bits) -> Rulings:
     return Rulings(prediction, confidence, wrong.sum(axis=1), abstained, repeats)
 
 
-def _majority(labels: NDArray[np.int64]) -> int:
-    """The commonest label; the lowest on a tie."""
-    values, counts = np.unique(labels, return_counts=True)
-    return int(values[counts.argmax()])
+def _majorities(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) the commonest label of each row of (n, k); the lowest on a tie."""
+    if not labels.size:
+        return np.zeros(len(labels), np.int64)
+    values, places = np.unique(labels, return_inverse=True)
+    cells = places.reshape(labels.shape) + len(values) * np.arange(len(labels))[:, None]
+    counts = np.bincount(cells.ravel(), minlength=len(labels) * len(values))
+    return np.asarray(values[counts.reshape(len(labels), -1).argmax(axis=1)])
 
 
 def abstention_share(*ballots: Ballots) -> float:

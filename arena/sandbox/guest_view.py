@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from arena.errors import InGameError, NotDifferentiable, QueryBudgetExceeded, Withheld
 from arena.players import Images, Labels, Scores
+from arena.ranges import in_order, in_unit_interval
 from arena.wire import MAX_WEIGHT, Array, Frame, Op, Trusting, Wire
 
 _ERRORS: Final[dict[str, type[InGameError]]] = {
@@ -93,7 +94,7 @@ class RefereeView:
 
     def _inputs(self, x: Any) -> Images:
         inputs = self._shaped(x)
-        if inputs.size and not (inputs.min() >= 0 and inputs.max() <= 1):
+        if not in_unit_interval(inputs):
             raise ValueError("Inputs must be finite and in [0, 1]; use challenge.clip(x).")
         return inputs
 
@@ -117,9 +118,7 @@ class RefereeView:
                 raise ValueError(f"Say which examples the {len(x)} rows belong to: pass examples=.")
             return np.arange(self._examples, dtype=np.int64)
         rows = np.ascontiguousarray(examples, np.int64)
-        if rows.shape != (len(x),) or (
-            rows.size and not (rows.min() >= 0 and rows.max() < self._examples)
-        ):
+        if rows.shape != (len(x),) or not in_order(rows, self._examples):
             raise ValueError(
                 f"examples must name one of the {self._examples} examples for each row."
             )

@@ -8,6 +8,8 @@ control groups) with its own scratch space, forgets everything else, and goes on
 
 Messages, JSON in one packet each::
 
+    ->  {"warm": [...]}                     load this too, for all later children
+    <-  {"warmed": true}                    whether or not it could be
     ->  {"start": 7, "module": ..., "arguments": [...], "threads": 1, "disk_mib": 64,
          "lockdown": "..."}                 + descriptors: the child's stream, its log
     <-  {"ready": true}                     once, when all is loaded
@@ -51,9 +53,10 @@ _NOT_ALONE: Final = 70
 def main() -> None:
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=CONTROL)
     _forbid_user_namespaces()
-    _warm(*sys.argv[1:])
+    module, *arguments = sys.argv[1:]
+    _warm(module, *arguments)
     control.send(json.dumps({"ready": True}).encode())
-    Zygote(control).serve()
+    Zygote(control, module).serve()
 
 
 def _forbid_user_namespaces() -> None:
@@ -75,8 +78,9 @@ def _warm(module: str, *arguments: str) -> None:
 class Zygote:
     """Forks on request, and says how each fork ended."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, warmth: str) -> None:
         self._control = control
+        self._warmth = warmth
         self._self = os.pidfd_open(os.getpid())
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
@@ -97,6 +101,9 @@ class Zygote:
         if not text:
             return False
         order = json.loads(text)
+        if "warm" in order:
+            self._warm_up(order["warm"])
+            return True
         pid = self._fork(order, *given)
         for descriptor in given:
             os.close(descriptor)
@@ -105,6 +112,14 @@ class Zygote:
         self._poll.register(child, select.POLLIN)
         self._tell({"started": order["start"]}, [child])
         return True
+
+    def _warm_up(self, arguments: list[str]) -> None:
+        """What cannot be loaded is told by the child that needs it."""
+        try:
+            _warm(self._warmth, *arguments)
+        except Exception:  # noqa: BLE001 - shown in the log of the outer
+            traceback.print_exc()
+        self._tell({"warmed": True})
 
     def _fork(self, order: dict[str, Any], stream: int, log: int) -> int:
         """The child's pid. It is process 1 of its own namespace from its first moment."""
@@ -182,6 +197,8 @@ def _run(order: dict[str, Any]) -> int:
 
         return child.run(forked=True)
     sys.argv = [order["module"], *order["arguments"]]
+    if order["module"] in sys.modules:
+        return sys.modules[order["module"]].main() or 0
     runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
     return 0
 

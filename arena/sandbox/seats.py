@@ -295,12 +295,13 @@ class JailedDefense(_Seat):
         return frame
 
     def _expected(self, op: Op, rows: int) -> Expected:
-        if (op, rows) not in self._due:
+        known = self._due.get((op, rows))
+        if known is None:
             scores = Rows.exactly(rows, FLOAT32, (self._columns,))
             slope = Rows.exactly(rows, FLOAT32, self._shape)
             arrays = (scores,) if op is Op.SCORES else (scores, slope)
-            self._due[op, rows] = {op: Accepts(arrays), Op.FAILED: FAILED}
-        return self._due[op, rows]
+            known = self._due[op, rows] = {op: Accepts(arrays), Op.FAILED: FAILED}
+        return known
 
     def _requests(self, rows: int) -> list[slice]:
         return [slice(start, start + self._step) for start in range(0, rows, self._step)]
@@ -527,10 +528,12 @@ def _floats(x: Array) -> Array:
     return np.ascontiguousarray(x, np.float32)
 
 
+_KINDS: Final = {"f": np.float32, "i": np.int64, "u": np.uint64, "b": np.bool_}
+
+
 def _sendable(array: Array) -> Array:
     """Contiguous, in a dtype that frames know."""
-    kinds = {"f": np.float32, "i": np.int64, "u": np.uint64, "b": np.bool_}
-    return np.ascontiguousarray(array, kinds[np.asarray(array).dtype.kind])
+    return np.ascontiguousarray(array, _KINDS[np.asarray(array).dtype.kind])
 
 
 def _with_room_for(limits: Limits, files: Mapping[str, bytes]) -> Limits:

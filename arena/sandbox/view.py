@@ -69,6 +69,7 @@ JAIL_FILES: Final = (
     "errors.py",
     "manifest.py",
     "players.py",
+    "ranges.py",
     "torch_players.py",
     "wire.py",
     "sandbox/child.py",

@@ -42,6 +42,8 @@ ZYGOTE: Final = "arena.sandbox.guest_zygote"
 _WARMTH: Final = "arena.sandbox.guest_warmth"
 RECYCLED_AFTER: Final = 1000
 """Forks of one zygote. Nothing is known to accumulate; if something did, it would end here."""
+MOST_WARMTH: Final = 8
+"""Things that one zygote is asked to load on top: tasks, which it keeps in memory."""
 WARM_SECONDS: Final = 120.0
 ANSWER_SECONDS: Final = 30.0
 _OUTER: Final = Limits(threads=1, disk_mib=1, log_kib=64)
@@ -115,6 +117,7 @@ class Outer:
         self._is_ready = False
         self._is_lost = False
         self._forks = 0
+        self._warmed: set[tuple[str, ...]] = set()
         self._alive: set[int] = set()
         self._ends: dict[int, dict[str, Any]] = {}
 
@@ -133,6 +136,19 @@ class Outer:
             if not self._is_ready:
                 self._hear("ready", WARM_SECONDS)
                 self._is_ready = True
+
+    def warm(self, *arguments: str) -> None:
+        """Have the zygote load more for its later children, once for the same ``arguments``.
+
+        Raises:
+            LostOuter: it is gone.
+        """
+        with self._turn:
+            self.ready()
+            if arguments not in self._warmed and len(self._warmed) < MOST_WARMTH:
+                self._warmed.add(arguments)
+                self._send({"warm": list(arguments)}, [])
+                self._hear("warmed", WARM_SECONDS)
 
     def start(
         self,
@@ -179,14 +195,17 @@ class Outer:
 
     def _ask(self, order: dict[str, Any], descriptors: list[int], undo: ExitStack) -> int:
         """Send an order; the pidfd of the child."""
-        try:
-            socket.send_fds(self._control, [json.dumps(order).encode()], descriptors)
-        except OSError as error:
-            raise self._lost(str(error)) from error
+        self._send(order, descriptors)
         pidfd = self._hear("started", ANSWER_SECONDS)
         assert pidfd is not None
         undo.callback(os.close, pidfd)
         return pidfd
+
+    def _send(self, order: dict[str, Any], descriptors: list[int]) -> None:
+        try:
+            socket.send_fds(self._control, [json.dumps(order).encode()], descriptors)
+        except OSError as error:
+            raise self._lost(str(error)) from error
 
     def end_of(self, number: int, *, seconds: float) -> dict[str, Any] | None:
         """How a child ended, waiting at most ``seconds``; None while it runs.
@@ -250,6 +269,10 @@ class RenewedOuter:
     def ready(self) -> None:
         """As :meth:`Outer.ready`."""
         self._now().ready()
+
+    def warm(self, *arguments: str) -> None:
+        """As :meth:`Outer.warm`."""
+        self._now().warm(*arguments)
 
     def start(
         self,
