@@ -215,6 +215,7 @@ _NEED_LISTS: Final = {
         "online_poisoning",
         "replay",
         "attacker_first",
+        "trend_poisoning",
         "good_words",
     ),
 }

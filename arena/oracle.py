@@ -258,7 +258,7 @@ class Oracle:
     def _charge(self, examples: Array) -> Array:
         if self.threat_model.probes.none:
             raise Withheld("This round grants no probes.")
-        self._in_time()
+        self._in_time()  # before anything is charged
         return self.meter.charge(examples)
 
     def _answer(self, x: Array, examples: Array) -> Array:
@@ -272,6 +272,7 @@ class Oracle:
 
     def _ask_all(self, x: Array, seeds: Array, call: Callable[[Array, Array], Array]) -> Array:
         if 0 < len(x) <= BATCH:
+            self._in_time()
             self._notice()
             return call(x, seeds)
         parts = [call(x[part], seeds[part]) for part in self._parts(len(x))]

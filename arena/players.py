@@ -54,6 +54,7 @@ __all__ = [
     "TargetedChallenge",
     "TaskInfo",
     "Thief",
+    "TrendChallenge",
     "Withheld",
     "row_noise",
 ]
@@ -75,6 +76,7 @@ class TaskInfo:
     ``grid``: number of levels of the input grid, None for none. ``cost``: C[y, ŷ] or None.
     ``mutable``: (shape) bool, the features that may change, None for all.
     ``add_only``: (shape) bool, the features that may only grow, None for none.
+    ``regression``: whether y are values (n,) float64 in [0, 1] rather than classes; never withheld.
     ``device``: "cpu", or "cuda" where the task lets its players use a GPU; never withheld.
     """
 
@@ -86,6 +88,7 @@ class TaskInfo:
     mutable: NDArray[np.bool_] | None = None
     add_only: NDArray[np.bool_] | None = None
     device: str = "cpu"
+    regression: bool = False
 
     def allowed(self, delta: NDArray[Step]) -> NDArray[Step]:
         """``delta`` (n, *shape) or (n, features) without what the task forbids.
@@ -146,8 +149,11 @@ class Learner:
         self.package = package
         self.task = task
 
-    def fit(self, x: Images, y: Labels, seed: int) -> None:
-        """Train from scratch on (x, y). Called again with other data: forget what was before."""
+    def fit(self, x: Images, y: NDArray[Any], seed: int) -> None:
+        """Train from scratch on (x, y). Called again with other data: forget what was before.
+
+        ``y`` (n,) int64; in a regression task values, float64, and ``predict`` gives (n, 1).
+        """
         raise NotImplementedError("A learner implements fit(x, y, seed).")
 
     def choose(self, x: Images, y: Labels, *, share: float, mode: str) -> None:
@@ -388,6 +394,29 @@ class Backdoor:
 
 
 @dataclass(frozen=True)
+class TrendChallenge(PoisoningChallenge):
+    """Series whose trend is to go away: x (n, features), y (n,) float64 in [0, 1].
+
+    The first feature of x is time, the second (if any) says which series a point is of. Each series
+    may be changed by at most ``epsilon`` in ``norm`` (L0: so many of its points).
+    """
+
+    norm: str = "l2"
+    epsilon: float = 0.0
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """``y`` as values, a copy of your own."""
+        return np.array(self.y, np.float64)
+
+    def series(self) -> list[NDArray[np.int64]]:
+        """The rows of each series, in the order of time."""
+        key = self.x[:, 1] if self.x.shape[1] > 1 else np.zeros(len(self.x), np.float32)
+        rows = [np.flatnonzero(key == value) for value in np.unique(key)]
+        return [members[np.argsort(self.x[members, 0], kind="stable")] for members in rows]
+
+
+@dataclass(frozen=True)
 class TargetedChallenge(PoisoningChallenge):
     """A poisoning challenge about one chosen point: it is to be answered ``target``.
 
@@ -444,6 +473,13 @@ class Poisoner:
     def poison_batch(self, challenge: OnlineChallenge) -> Poison:
         """Online rounds: poison for the batch that is about to come."""
         raise NotImplementedError("A poisoner of streams implements poison_batch().")
+
+    def poison_trend(self, challenge: TrendChallenge) -> NDArray[np.float64]:
+        """Trend rounds: the changed y (n,), in the order of ``challenge.y``.
+
+        A player of trends says ``games = ["trend_poisoning"]`` in [needs], learners as well.
+        """
+        raise NotImplementedError("A poisoner of trends implements poison_trend().")
 
 
 @dataclass(frozen=True)

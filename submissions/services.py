@@ -17,7 +17,7 @@ from accounts.services import require_member
 from arena.errors import PackageError
 from arena.manifest import Manifest
 from arena.packages import Package
-from arena.tasks.fits import usual_task
+from arena.tasks.fitting import usual_task
 from events import hints
 from events import services as events
 from events.errors import Conflict, Invalid, QuotaExceeded

@@ -70,6 +70,7 @@ BARS: Final[tuple[tuple[str, Bar], ...]] = (
     ("D14", defenses.uncertain),
     ("D15", defenses.distillation),
     ("S1", games.attacker_first),
+    ("T1", games.trends),
 )
 QUICK: Final = ("A1", "A2", "A3", "D7")
 

@@ -1,4 +1,4 @@
-"""The bars of theft, certificates, backdoors, replays and attacks that move first."""
+"""The bars of theft, certificates, backdoors, replays, attacks that move first and trends."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from arena import tasks
 from arena.calibrate.lines import Laboratory, Line, at, figure, interval, percent
 from arena.rounds import GameName, Norm, threat_model_for
 from arena.threat_model import OracleOutput, OutputKind, Probes, ThreatModel
@@ -212,6 +216,59 @@ def attacker_first(lab: Laboratory) -> list[Line]:
             )
         )
     return lines
+
+
+def trends(lab: Laboratory) -> list[Line]:
+    """The closed form levels every line of least squares; robust lines withstand a few points."""
+    task = "ice-cover"
+    model = threat_model_for(GameName.TREND_POISONING, ThreatModel.white())
+    rounds: dict[str, Any] = {
+        "game": GameName.TREND_POISONING,
+        "threat_model": model,
+        "task": task,
+    }
+    level = lab.play("level-trend", "ols-trend", norm=Norm.L2, epsilons=(1.0,), **rounds)
+    assert level.outcome is not None
+    columns = level.outcome.columns
+    spans = _squares(task)
+    exact = np.abs(columns["ols_slope"]) * spans[columns["example"]]
+    off = float(np.abs(columns["l2"] - exact).max())
+    rise = float(np.abs(columns["rise_changed"]).max())
+    learners = ("ols-trend", "theil-sen-trend", "huber-trend")
+    few = {
+        learner: lab.play("few-points", learner, norm=Norm.L0, epsilons=(5.0,), **rounds).metrics
+        for learner in learners
+    }
+    kept = {learner: figure(found, "trend_kept") for learner, found in few.items()}
+    return [
+        Line(
+            "T1",
+            "Level the trend, L2, least squares",
+            "|b| ‖t - mean t‖, closed form",
+            "rise and distance within 1e-6",
+            f"largest rise left {rise:.1e}, distance off by {off:.1e}",
+            None,
+            rise <= 1e-6 and off <= 1e-6,
+            lab.setting("ols-trend", task=task, more="synthetic series"),
+        ),
+        Line(
+            "T1",
+            "A few points, L0 ≤ 5 of 80",
+            "Theil-Sen: 29 % of points",
+            "kept: robust lines ≥ 95 %, least squares ≤ 10 %",
+            ", ".join(f"{learner} {percent(p)}" for learner, p in kept.items()),
+            interval(few["theil-sen-trend"], "trend_kept"),
+            kept["ols-trend"] <= 0.1 and min(kept["theil-sen-trend"], kept["huber-trend"]) >= 0.95,
+            lab.setting("theil-sen-trend", task=task, more="synthetic series"),
+        ),
+    ]
+
+
+def _squares(task: str) -> NDArray[np.float64]:
+    """‖t - mean t‖ of each practice series, by its number."""
+    x = tasks.load(task).practice.x
+    times = [x[x[:, 1] == name, 0].astype(np.float64) for name in np.unique(x[:, 1])]
+    return np.array([np.linalg.norm(t - t.mean()) for t in times])
 
 
 def good_words(lab: Laboratory) -> list[Line]:

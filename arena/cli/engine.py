@@ -62,7 +62,7 @@ def qualify(
 
 def task_of(manifest: Manifest) -> str:
     """The task that the site would qualify on."""
-    from arena.tasks.fits import usual_task
+    from arena.tasks.fitting import usual_task
 
     named = [task for task in manifest.tasks if task != "*"]
     return named[0] if named else usual_task(manifest.role, manifest.needs.games)

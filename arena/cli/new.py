@@ -75,7 +75,7 @@ def _role(text: str) -> Role:
 
 def _usual_task(role: Role, template: str) -> str:
     from arena import house
-    from arena.tasks.fits import usual_task
+    from arena.tasks.fitting import usual_task
 
     of_house = template in house.names(role)
     return usual_task(role, house.manifest(template).needs.games if of_house else ())

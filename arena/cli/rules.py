@@ -34,6 +34,7 @@ GAMES: Final = (
     "targeted_poisoning",
     "online_poisoning",
     "attacker_first",
+    "trend_poisoning",
     "good_words",
 )
 """Named here so that help needs no engine; a test holds them to it."""
@@ -47,6 +48,7 @@ TRAINED: Final = (POISONING, *NAMED)
 REPLAY: Final = "replay"
 ATTACKER_FIRST: Final = "attacker_first"
 GOOD_WORDS: Final = "good_words"
+TREND_POISONING: Final = "trend_poisoning"
 DEFAULT_THEFT: Final = 1000
 """Probes of a thief where none were said."""
 TRANSFER: Final = "transfer"
@@ -142,6 +144,8 @@ def usual_game(*, defense: str, attack: str) -> str | None:
         return None
     if _role(attack) is Role.ATTACK:
         return ATTACKER_FIRST
+    if TREND_POISONING in _manifest(attack).needs.games:
+        return TREND_POISONING
     plays = _manifest(attack).needs.games
     return next((game for game in NAMED if game in plays), POISONING)
 
@@ -153,15 +157,6 @@ def usual_threat_model(game: str | None, *, attack: str) -> str:
     return "black" if theft or mail else "white"
 
 
-def usual_task(game: str | None) -> str:
-    """Where no task was said."""
-    from arena.manifest import Role
-    from arena.tasks import fits
-
-    role = Role.POISONER if game in TRAINED else Role.ATTACK
-    return fits.usual_task(role, (game,) if game else ())
-
-
 def load_task(name: str) -> Task:
     from arena import tasks
 
@@ -171,7 +166,7 @@ def load_task(name: str) -> Task:
 def round_of(options: Options, task: Task, *, usual: str | None = None) -> RoundSpec:
     """The round that the options describe; the task's own ε where none was said."""
     from arena.rounds import RoundSpec, norm_for
-    from arena.tasks.fits import misfit
+    from arena.tasks.fitting import misfit
 
     plain = TRANSFER if options.threat_model == TRANSFER else "evasion"
     game = options.game or usual or plain
@@ -200,7 +195,8 @@ def round_of(options: Options, task: Task, *, usual: str | None = None) -> Round
     elif options.epsilons:
         data["epsilons"] = options.epsilons  # refused by the round, with its own sentence
     round_ = RoundSpec.from_json(data)
-    problem = misfit(round_, task)
+    largest = max(round_.epsilons, default=0.0)
+    problem = misfit(task, round_.game, largest=largest)
     if problem is not None:
         raise Stop(ExitCode.USAGE, problem)
     return round_

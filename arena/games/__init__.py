@@ -20,6 +20,7 @@ _GAMES: Final = {
     GameName.GOOD_WORDS: "arena.games.good_words:GoodWords",
     GameName.REPLAY: "arena.games.replay:Replay",
     GameName.ATTACKER_FIRST: "arena.games.attacker_first:AttackerFirst",
+    GameName.TREND_POISONING: "arena.games.trend_poisoning:TrendPoisoning",
     GameName.EXTRACTION: "arena.games.extraction:Extraction",
 }
 

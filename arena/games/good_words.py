@@ -30,7 +30,6 @@ from arena.games.scoring import (
     mistaken,
 )
 from arena.metrics import Bits, Metrics
-from arena.tasks.fits import misfit
 
 
 class GoodWords:
@@ -53,11 +52,8 @@ def attackers_examples(table: Table) -> Bits:
     """(examples,) those of the class that attackers own.
 
     Raises:
-        RefereeError: the task has no such class or words, or none of its examples is judged.
+        RefereeError: none of its examples is judged.
     """
-    problem = misfit(table.round, table.task)
-    if problem is not None:
-        raise RefereeError(problem)
     owned: Bits = table.examples.y == table.task.attacker_class
     if not owned.any():
         raise RefereeError("No example of the attackers' class is judged: judge more examples.")

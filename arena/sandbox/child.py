@@ -199,6 +199,7 @@ def _task(start: Frame) -> TaskInfo:
         mutable=arrays.get("mutable"),
         add_only=arrays.get("add_only"),
         device=task.get("device", "cpu"),
+        regression=task.get("regression", False),
     )
 
 

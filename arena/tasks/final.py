@@ -78,6 +78,16 @@ def derive_final(
     return Split("final", changed.astype(np.float32), shuffled.y)
 
 
+def derive_final_values(practice: Split, *, secret: bytes) -> Split:
+    """The final split of a regression task: the same points in another order, their values
+    jittered inside their own precision, so that every series keeps its trend."""
+    stream = frozen_stream(
+        b"adversarium final", bytes([FINAL_VERSION]), practice.sha256.encode(), secret
+    )
+    shuffled = practice.take(stream.permutation(len(practice)))
+    return Split("final", shuffled.x, _jitter(shuffled.y[:, None], stream)[:, 0])
+
+
 def _to_levels(x: FloatArray, *, levels: int) -> FloatArray:
     return np.asarray(np.rint(x * (levels - 1)) / (levels - 1))
 

@@ -1,7 +1,8 @@
 """Reads an organizer's data file: a numpy archive that nothing in it is trusted of.
 
 Keys: ``x_train``, ``y_train``, ``x_test``, ``y_test``, and optionally ``x_final``, ``y_final``.
-Images as uint8 are divided by 255; floats must lie in [0, 1]. Labels are integers from 0.
+Images as uint8 are divided by 255; floats must lie in [0, 1]. Labels are integers from 0; a
+regression task's values are floats in [0, 1].
 """
 
 from __future__ import annotations
@@ -97,16 +98,19 @@ def splits_of(
     arrays: Arrays,
     *,
     shape: tuple[int, ...],
-    classes: int,
+    classes: int | None,
     keep: tuple[int, ...] | None = None,
 ) -> Splits:
     """The checked splits in ``arrays``: every example of ``shape``, labels below ``classes``.
 
+    ``classes`` None: a regression task, whose y are values.
     ``keep``: only the examples with one of these labels, relabelled by its place in ``keep``.
     """
 
     def split(name: str, key: str) -> Split:
         x = _inputs(arrays[f"x_{key}"], where=f"x_{key}", shape=shape)
+        if classes is None:
+            return Split(name, x, _values(arrays[f"y_{key}"], where=f"y_{key}", n=len(x)))
         y = _labels(arrays[f"y_{key}"], where=f"y_{key}", n=len(x))
         if keep is not None:
             x, y = _kept(x, y, keep)
@@ -168,6 +172,23 @@ def _labels(y: NDArray[Any], *, where: str, n: int) -> NDArray[np.int64]:
     if y.dtype.kind not in "iu":
         raise TaskError(f"{where} has dtype {y.dtype}: store labels as integers.")
     return y.astype(np.int64)
+
+
+def _values(y: NDArray[Any], *, where: str, n: int) -> NDArray[np.float64]:
+    """(n,) float64 in [0, 1]. Finite first, then range."""
+    if y.shape != (n,) or n == 0:
+        raise TaskError(f"{where} has shape {y.shape}: give one value for each of {n} examples.")
+    if y.dtype.kind != "f":
+        raise TaskError(
+            f"{where} has dtype {y.dtype}: a regression task's values are floats; for classes "
+            "leave [target] out and name them in `classes`."
+        )
+    if not np.isfinite(y).all() or y.min() < 0 or y.max() > 1:
+        raise TaskError(
+            f"{where} holds values that are not numbers in [0, 1]: scale them, and say in "
+            "[target] what 0 and 1 stand for."
+        )
+    return y.astype(np.float64)
 
 
 def _check_labels(y: NDArray[np.int64], *, where: str, classes: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena.errors import TaskError
-from arena.tasks.final import derive_final
+from arena.tasks.final import derive_final, derive_final_values
 from arena.tasks.split import Split, Splits, TaskWarning
 
-__all__ = ["SCHEMA_VERSION", "Device", "Split", "Splits", "Task", "TaskWarning"]
+__all__ = ["SCHEMA_VERSION", "Device", "Split", "Splits", "Target", "Task", "TaskWarning"]
 
 SCHEMA_VERSION: Final = 1
 WORD_LEVELS: Final = 2
@@ -35,12 +35,24 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+@dataclass(frozen=True)
+class Target:
+    """What a regression task predicts: values of ``unit``; 0 and 1 of y are ``low``, ``high``."""
+
+    name: str
+    unit: str
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """One data set with the rules that belong to it. Compare two tasks by :attr:`digest`.
 
     - ``shape``: of one example, images as (channels, height, width).
-    - ``classes``: their names; label ``k`` means ``classes[k]``.
+    - ``classes``: their names; label ``k`` means ``classes[k]``. None in a regression task.
+    - ``target``: what a regression task predicts; None: the task is one of classes. In a regression
+      task the first feature is time, and the second, if any, says which series a point is of.
     - ``floor``: clean accuracy below which a defense is shown but not ranked.
     - ``norms``: norm ("linf", "l2", "l1", "l0") to its default epsilons, ascending.
     - ``grid``: number of levels an input may take, evenly spaced on [0, 1]; None: any value.
@@ -73,6 +85,7 @@ class Task:
     attacker_class: int | None = None
     abstention_share: float = 0.2
     device: Device = Device.CPU
+    target: Target | None = None
     schema_version: int = SCHEMA_VERSION
 
     @cached_property
@@ -92,6 +105,11 @@ class Task:
         """Whether an example is an image: (channels, height, width)."""
         return len(self.shape) == 3
 
+    @property
+    def is_regression(self) -> bool:
+        """Whether y holds values rather than classes."""
+        return self.target is not None
+
     def final(self, secret: bytes) -> Split:
         """The split of the final phase: the organizer's own, or one derived from ``secret``.
 
@@ -107,6 +125,8 @@ class Task:
                 f"Task {self.name!r} has no final split of its own and was given an empty secret: "
                 "draw one with secrets.token_bytes(32) and keep it."
             )
+        if self.is_regression:
+            return derive_final_values(self.practice, secret=secret)
         return derive_final(
             self.practice,
             secret=secret,
@@ -136,6 +156,7 @@ class Task:
             "licence": self.licence,
             "shape": list(self.shape),
             "classes": list(self.classes),
+            "target": None if self.target is None else asdict(self.target),
             "grid": self.grid,
             "floor": self.floor,
             "norms": {norm: list(epsilons) for norm, epsilons in self.norms.items()},

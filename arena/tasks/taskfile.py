@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from arena.errors import TaskError
 from arena.tasks.digits import read_digits
+from arena.tasks.ice_cover import read_ice_cover
 from arena.tasks.npz import Arrays, read_npz, splits_of, unpacked
-from arena.tasks.task import SCHEMA_VERSION, Device, Split, Splits, Task
+from arena.tasks.task import SCHEMA_VERSION, Device, Split, Splits, Target, Task
 from arena.tasks.toml_table import Table
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -36,7 +37,10 @@ MOST_LEVELS: Final = 2**16
 NORMS: Final = ("linf", "l2", "l1", "l0")
 
 #: Data that come with a library instead of in a file.
-LOADERS: Final[Mapping[str, Callable[[], Arrays]]] = {"digits": read_digits}
+LOADERS: Final[Mapping[str, Callable[[], Arrays]]] = {
+    "digits": read_digits,
+    "ice-cover": read_ice_cover,
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ def read_task(path: Path) -> Task:
     table = Table.read(path)
     table.integer("schema_version", least=SCHEMA_VERSION, most=SCHEMA_VERSION)
     shape = _shape(table)
-    classes = table.texts("classes", least=2)
+    target = _target(table, shape=shape) if "target" in table else None
+    classes = table.texts("classes", least=2) if target is None else ()
     grid = table.integer("grid", least=2, most=MOST_LEVELS) if "grid" in table else None
     source = _data_source(table.table("data"), folder=path.parent)
     task = Task(
@@ -65,7 +70,9 @@ def read_task(path: Path) -> Task:
         classes=classes,
         grid=grid,
         floor=table.number("floor", least=0.0, most=1.0),
-        norms=_norms(table.table("norms"), features=math.prod(shape)),
+        norms=_norms(
+            table.table("norms"), features=math.prod(shape) if target is None else MOST_FEATURES
+        ),
         cost=_cost(table, classes=len(classes)) if "cost" in table else None,
         mutable=_mask(table, "mutable", shape=shape),
         add_only=_mask(table, "add_only", shape=shape),
@@ -75,7 +82,14 @@ def read_task(path: Path) -> Task:
         device=_device(table) if "device" in table else Device.CPU,
         licence=table.text("licence"),
         version=table.integer("version", least=1, most=2**31 - 1),
-        read=partial(_read_splits, source, shape=shape, classes=len(classes), grid=grid),
+        target=target,
+        read=partial(
+            _read_splits,
+            source,
+            shape=shape,
+            classes=len(classes) if target is None else None,
+            grid=grid,
+        ),
     )
     table.finish()
     return task
@@ -97,6 +111,26 @@ def _shape(table: Table) -> tuple[int, ...]:
             "write images as [channels, height, width], tables as [features]",
         )
     return shape
+
+
+def _target(table: Table, *, shape: tuple[int, ...]) -> Target:
+    """A regression task's own table; the rules of classes have no place beside it."""
+    for key in ("classes", "cost", "grid", "mutable"):
+        if key in table:
+            table.refuse(key, "belongs to tasks of classes: leave it out beside [target]")
+    if len(shape) != 1 or shape[0] > 2:
+        table.refuse(
+            "shape",
+            "must be [1] or [2] beside [target]: time, and which series a point is of",
+        )
+    target = table.table("target")
+    low = target.number("low", least=-1e12, most=1e12)
+    high = target.number("high", least=-1e12, most=1e12)
+    if not low < high:
+        target.refuse("high", "must be more than low: they say what 0 and 1 of y stand for")
+    found = Target(target.text("name"), target.text("unit"), low, high)
+    target.finish()
+    return found
 
 
 def _norms(table: Table, *, features: int) -> dict[str, tuple[float, ...]]:
@@ -202,7 +236,7 @@ def _sha256(table: Table, key: str) -> str:
 
 
 def _read_splits(
-    source: DataSource, *, shape: tuple[int, ...], classes: int, grid: int | None
+    source: DataSource, *, shape: tuple[int, ...], classes: int | None, grid: int | None
 ) -> Splits:
     arrays = source.read()
     if source.packed:

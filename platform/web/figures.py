@@ -65,6 +65,8 @@ METRICS: Final = (
     Kind("clean_accuracy_unprepared", "Clean accuracy without it"),
     Kind("fresh_error_worst_seed", "Error on fresh examples, worst seed"),
     Kind("published", "Examples published", COUNT),
+    Kind("trend_kept", "Trends kept", hint="told when clean, and still there after the change"),
+    Kind("slope_left", "Slope left", hint="mean over series, cut off at 0 and 1"),
     Kind("fidelity", "Fidelity of the copy", hint="agrees with the original on judged examples"),
     Kind("surrogate_accuracy", "Accuracy of the copy"),
     Kind("oracle_accuracy", "Clean accuracy as the thief saw it", hint="must meet the floor"),
@@ -95,6 +97,7 @@ METRICS: Final = (
 )
 HEADLINES: Final = ("clean_accuracy", "wrong_again", "replay_loss",
                     "fresh_error", "unprepared_error", "prepared_gain",
+                    "trend_kept", "slope_left",
                     "certified_accuracy", "robust_accuracy",
                     "attack_success_rate", "corruption_accuracy", "clean_error",
                     "poisoned_error", "delta_error", "fidelity", "surrogate_accuracy",
@@ -111,6 +114,7 @@ MEANS: Final = (
     "poisoned_error_over_time_mean",
     "repeated_mean",
     "worst_fresh_error_mean",
+    "trends_kept_mean",
 )
 """The mean over attacks, by kind of board."""
 

@@ -94,6 +94,14 @@ def _padded(attack: str, defense: str, metrics: Metrics) -> str:
     return told if median is None else f"{told} The median mail took {median:,.0f} words."
 
 
+def _levelled(attack: str, defense: str, metrics: Metrics) -> str:
+    removed, left = percent(metrics.get("attack_success_rate")), percent(metrics.get("slope_left"))
+    return (
+        f"{attack} removed {removed} of the trends that {defense} told; {left} of their slope is "
+        "left."
+    )
+
+
 def _broken(attack: str, defense: str, metrics: Metrics) -> str:
     success, robust = metrics["attack_success_rate"], metrics.get("robust_accuracy")
     return (
@@ -107,6 +115,7 @@ def _distant(attack: str, _defense: str, metrics: Metrics) -> str:
 
 
 SENTENCES: Final[tuple[tuple[str, Sentence], ...]] = (
+    ("trend_kept", _levelled),
     ("delta_error_over_time", _poisoned_stream),
     ("chosen_points", _chosen),
     ("delta_error", _poisoned),

@@ -78,6 +78,15 @@ WORDS: Final[dict[str, Words]] = {
         low="learned",
         high="wrong",
     ),
+    GameName.TREND_POISONING: Words(
+        defenses="Learners",
+        attacks="Poisoners",
+        robust="Kept",
+        success="Removed",
+        cell="the share of trends told that the poisoner removed",
+        low="kept",
+        high="removed",
+    ),
     GameName.EXTRACTION: Words(
         attacks="Thieves",
         robust="Stolen",

@@ -230,7 +230,7 @@ class RoundForm(Styled):
         ],
         initial="linf",
         help_text=BY_SLUG["norm"].short,
-        widget=_for(forms.Select, *BALLS, "backdoor", "targeted_poisoning"),
+        widget=_for(forms.Select, *BALLS, "backdoor", "targeted_poisoning", "trend_poisoning"),
     )
     epsilons = Numbers(
         required=False,

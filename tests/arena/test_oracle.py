@@ -95,6 +95,20 @@ def test_a_crash_of_the_defense_still_costs() -> None:
     assert service.meter.spent.tolist() == [1, 1, 1, 1]
 
 
+def test_whoever_asks_in_small_pieces_has_no_more_of_the_defense_s_time() -> None:
+    dana = seat()
+    service = oracle(ThreatModel.white(), dana, seconds=1.0)
+    service.logits(X)
+    dana.seconds = 1.0
+    with pytest.raises(QueryBudgetExceeded, match="used up"):
+        service.logits(X)
+    with pytest.raises(QueryBudgetExceeded, match="used up"):
+        service.gradient(X, EACH % 3)
+    with pytest.raises(QueryBudgetExceeded, match="used up"):
+        service.ask(X[:1], EACH[:1])
+    assert service.meter.spent.sum() == 0
+
+
 @given(st.lists(st.lists(st.integers(0, N - 1), max_size=6), max_size=20))
 def test_no_sequence_of_requests_gets_more_than_the_budget(requests: list[list[int]]) -> None:
     meter = Meter(Probes(total=9, per_example=3), N)

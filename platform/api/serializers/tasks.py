@@ -33,3 +33,7 @@ class TaskDetailSerializer(TaskSerializer):
     attacker_class = serializers.IntegerField(
         allow_null=True, help_text="The class whose examples belong to attackers."
     )
+    target = serializers.JSONField(
+        allow_null=True,
+        help_text="Regression tasks: what is predicted (name, unit, low, high); else null.",
+    )

@@ -18,6 +18,7 @@ from tournaments.states import UNDER_WAY, MatchState
 from web.answers import attachment, page
 from web.figures import figures, headline_figures, percent
 from web.findings import found
+from web.pages import series
 from web.pages.outcomes import columns_of, copied, gallery, quantiles, survival, task_of
 from web.pages.rows import arrays_of
 
@@ -29,6 +30,8 @@ CURVES: Final = (
     ("noise_success_rate", "Random noise"),
     ("wrong_again", "Made again"),
     ("fresh_error", "Error on fresh examples"),
+    ("trend_kept", "Trends kept"),
+    ("slope_left", "Slope left"),
     ("unprepared_error", "Error without the published set"),
     ("poisoned_error", "Error, poisoned"),
     ("delta_error", "Error added"),
@@ -208,6 +211,7 @@ def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
             "outcome": True,
             "gallery": gallery(request.user, match, level=level),
             "copied": copied(match, columns),
+            "drawings": series.of_match(request.user, match, task_of(match)),
             **_pictured(request, match),
             "probes": None if asked is None else {
                 "plot": {"examples": asked.examples, "points": asked.points},

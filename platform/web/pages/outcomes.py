@@ -16,6 +16,7 @@ from accounts.selectors import Person
 from arena.answers import ABSTAIN
 from arena.errors import TaskError
 from arena.rounds import GameName, Norm
+from arena.tasks import Task
 from arena.verdict import Outcome
 from events.errors import NotThere
 from tournaments import files, visibility
@@ -196,8 +197,8 @@ def _card(columns: Columns, row: int, number: int, names: tuple[str, ...], norm:
     )
 
 
-def task_of(match: Match) -> arena.tasks.Task | None:
-    """None where this machine does not have it."""
+def task_of(match: Match) -> Task | None:
+    """None where it is not on this machine any more."""
     try:
         return arena.tasks.load(match.round.spec["task"])
     except (TaskError, KeyError):

@@ -16,6 +16,7 @@ from arena.tasks import Split, Task
 from events.errors import NotThere
 from tournaments import selectors
 from web.answers import attachment, page
+from web.pages import series
 from web.pages.pictures import PER_CLASS, first_of_class, png
 from web.pages.rows import examples_of, features_of
 
@@ -60,6 +61,7 @@ def task(request: HttpRequest, name: str) -> HttpResponse:
             for k, label in enumerate(found.classes)
             if found.is_image
         ],
+        "drawings": series.of_task(found, found.practice),
         "tournaments": selectors.visible_to(request.user).filter(task=name)[:6],
         "section": "tasks",
     }

@@ -15,7 +15,7 @@ from arena.applicability import applicability
 from arena.errors import ThreatModelError
 from arena.rounds import GameName, Goal, Norm, norm_for
 from arena.tasks import Split, Task
-from arena.tasks.fits import misfit, usual_task
+from arena.tasks.fitting import misfit, usual_task, usual_task_of
 from arena.tasks.split import Splits
 from arena.threat_model import Probes, ThreatModel, TrainingData, TrainingDataKind
 from arena.verdict import Kills, Status, Verdict
@@ -245,14 +245,15 @@ def test_a_task_without_words_is_told_so(rules: Any, sentence: str) -> None:
     assert verdict.status is Status.VOID
     assert verdict.fault is not None
     assert sentence in verdict.fault.sentence
-    assert misfit(round_, mails(**rules)) == verdict.fault.sentence
+    assert misfit(mails(**rules), round_.game) == verdict.fault.sentence
 
 
 def test_more_words_than_there_are_fit_no_task() -> None:
+    assert "12 words" in str(misfit(mails(), GameName.GOOD_WORDS, largest=13))
+    assert misfit(mails(), GameName.GOOD_WORDS, largest=12) is None
+    assert misfit(toy_task(), GameName.EVASION) is None
     round_ = spec(game=GameName.GOOD_WORDS, norm=Norm.L0, epsilons=(13.0,))
-    assert "12 words" in str(misfit(round_, mails()))
-    assert misfit(spec(game=GameName.GOOD_WORDS, norm=Norm.L0, epsilons=(12.0,)), mails()) is None
-    assert misfit(spec(), toy_task()) is None
+    assert play(Fakes(leave_alone, Filter), round_, task=mails()).status is Status.VOID
 
 
 def test_words_are_counted_whatever_norm_is_usual() -> None:
@@ -266,6 +267,10 @@ def test_a_player_of_good_words_alone_is_tried_on_mails() -> None:
     assert usual_task(attack.role, ("good_words", "evasion")) == "mnist5k"
     assert usual_task(attack.role, ()) == "mnist5k"
     assert usual_task(package("poisoner").manifest.role, ()) == "mnist-1-7"
+    assert usual_task_of("good_words") == "spamassassin-words"
+    assert usual_task_of("trend_poisoning") == "ice-cover"
+    assert usual_task_of("backdoor") == "mnist-1-7"
+    assert usual_task_of(None) == "mnist5k"
 
 
 def test_what_plays_evasion_in_l0_plays_good_words() -> None:

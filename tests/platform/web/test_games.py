@@ -450,6 +450,73 @@ def test_an_attacker_first_round_is_made_by_the_form(world: World) -> None:
     assert (spec.published, spec.threat_model.first_mover) == (100, "attacker")
 
 
+# ── trends ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_trend_is_planned_ranked_drawn_and_read(world: World, as_: Browser) -> None:
+    model = threat_model_for("trend_poisoning", ThreatModel.white())
+    spec = RoundSpec(
+        GameName.TREND_POISONING, "ice-cover", model, norm=Norm.L0, epsilons=(5.0,), examples=40
+    )
+    plan = RoundPlan("Ice", spec, ("few-points",), ("ols-trend", "logistic-learner"))
+    round_ = opened(world, plan)
+    states = dict(round_.matches.values_list("defense__house", "state"))
+    assert states == {"ols-trend": "pending", "logistic-learner": "not_applicable"}
+    match = round_.matches.get(defense__house="ols-trend")
+    times = np.tile(np.linspace(0, 1, 80, dtype=np.float32), (6, 1))
+    values = 0.6 - 0.2 * times
+    changed = values.copy()
+    changed[:, -5:] = 1.0
+    images = {
+        "times": times, "values": values, "changed": changed,
+        "rises": np.tile(np.array([-0.2, 0.0], np.float32), (6, 1)),
+    }  # fmt: skip
+    figures = {"clean_accuracy": 1.0, "trend_kept": 0.05, "slope_left": 0.02}
+    kept = np.arange(40) < 2
+    finding = Finding(
+        status=Status.SCORED,
+        metrics={**figures, "attack_success_rate": 0.95, "examples": 40},
+        curve=({"epsilon": 5.0, **figures},),
+        kills=Kills(np.arange(40), np.ones(40, bool), ~kept[None], (5.0,)),
+        outcome=Outcome("trend_poisoning/1", {"example": np.arange(40)}, images),
+    )
+    record(match, finding)
+    page, boards = pages(world, as_, match)
+    assert "A few points removed 95.0 % of the trends that Least squares told" in page
+    assert page.count('class="series-changed"') == 4
+    assert page.count('class="series-trend-changed"') == 4
+    assert "64 days to 160 days" in page
+    assert "L0, ε = 5" in boards
+    assert Standing.objects.get(round=round_, role="defense").headline == 0.05
+
+
+def test_a_regression_task_is_drawn_and_called_synthetic(world: World, as_: Browser) -> None:
+    page = text_of(as_(world.oscar).get("/tasks/ice-cover/"))
+    assert "Synthetic: no lake was measured" in page
+    assert page.count('class="series-clean"') == 4
+    assert "Ice cover, 0 to 160 days" in page
+    assert "float64 in [0, 1]" in page
+    assert "regression" in text_of(as_(world.oscar).get("/tasks/"))
+
+
+def test_a_round_and_its_task_must_fit(world: World) -> None:
+    for task, game in (("digits", "trend_poisoning"), ("ice-cover", "evasion")):
+        spec = RoundSpec(
+            GameName(game), task, threat_model_for(game, ThreatModel.white()), epsilons=(0.1,)
+        )
+        plan = TournamentPlan(title="T", slug="t", task=task, rounds=(RoundPlan("R", spec),))
+        with pytest.raises(Invalid, match=r"regression task|values and no classes"):
+            services.check(plan)
+
+
+def test_a_trend_round_is_made_by_the_form(world: World) -> None:
+    spec = spec_of(
+        title="Ice", game="trend_poisoning", preset="grey", norm="l0", epsilons="2, 5",
+        task="ice-cover", examples="40", attacks=["few-points"], defenses=["huber-trend"],
+    )  # fmt: skip
+    assert (spec.norm, spec.epsilons, spec.threat_model.probes.none) == (Norm.L0, (2, 5), True)
+
+
 # ── good words, and other tasks that are no pictures ───────────────────────────────────────────
 
 
