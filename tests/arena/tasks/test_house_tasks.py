@@ -33,7 +33,7 @@ needs_full_sets = pytest.mark.skipif(
 
 
 def test_the_house_offers_its_tasks_by_name() -> None:
-    assert set(tasks.names()) == {*SHIPPED, "mnist", "fashion-mnist"}
+    assert set(tasks.names()) == {*SHIPPED, "ice-cover", "mnist", "fashion-mnist"}
 
 
 @pytest.mark.parametrize("name", SHIPPED)
