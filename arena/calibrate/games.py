@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena import tasks
-from arena.calibrate.lines import Laboratory, Line, at, figure, interval, percent
+from arena.calibrate.lines import TASK, Laboratory, Line, at, figure, interval, percent
 from arena.rounds import GameName, Norm, threat_model_for
 from arena.threat_model import OracleOutput, OutputKind, Probes, ThreatModel
 from arena.verdict import Verdict
@@ -126,6 +126,10 @@ def certificates(lab: Laboratory) -> list[Line]:
 
 
 def backdoor(lab: Laboratory) -> list[Line]:
+    """On every practice example: one point of accuracy is two examples of 200, and less than what
+    a drop measured on so few varies by.
+    """
+    examples = len(tasks.load(TASK).practice)
     verdict = lab.play(
         "badnets",
         "cnn-learner",
@@ -133,17 +137,21 @@ def backdoor(lab: Laboratory) -> list[Line]:
         threat_model=ThreatModel.black(),
         epsilons=(),
         shares=(0.01,),
+        examples=examples,
+        seeds=10,
     )
+    low, high = interval(verdict.metrics, "clean_drop")
     rate, drop = (figure(verdict.metrics, name) for name in ("attack_success_rate", "clean_drop"))
     line = Line(
         "A7",
         "BadNets, 1 % of poison, patch of 2 %",
         "trigger > 99 %, clean unharmed",
         "success ≥ 90 %, clean drop ≤ 1 point",
-        f"success {percent(rate)}, clean drop {100 * drop:.1f} points",
+        f"success {percent(rate)}, clean drop {100 * drop:.1f} points "
+        f"({100 * low:.1f} to {100 * high:.1f})",
         interval(verdict.metrics, "attack_success_rate"),
         rate >= 0.9 and drop <= 0.01,
-        lab.setting("cnn-learner", more="5 seeds"),
+        lab.setting("cnn-learner", more=f"10 seeds; this line: {examples} examples"),
     )
     return [line]
 
