@@ -48,6 +48,7 @@ BARS: Final[tuple[tuple[str, Bar], ...]] = (
     ("A7", poisoning.bound),
     ("A7", poisoning.chosen),
     ("A7", poisoning.streams),
+    ("A8", games.good_words),
     ("A9", games.theft),
     ("A10", attacks.adaptive),
     ("A11", games.replay),

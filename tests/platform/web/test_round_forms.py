@@ -237,6 +237,7 @@ SETTINGS: dict[GameName, dict[str, str]] = {
     GameName.REPLAY: {"preset": "white", "replays": "40"},
     GameName.ATTACKER_FIRST: {"preset": "white", "published": "100"},
     GameName.TREND_POISONING: {"preset": "white", "norm": "l2", "task": "ice-cover"},
+    GameName.GOOD_WORDS: {"preset": "black", "epsilons": "10, 30", "task": "spamassassin-words"},
 }
 
 
