@@ -17,6 +17,7 @@ ROLES: Final = {
     **dict.fromkeys(POISONED, (Role.POISONER, Role.LEARNER)),
     GameName.EXTRACTION: (Role.THIEF, Role.DEFENSE),
     GameName.ATTACKER_FIRST: (Role.ATTACK, Role.LEARNER),
+    GameName.TREND_POISONING: (Role.POISONER, Role.LEARNER),
 }
 _BY_NAME_ALONE: Final = {
     GameName.BACKDOOR: "plants no backdoors",
@@ -30,9 +31,10 @@ _PLAYED_AS: Final = {
     GameName.CERTIFICATION: GameName.EVASION,
     GameName.REPLAY: GameName.EVASION,
     GameName.ATTACKER_FIRST: GameName.EVASION,
+    GameName.GOOD_WORDS: GameName.EVASION,
 }
 """An attack on a certificate is one like any other, and so is one whose mistake is played again,
-or one that moves first: what plays evasion plays these."""
+one that moves first, or one that may only add: what plays evasion plays these."""
 _WITHOUT_NORM: Final = POISONED | {GameName.EXTRACTION}
 
 
@@ -49,6 +51,7 @@ def _reasons(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator
     if round_.game is GameName.CERTIFICATION and round_.norm.value not in defense.certifies:
         yield f"The defense certifies nothing in the norm {round_.norm.value}."
     yield from _declared(attack.needs, round_)
+    yield from _trend(attack.needs, defense, round_)
     yield from _knowledge(attack.needs, round_.threat_model)
     if attack.needs.gradients and not _has_gradients(defense, round_):
         yield "The attack needs gradients, and the defense has none."
@@ -82,6 +85,17 @@ def _declared(needs: Needs, round_: RoundSpec) -> Iterator[str]:
 def _has_gradients(defense: Manifest, round_: RoundSpec) -> bool:
     """An attack that moves first plays against the house's reference, which has."""
     return defense.differentiable or round_.game is GameName.ATTACKER_FIRST
+
+
+def _trend(needs: Needs, defense: Manifest, round_: RoundSpec) -> Iterator[str]:
+    """Who plays trends says so, on both sides: they are given values, not classes."""
+    trends = GameName.TREND_POISONING.value
+    if round_.game is GameName.TREND_POISONING and trends not in needs.games:
+        yield f"The poisoner removes no trends; one that does names {trends} in [needs] games."
+    if round_.game is GameName.TREND_POISONING and trends not in defense.needs.games:
+        yield f"The learner estimates no trends; one that does names {trends} in [needs] games."
+    if defense.needs.games and round_.game.value not in defense.needs.games:
+        yield f"The {defense.role.value} does not play the game {round_.game.value}."
 
 
 def _knowledge(needs: Needs, model: ThreatModel) -> Iterator[str]:

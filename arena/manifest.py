@@ -215,6 +215,8 @@ _NEED_LISTS: Final = {
         "online_poisoning",
         "replay",
         "attacker_first",
+        "trend_poisoning",
+        "good_words",
     ),
 }
 _OUTPUTS: Final = ("label", "top_k", "rounded", "probabilities", "logits")

@@ -25,7 +25,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,10 +54,12 @@ __all__ = [
     "TargetedChallenge",
     "TaskInfo",
     "Thief",
+    "TrendChallenge",
     "Withheld",
     "row_noise",
 ]
 
+Step = TypeVar("Step", bound=np.floating)
 Images = NDArray[np.float32]
 """(n, *shape) float32 in [0, 1]."""
 Scores = NDArray[np.float32]
@@ -73,6 +75,8 @@ class TaskInfo:
     ``shape``: of one example; () when withheld. ``classes``: names; () when withheld.
     ``grid``: number of levels of the input grid, None for none. ``cost``: C[y, ŷ] or None.
     ``mutable``: (shape) bool, the features that may change, None for all.
+    ``add_only``: (shape) bool, the features that may only grow, None for none.
+    ``regression``: whether y are values (n,) float64 in [0, 1] rather than classes; never withheld.
     ``device``: "cpu", or "cuda" where the task lets its players use a GPU; never withheld.
     """
 
@@ -82,7 +86,22 @@ class TaskInfo:
     grid: int | None = None
     cost: NDArray[np.float64] | None = None
     mutable: NDArray[np.bool_] | None = None
+    add_only: NDArray[np.bool_] | None = None
     device: str = "cpu"
+    regression: bool = False
+
+    def allowed(self, delta: NDArray[Step]) -> NDArray[Step]:
+        """``delta`` (n, *shape) or (n, features) without what the task forbids.
+
+        0 where a feature is fixed, and nothing taken away where it may only grow. ``delta``
+        itself where the task allows everything.
+        """
+        if self.mutable is not None:
+            delta = delta * self.mutable.reshape(1, *delta.shape[1:])
+        if self.add_only is not None:
+            lowers = self.add_only.reshape(1, *delta.shape[1:]) & (delta < 0)
+            delta = np.where(lowers, np.zeros((), delta.dtype), delta)
+        return delta
 
 
 class Defense:
@@ -130,8 +149,11 @@ class Learner:
         self.package = package
         self.task = task
 
-    def fit(self, x: Images, y: Labels, seed: int) -> None:
-        """Train from scratch on (x, y). Called again with other data: forget what was before."""
+    def fit(self, x: Images, y: NDArray[Any], seed: int) -> None:
+        """Train from scratch on (x, y). Called again with other data: forget what was before.
+
+        ``y`` (n,) int64; in a regression task values, float64, and ``predict`` gives (n, 1).
+        """
         raise NotImplementedError("A learner implements fit(x, y, seed).")
 
     def choose(self, x: Images, y: Labels, *, share: float, mode: str) -> None:
@@ -372,6 +394,29 @@ class Backdoor:
 
 
 @dataclass(frozen=True)
+class TrendChallenge(PoisoningChallenge):
+    """Series whose trend is to go away: x (n, features), y (n,) float64 in [0, 1].
+
+    The first feature of x is time, the second (if any) says which series a point is of. Each series
+    may be changed by at most ``epsilon`` in ``norm`` (L0: so many of its points).
+    """
+
+    norm: str = "l2"
+    epsilon: float = 0.0
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """``y`` as values, a copy of your own."""
+        return np.array(self.y, np.float64)
+
+    def series(self) -> list[NDArray[np.int64]]:
+        """The rows of each series, in the order of time."""
+        key = self.x[:, 1] if self.x.shape[1] > 1 else np.zeros(len(self.x), np.float32)
+        rows = [np.flatnonzero(key == value) for value in np.unique(key)]
+        return [members[np.argsort(self.x[members, 0], kind="stable")] for members in rows]
+
+
+@dataclass(frozen=True)
 class TargetedChallenge(PoisoningChallenge):
     """A poisoning challenge about one chosen point: it is to be answered ``target``.
 
@@ -428,6 +473,13 @@ class Poisoner:
     def poison_batch(self, challenge: OnlineChallenge) -> Poison:
         """Online rounds: poison for the batch that is about to come."""
         raise NotImplementedError("A poisoner of streams implements poison_batch().")
+
+    def poison_trend(self, challenge: TrendChallenge) -> NDArray[np.float64]:
+        """Trend rounds: the changed y (n,), in the order of ``challenge.y``.
+
+        A player of trends says ``games = ["trend_poisoning"]`` in [needs], learners as well.
+        """
+        raise NotImplementedError("A poisoner of trends implements poison_trend().")
 
 
 @dataclass(frozen=True)

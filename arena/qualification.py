@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from arena import house, tasks
 from arena.answers import Answers, read_scores
+from arena.applicability import ROLES, USUAL_ROLES
 from arena.errors import ArenaError, FaultCode, NotApplicable, PackageError, PlayerError, Side
 from arena.games.base import Progress, Step
 from arena.manifest import FILE_NAME, Framework, Manifest, Role
@@ -33,12 +34,12 @@ from arena.planted import plant
 from arena.referee import MatchSpec, play_match
 from arena.rounds import (
     MOVES,
-    POISONED,
     USUAL_LEVELS,
     GameName,
     Goal,
     Norm,
     RoundSpec,
+    norm_for,
     threat_model_for,
 )
 from arena.sandbox import choose
@@ -46,6 +47,7 @@ from arena.sandbox.backend import SandboxBackend
 from arena.sandbox.seats import JailSeats
 from arena.seats import DefenseSeat
 from arena.tasks import Task
+from arena.tasks.fitting import misfit
 from arena.threat_model import OracleOutput, OutputKind, Probes, ThreatModel
 from arena.verdict import Status, Verdict
 
@@ -71,6 +73,8 @@ SECRET: Final = b"qualification: no round's secret"
 REFERENCE: Final = "cnn"
 HOUSE_DEFENSE: Final = "logistic-regression"
 HOUSE_LEARNER: Final = "logistic-learner"
+HOUSE_ESTIMATOR: Final = "ols-trend"
+HOUSE_LEVELLER: Final = "level-trend"
 
 Array = NDArray[Any]
 
@@ -150,6 +154,7 @@ def qualify(
                 f"{FILE_NAME} says that this plays {', '.join(package.manifest.tasks)}, "
                 f"not {task.name}; name the task there or submit it for another one."
             )
+        _fits(check)
         sentence = _CHECKS[package.manifest.role](check)
     except Rejected as error:
         return Qualification(False, str(error), check.figures, _text(check))
@@ -157,6 +162,22 @@ def qualify(
         check.figures["fault"] = error.code.value
         return Qualification(False, _blamed(error, check), check.figures, _text(check))
     return Qualification(True, sentence, check.figures, _text(check))
+
+
+def _fits(check: _Check) -> None:
+    """Players of trends are tried on values, all others on classes."""
+    games, task = check.manifest.needs.games, check.task
+    trends = set(games) == {GameName.TREND_POISONING.value}
+    if trends and not task.is_regression:
+        raise Rejected(
+            'A player of trends is tried on a regression task: say task = "ice-cover" in '
+            f"{FILE_NAME}, or submit it for one."
+        )
+    if task.is_regression and not trends:
+        raise Rejected(
+            f"Task {task.name} has values and no classes: who plays on it says games = "
+            '["trend_poisoning"] in [needs], and nothing else.'
+        )
 
 
 def _text(check: _Check) -> str:
@@ -427,12 +448,13 @@ def _rounds(check: _Check) -> list[RoundSpec]:
         for norm in norms[:1]
         for goal in goals[:1]
         for game in games
-        for round_ in _rounds_of(game, task, norm, goal)
+        for round_ in _rounds_of(game, task, Norm(norm_for(game, norm)), goal)
+        if misfit(task, round_.game) is None
     ]
 
 
 def _rounds_of(game: GameName, task: Task, norm: Norm, goal: Goal) -> list[RoundSpec]:
-    if game in POISONED or game is GameName.EXTRACTION:
+    if ROLES.get(game, USUAL_ROLES)[0] is not Role.ATTACK:
         return []
     measured = game in (GameName.MINIMUM_NORM, GameName.CERTIFICATION)
     if norm in MOVES and (measured or not task.is_image):
@@ -563,6 +585,8 @@ def _planted_row(check: _Check, norm: Norm) -> dict[str, Any]:
 
 
 def _learner(check: _Check) -> str:
+    if check.task.is_regression:
+        return _estimator(check)
     train = check.task.train
     x, y = check.examples(CLEAN_EXAMPLES)
     seeds = np.arange(len(x), dtype=np.uint64)
@@ -580,6 +604,42 @@ def _learner(check: _Check) -> str:
     return _defense_sentence(check)
 
 
+def _estimator(check: _Check) -> str:
+    """Fitted to the practice series in a match that nobody attacks, and twice to one of them."""
+    split = check.task.practice
+    rows = np.flatnonzero(split.x[:, -1] == split.x[0, -1]) if split.x.shape[1] > 1 else slice(None)
+    x, y = split.x[rows], split.y[rows]
+    seeds = np.zeros(len(x), np.uint64)
+    check.report("Fitting it to a series, twice.", 2)
+    first, again = (_trained(check, x, y, x, seeds) for _ in range(2))
+    if _differs(again, first):
+        raise PlayerError(
+            Side.DEFENSE,
+            FaultCode.NOT_DETERMINISTIC,
+            "The same data and seed fitted another line; draw from the given seed alone.",
+        )
+    check.report("Fitting it to the practice series.", 2)
+    verdict = _friendly_trend(check, house.package(HOUSE_LEVELLER, check.task.name), check.package)
+    check.figures["clean_accuracy"] = verdict.metrics["clean_accuracy"]
+    check.figures["friendly"] = dict(verdict.metrics)
+    return _defense_sentence(check)
+
+
+def _friendly_trend(check: _Check, attack: Package, defense: Package) -> Verdict:
+    norm = Norm((check.manifest.needs.norms or ("l2",))[0])
+    round_ = RoundSpec(
+        GameName.TREND_POISONING,
+        check.task.name,
+        threat_model_for(GameName.TREND_POISONING, ThreatModel.white()),
+        norm=norm,
+        epsilons=(epsilon_of(check.task, norm),),
+        examples=FRIENDLY_EXAMPLES,
+    )
+    match = MatchSpec(round_, attack, defense, seed=1, secret=SECRET)
+    verdict = play_match(match, backend=check.backend, task=check.task, progress=check.progress)
+    return _judged(check, verdict)
+
+
 def _trained(check: _Check, x: Array, y: Array, held_out: Array, seeds: Array) -> Array:
     seat = check.seat()
     try:
@@ -592,6 +652,8 @@ def _trained(check: _Check, x: Array, y: Array, held_out: Array, seeds: Array) -
 
 def _poisoner(check: _Check) -> str:
     """A friendly in each kind of round that it says it plays."""
+    if check.task.is_regression:
+        return _leveller(check)
     named = [game for game in _FRIENDLIES if game.value in check.manifest.needs.games]
     found = [_friendly_of(check, game) for game in named or [GameName.POISONING]]
     return f"Qualified; {' and '.join(found)}."
@@ -620,6 +682,15 @@ _FRIENDLIES: Final[dict[GameName, tuple[str, str, str]]] = {
     ),
 }
 """What a poisoner is tried in: under which name its figures stand, which one is told, and how."""
+
+
+def _leveller(check: _Check) -> str:
+    check.report("Playing a friendly against least squares.", 1)
+    house_learner = house.package(HOUSE_ESTIMATOR, check.task.name)
+    verdict = _friendly_trend(check, check.package, house_learner)
+    check.figures["friendly"] = dict(verdict.metrics)
+    removed = verdict.metrics.get("attack_success_rate") or 0.0
+    return f"Qualified; it removes {removed:.0%} of the trends that least squares tells."
 
 
 def _friendly_of(check: _Check, game: GameName) -> str:

@@ -16,6 +16,8 @@ from functools import cache
 from importlib import metadata
 from typing import Any, Final, Protocol
 
+import numpy as np
+
 from arena.applicability import applicability
 from arena.errors import PlayerError, RefereeError
 from arena.games import game
@@ -26,6 +28,7 @@ from arena.sandbox.backend import SandboxBackend
 from arena.sandbox.seats import JailSeats
 from arena.seats import DefenseSeat, Seats
 from arena.tasks import Task
+from arena.tasks.fitting import misfit
 from arena.verdict import Fault, Status, Verdict
 
 VERSIONED: Final = ("adversarium", "numpy", "torch", "scikit-learn", "onnxruntime")
@@ -163,6 +166,9 @@ def lay_table(
     """Everything that a game plays with."""
     if task.name != match.round.task:
         raise RefereeError(f"The round is on {match.round.task}, the task given is {task.name}.")
+    reason = misfit(task, match.round.game, largest=max(match.round.epsilons, default=0.0))
+    if reason is not None:
+        raise RefereeError(reason)
     seats = _seats(match, backend, task, maker)
 
     def open_house(package: Package) -> DefenseSeat:
@@ -187,6 +193,8 @@ def judged_examples(match: MatchSpec, task: Task) -> Examples:
     secret = match.secret if match.split_secret is None else match.split_secret
     final = match.round.split is SplitName.FINAL
     split = task.final(secret) if final else task.practice
+    if task.is_regression:  # of series, the game chooses whole ones
+        return Examples(np.arange(len(split)), split.x.copy(), split.y.copy())
     return choose_examples(split, count=match.round.drawn, secret=secret, digest=task.digest)
 
 

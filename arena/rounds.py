@@ -15,6 +15,7 @@ from arena.errors import ThreatModelError
 from arena.threat_model import (
     Architecture,
     DefenseStructure,
+    Feedback,
     FirstMover,
     LearningAlgorithm,
     Parameters,
@@ -41,6 +42,8 @@ class GameName(StrEnum):
     CERTIFICATION = "certification"
     REPLAY = "replay"
     ATTACKER_FIRST = "attacker_first"
+    TREND_POISONING = "trend_poisoning"
+    GOOD_WORDS = "good_words"
 
 
 MOVERS: Final = {
@@ -230,14 +233,21 @@ class RoundSpec:
 
 def threat_model_for(game: GameName | str, model: ThreatModel) -> ThreatModel:
     """A preset as this game reads it: an attack that moves first does, whatever the preset says;
-    a thief has no examples, so its probes count in total.
+    a poisoner of trends has nothing to ask; a thief has no examples, so its probes count in total.
     """
+    if game == GameName.TREND_POISONING:
+        return replace(model, probes=Probes(), feedback=Feedback.NONE)
     if game == GameName.ATTACKER_FIRST:
         return replace(model, first_mover=FirstMover.ATTACKER, repeats=1)
     probes = model.probes
     if game != GameName.EXTRACTION or probes.per_example is None:
         return model
     return replace(model, probes=Probes(total=int(probes.limit(1))))
+
+
+def norm_for(game: GameName | str, norm: str) -> str:
+    """The name of a round's norm as this game reads it, whatever is usual: words are counted."""
+    return Norm.L0.value if game == GameName.GOOD_WORDS else norm
 
 
 _ENUMS: Final[dict[str, Any]] = {
@@ -276,6 +286,8 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         GameName.CERTIFICATION,
         GameName.REPLAY,
         GameName.ATTACKER_FIRST,
+        GameName.TREND_POISONING,
+        GameName.GOOD_WORDS,
     )
     return [
         (
@@ -328,6 +340,8 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         *_extraction_rules(r),
         *_change_rules(r),
         *_attacker_first_rules(r),
+        *_trend_rules(r),
+        *_good_word_rules(r),
         (
             r.game is GameName.CERTIFICATION and r.goal is Goal.TARGETED,
             "goal",
@@ -357,6 +371,27 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
             r.game is GameName.TRANSFER and r.threat_model.parameters is Parameters.FULL,
             "parameters",
             "A transfer round withholds the weights; use the evasion game for white-box rounds.",
+        ),
+    ]
+
+
+def _good_word_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
+    adds = r.game is GameName.GOOD_WORDS
+    return [
+        (
+            adds and r.norm is not Norm.L0,
+            "norm",
+            "Good words are counted: choose norm = 'l0', and epsilons as numbers of words.",
+        ),
+        (
+            adds and any(e != int(e) for e in r.epsilons if e < float("inf")),
+            "epsilons",
+            "The epsilons of a good-word round are numbers of words: give whole numbers.",
+        ),
+        (
+            adds and r.goal is Goal.TARGETED,
+            "goal",
+            "Spam passes or it does not: choose goal = 'untargeted'.",
         ),
     ]
 
@@ -423,6 +458,27 @@ def _attacker_first_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
     ]
 
 
+def _trend_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
+    trend = r.game is GameName.TREND_POISONING
+    return [
+        (
+            trend and not r.threat_model.probes.none,
+            "probes",
+            "A trend round grants no probes: the learner's code is all that there is to look at.",
+        ),
+        (
+            trend and r.goal is Goal.TARGETED,
+            "goal",
+            "A trend is removed, not aimed: choose goal = 'untargeted'.",
+        ),
+        (
+            trend and r.norm is Norm.L0 and any(e != int(e) for e in r.epsilons),
+            "epsilons",
+            "In L0 an epsilon counts points of a series: give whole numbers.",
+        ),
+    ]
+
+
 def _shows_nothing(m: ThreatModel) -> bool:
     """Nothing of the defense: it has not been chosen yet."""
     return (
@@ -436,7 +492,8 @@ def _shows_nothing(m: ThreatModel) -> bool:
 
 def _change_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
     spatial, common = r.norm is Norm.SPATIAL, r.norm is Norm.CORRUPTION
-    perturbs = r.game not in POISONED and r.game is not GameName.EXTRACTION
+    others = (GameName.EXTRACTION, GameName.TREND_POISONING)
+    perturbs = r.game not in POISONED and r.game not in others
     severities = tuple(map(float, range(1, SEVERITIES + 1)))
     return [
         (

@@ -153,10 +153,10 @@ def play(
 
 
 def _described(options: rules.Options, *, defense: str, attack: str) -> tuple[RoundSpec, Task]:
+    from arena.tasks.fitting import usual_task_of
+
     usual = rules.usual_game(defense=defense, attack=attack)
-    trained = (options.game or usual) in rules.TRAINED
-    fallback = rules.DEFAULT_POISONING_TASK if trained else rules.DEFAULT_TASK
-    task = rules.load_task(options.task or fallback)
+    task = rules.load_task(options.task or usual_task_of(options.game or usual))
     return rules.round_of(options, task, usual=usual), task
 
 

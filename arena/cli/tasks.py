@@ -58,6 +58,7 @@ def _as_json(name: str, task: Task | None) -> dict[str, object]:
         "title": task.title,
         "shape": list(task.shape),
         "classes": list(task.classes),
+        "regression": task.is_regression,
         "floor": task.floor,
         "device": task.device.value,
         "norms": {norm: list(epsilons) for norm, epsilons in task.norms.items()},
@@ -72,7 +73,7 @@ def _row(name: str, task: Task | None) -> tuple[object, ...]:
     return (
         name,
         shape,
-        len(task.classes),
+        len(task.classes) if task.target is None else f"{task.target.unit} (regression)",
         f"{task.floor:g}",
         epsilons,
         task.device.value,

@@ -12,7 +12,14 @@ from collections.abc import Callable
 from typing import Final
 
 from arena.errors import Side
-from arena.ranking import attacker_first, backdoor, online_poisoning, replay, targeted_poisoning
+from arena.ranking import (
+    attacker_first,
+    backdoor,
+    online_poisoning,
+    replay,
+    targeted_poisoning,
+    trend_poisoning,
+)
 from arena.ranking.attacks import attack_distance_board, success_board
 from arena.ranking.board import POOL_SHARE, Board, Contender, Headline, Row
 from arena.ranking.certification import certified_board
@@ -65,10 +72,15 @@ BOARDS: Final[dict[GameName, dict[Side, Maker]]] = {
         Side.ATTACK: online_poisoning.poisoner_board,
     },
     GameName.CERTIFICATION: {Side.DEFENSE: certified_board, Side.ATTACK: success_board},
+    GameName.GOOD_WORDS: {Side.DEFENSE: robust_accuracy_board, Side.ATTACK: success_board},
     GameName.REPLAY: {Side.DEFENSE: replay.defense_board, Side.ATTACK: replay.attack_board},
     GameName.ATTACKER_FIRST: {
         Side.DEFENSE: attacker_first.learner_board,
         Side.ATTACK: attacker_first.attack_board,
+    },
+    GameName.TREND_POISONING: {
+        Side.DEFENSE: trend_poisoning.learner_board,
+        Side.ATTACK: trend_poisoning.poisoner_board,
     },
     GameName.EXTRACTION: {Side.DEFENSE: robbed_board, Side.ATTACK: thief_board},
 }

@@ -16,6 +16,7 @@ from arena.ranking.records import CellResult, Tier, finite_or_none
 from arena.ranking.replay import wrong_again
 from arena.ranking.single_figure import metric
 from arena.ranking.statistics import wilson
+from arena.ranking.trend_poisoning import trend_kept
 from arena.rounds import GameName
 
 
@@ -27,7 +28,8 @@ def cell_figures(cell: CellResult, tier: Tier) -> dict[str, Any]:
     Poisoning: ``success`` is Δerror, ``robust`` accuracy after poisoning. Extraction: ``success``
     is fidelity, ``robust`` the share of examples on which copy and original differ. Replay:
     ``success`` is P(wrong again), ``robust`` the rest. Attacker first: ``success`` is the error on
-    fresh examples, ``robust`` accuracy there.
+    fresh examples, ``robust`` accuracy there. Trends: ``success`` is the share removed of those
+    that were right, ``robust`` the share of all that was kept.
     """
     if not cell.met:
         return {"success": None, "robust": None}
@@ -43,6 +45,8 @@ def cell_figures(cell: CellResult, tier: Tier) -> dict[str, Any]:
         return _replay(cell)
     if tier.spec.game is GameName.ATTACKER_FIRST:
         return _fresh(cell)
+    if tier.spec.game is GameName.TREND_POISONING:
+        return _trend(cell)
     return _perturbation(cell, tier)
 
 
@@ -105,6 +109,17 @@ def _fresh(cell: CellResult) -> dict[str, Any]:
     }
 
 
+def _trend(cell: CellResult) -> dict[str, Any]:
+    return {
+        "success": None
+        if cell.forfeited_by_defense
+        else metric(cell, "attack_success_rate") or 0.0,
+        "robust": trend_kept(cell),
+        "clean": metric(cell, "clean_accuracy"),
+        "slope_left": metric(cell, "slope_left"),
+    }
+
+
 def _perturbation(cell: CellResult, tier: Tier) -> dict[str, Any]:
     kills = cell.kills
     if kills is None:
@@ -116,15 +131,15 @@ def _perturbation(cell: CellResult, tier: Tier) -> dict[str, Any]:
     told = finite_or_none(cell.metrics.get("certified_accuracy"))
     certified = {} if told is None else {"certified": told}
     n, right = len(kills.examples), int(kills.clean_right.sum())
-    broken = int(kills_of(cell, tier.headline_epsilon).sum())
+    broken, at_stake = int(kills_of(cell, tier.headline_epsilon).sum()), int(kills.at_stake.sum())
     return {
-        "success": broken / right if right else None,
-        "success_wilson": as_json(wilson(broken, right)) if right else None,
+        "success": broken / at_stake if at_stake else None,
+        "success_wilson": as_json(wilson(broken, at_stake)) if at_stake else None,
         "robust": (right - broken) / n if n else None,
         "robust_wilson": as_json(wilson(right - broken, n)) if n else None,
         **certified,
         "clean": right / n if n else None,
         "examples": n,
         "queries": finite_or_none(cell.metrics.get(QUERIES)),
-        "median_distance": finite_or_none(lower_median(distance_bound(kills)[kills.clean_right])),
+        "median_distance": finite_or_none(lower_median(distance_bound(kills)[kills.at_stake])),
     }

@@ -27,6 +27,15 @@ PERTURBATION_GAMES: Final = (
 )
 
 
+OF_THEIR_OWN: Final = {
+    GameName.REPLAY,
+    GameName.ATTACKER_FIRST,
+    GameName.TREND_POISONING,
+    GameName.GOOD_WORDS,
+}
+"""Games whose rounds nest among themselves alone, within a norm."""
+
+
 def nests(weaker: RoundSpec, stronger: RoundSpec) -> bool:
     """Whether kills of ``weaker`` count on the tier of ``stronger``; every tier nests in itself."""
     if not _same_contest(weaker, stronger) or not _shifts_fit(weaker, stronger):
@@ -54,7 +63,7 @@ def _same_contest(one: RoundSpec, other: RoundSpec) -> bool:
         )
     if GameName.EXTRACTION in (one.game, other.game):
         return same and one.game is other.game
-    if {GameName.REPLAY, GameName.ATTACKER_FIRST} & {one.game, other.game}:
+    if OF_THEIR_OWN & {one.game, other.game}:
         return same and (one.game, one.norm) == (other.game, other.norm)
     games_meet = one.game in PERTURBATION_GAMES and other.game in PERTURBATION_GAMES
     return same and games_meet and one.norm is other.norm

@@ -33,6 +33,7 @@ from arena.players import (
     Surrogate,
     TargetedChallenge,
     TaskInfo,
+    TrendChallenge,
 )
 from arena.sandbox.guest_loader import reseed
 from arena.sandbox.guest_view import RefereeView
@@ -59,6 +60,8 @@ class Guest:
 
     @property
     def columns(self) -> int:
+        if self.task.regression:
+            return 1
         return len(self.task.classes) + int(self.manifest.abstains)
 
 
@@ -174,11 +177,21 @@ def _evade(guest: Guest, frame: Frame) -> tuple[Array, ...]:
 
 def _poison(guest: Guest, frame: Frame) -> tuple[Array, ...]:
     given = _poisoning(guest, frame)
+    if frame.meta.get("game") == "trend_poisoning":
+        return _trend(guest, given, frame.meta)
     method, ask = _POISONS.get(frame.meta.get("game", ""), _POISONS["poisoning"])
     poison = ask(guest, given, frame)
     if not isinstance(poison, Poison):
         raise WrongAnswer(f"{method} must return an arena.players.Poison.")
     return _points(poison, count=given["count"], row=given["x"].shape[1:])
+
+
+def _trend(guest: Guest, given: dict[str, Any], meta: dict[str, Any]) -> tuple[Array, ...]:
+    """The same points with other values."""
+    told = {key: meta[key] for key in ("norm", "epsilon")}
+    y = guest.player.poison_trend(TrendChallenge(**given, **told))
+    values = shaped(y, np.float64, given["y"].shape, "poison_trend")
+    return given["x"], values, np.zeros(0, np.int64)
 
 
 def _target_poison(guest: Guest, given: dict[str, Any], frame: Frame) -> Any:

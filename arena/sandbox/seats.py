@@ -149,6 +149,9 @@ class JailSeats:
         return self.round.threat_model.task_knowledge
 
     def _columns(self) -> int:
+        """One for each class, and one for abstaining; of a regression task the value alone."""
+        if self.task.is_regression:
+            return 1
         return len(self.task.classes) + int(self.defense.manifest.abstains)
 
     def _columns_shown(self) -> int | None:
@@ -271,7 +274,7 @@ class JailedDefense(_Seat):
         self.session.ask(
             Op.FIT,
             {Op.FITTED: Accepts(), Op.FAILED: FAILED},
-            arrays=(_floats(x), np.ascontiguousarray(y, np.int64)),
+            arrays=(_floats(x), np.ascontiguousarray(y, _told_as(y))),
             meta={"seed": int(seed), **(told or {})},
             seconds=self._left(),
             late=FaultCode.WALL_TIME,
@@ -344,7 +347,7 @@ class JailedAttack(_Seat):
         self, brief: Mapping[str, Any], arrays: Mapping[str, Array], service: OracleService
     ) -> tuple[Array, Array, Array | None]:
         """(x, y, replaces or None) as handed in: at most ``count`` points, nothing else checked."""
-        due = Accepts(self._poisoned(int(brief["count"])))
+        due = Accepts(self._poisoned(int(brief["count"]), _told_as(arrays["y"])))
         frame = self._play(Op.POISON, {Op.POISONED: due}, brief, arrays, service)
         x, y, replaces = frame.arrays
         return x, y, replaces if len(replaces) else None
@@ -359,11 +362,11 @@ class JailedAttack(_Seat):
         x, y, replaces, mask, pattern = frame.arrays
         return x, y, replaces if len(replaces) else None, mask, pattern
 
-    def _poisoned(self, count: int) -> tuple[Rows, ...]:
+    def _poisoned(self, count: int, told: np.dtype[Any] = INT64) -> tuple[Rows, ...]:
         """Points, their labels, and the points of S that they replace."""
         return (
             Rows(FLOAT32, self._shape, 0, count),
-            Rows(INT64, like_first=True),
+            Rows(told, like_first=True),
             Rows(INT64, (), 0, count),
         )
 
@@ -383,6 +386,8 @@ class JailedAttack(_Seat):
         service: OracleService,
     ) -> Frame:
         named = {key: _sendable(arrays[key]) for key in _ARRAYS if arrays.get(key) is not None}
+        if "y" in named:  # values keep their precision
+            named["y"] = np.ascontiguousarray(arrays["y"], _told_as(arrays["y"]))
         expected: Expected = {
             **final,
             **self._questions(len(named.get("x", ())), _candidate_shape(brief, self._shape)),
@@ -557,6 +562,11 @@ def _files_of(revealed: Revealed) -> dict[str, bytes]:
     return files
 
 
+def _told_as(y: Array) -> np.dtype[Any]:
+    """Labels, or the values of a regression task."""
+    return FLOAT64 if np.asarray(y).dtype.kind == "f" else INT64
+
+
 def _task_shown(task: Task, shown: TaskKnowledge) -> tuple[dict[str, Any], dict[str, Array]]:
     """The task as far as switch S2 shows it: JSON, and arrays."""
     space = shown.level >= TaskKnowledge.INPUT_SPACE.level
@@ -567,12 +577,15 @@ def _task_shown(task: Task, shown: TaskKnowledge) -> tuple[dict[str, Any], dict[
         arrays["cost"] = np.ascontiguousarray(task.cost, FLOAT64)
     if space and task.mutable is not None:
         arrays["mutable"] = np.ascontiguousarray(task.mutable, BOOL)
+    if space and task.add_only is not None:
+        arrays["add_only"] = np.ascontiguousarray(task.add_only, BOOL)
     meta = {
         "name": task.name if classes else "",
         "shape": list(task.shape) if space else [],
         "classes": list(task.classes) if classes else [],
         "grid": task.grid if space else None,
         "device": task.device.value,
+        "regression": task.is_regression,
     }
     return meta, arrays
 

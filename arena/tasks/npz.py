@@ -1,7 +1,8 @@
 """Reads an organizer's data file: a numpy archive that nothing in it is trusted of.
 
 Keys: ``x_train``, ``y_train``, ``x_test``, ``y_test``, and optionally ``x_final``, ``y_final``.
-Images as uint8 are divided by 255; floats must lie in [0, 1]. Labels are integers from 0.
+Images as uint8 are divided by 255; floats must lie in [0, 1]. Labels are integers from 0; a
+regression task's values are floats in [0, 1].
 """
 
 from __future__ import annotations
@@ -78,20 +79,38 @@ def _listed(keys: set[str] | frozenset[str]) -> str:
     return ", ".join(sorted(keys))
 
 
+def unpacked(arrays: Arrays, *, shape: tuple[int, ...]) -> Arrays:
+    """Every ``x_...`` from eight features a byte, (n, *shape[:-1], bytes), to 0 or 255 each."""
+    wide = (*shape[:-1], -(-shape[-1] // 8))
+    found = dict(arrays)
+    for key in (name for name in arrays if name.startswith("x_")):
+        bits = arrays[key]
+        if bits.dtype != np.uint8 or bits.shape[1:] != wide:
+            raise TaskError(
+                f"{key} has dtype {bits.dtype} and shape {bits.shape}, but the task says that it "
+                f"is packed: store numpy.packbits(x, axis=-1), uint8 of shape {('n', *wide)}."
+            )
+        found[key] = np.unpackbits(bits, axis=-1, count=shape[-1]) * np.uint8(255)
+    return found
+
+
 def splits_of(
     arrays: Arrays,
     *,
     shape: tuple[int, ...],
-    classes: int,
+    classes: int | None,
     keep: tuple[int, ...] | None = None,
 ) -> Splits:
     """The checked splits in ``arrays``: every example of ``shape``, labels below ``classes``.
 
+    ``classes`` None: a regression task, whose y are values.
     ``keep``: only the examples with one of these labels, relabelled by its place in ``keep``.
     """
 
     def split(name: str, key: str) -> Split:
         x = _inputs(arrays[f"x_{key}"], where=f"x_{key}", shape=shape)
+        if classes is None:
+            return Split(name, x, _values(arrays[f"y_{key}"], where=f"y_{key}", n=len(x)))
         y = _labels(arrays[f"y_{key}"], where=f"y_{key}", n=len(x))
         if keep is not None:
             x, y = _kept(x, y, keep)
@@ -153,6 +172,23 @@ def _labels(y: NDArray[Any], *, where: str, n: int) -> NDArray[np.int64]:
     if y.dtype.kind not in "iu":
         raise TaskError(f"{where} has dtype {y.dtype}: store labels as integers.")
     return y.astype(np.int64)
+
+
+def _values(y: NDArray[Any], *, where: str, n: int) -> NDArray[np.float64]:
+    """(n,) float64 in [0, 1]. Finite first, then range."""
+    if y.shape != (n,) or n == 0:
+        raise TaskError(f"{where} has shape {y.shape}: give one value for each of {n} examples.")
+    if y.dtype.kind != "f":
+        raise TaskError(
+            f"{where} has dtype {y.dtype}: a regression task's values are floats; for classes "
+            "leave [target] out and name them in `classes`."
+        )
+    if not np.isfinite(y).all() or y.min() < 0 or y.max() > 1:
+        raise TaskError(
+            f"{where} holds values that are not numbers in [0, 1]: scale them, and say in "
+            "[target] what 0 and 1 stand for."
+        )
+    return y.astype(np.float64)
 
 
 def _check_labels(y: NDArray[np.int64], *, where: str, classes: int) -> None:

@@ -23,13 +23,15 @@ class TaskWarning(UserWarning):
 class Split:
     """Labelled examples: ``x`` (n, *shape) float32 in [0, 1] and ``y`` (n,) int64.
 
+    In a regression task ``y`` holds values, (n,) float64 in [0, 1].
+
     Both arrays are read-only, since every match of a process shares them: take ``x.copy()`` where
     a writable one is needed (``torch.tensor(split.x)`` copies, ``torch.from_numpy`` does not).
     """
 
     name: str
     x: NDArray[np.float32]
-    y: NDArray[np.int64]
+    y: NDArray[Any]
 
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y):
@@ -38,7 +40,8 @@ class Split:
                 "give one label per example."
             )
         object.__setattr__(self, "x", _read_only(self.x, np.float32))
-        object.__setattr__(self, "y", _read_only(self.y, np.int64))
+        values = np.asarray(self.y).dtype.kind == "f"
+        object.__setattr__(self, "y", _read_only(self.y, np.float64 if values else np.int64))
 
     def __len__(self) -> int:
         return len(self.y)

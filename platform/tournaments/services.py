@@ -6,6 +6,7 @@ Whoever changes what is planned holds the tournament's row, so that two never pl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -20,9 +21,10 @@ import arena.house
 import arena.tasks
 from accounts.models import User
 from accounts.services import require_member
-from arena.errors import PackageError
+from arena.errors import PackageError, TaskError
 from arena.manifest import Role
 from arena.rounds import RoundSpec, SplitName
+from arena.tasks.fitting import misfit
 from events.errors import Conflict, Invalid, NotAllowed
 from events.identifiers import opaque_id
 from submissions.models import Submission
@@ -125,6 +127,17 @@ def check(plan: TournamentPlan) -> None:
             raise Invalid(f"There is no task {task!r}; known are {', '.join(arena.tasks.names())}.")
     for round_ in plan.rounds:
         check_round(round_)
+        _check_fit(round_)
+
+
+def _check_fit(round_: RoundPlan) -> None:
+    """A task that is not on this machine is looked at where it is played."""
+    with suppress(TaskError):
+        largest = max(round_.spec.epsilons, default=0.0)
+        task = arena.tasks.load(round_.spec.task)
+        reason = misfit(task, round_.spec.game, largest=largest)
+        if reason is not None:
+            raise Invalid(f"Round {round_.title!r}: {reason}")
 
 
 def _check_texts(plan: TournamentPlan) -> None:

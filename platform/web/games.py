@@ -56,6 +56,13 @@ WORDS: Final[dict[str, Words]] = {
         high="poisoned",
     ),
     GameName.CERTIFICATION: Words(robust="Certified"),
+    GameName.GOOD_WORDS: Words(
+        defenses="Filters",
+        success="Passed",
+        cell="the share of blocked spam that passed",
+        low="blocked",
+        high="passed",
+    ),
     GameName.REPLAY: Words(
         robust="Repeated",
         success="Again",
@@ -70,6 +77,15 @@ WORDS: Final[dict[str, Words]] = {
         cell="the error on fresh examples of the attack that was published",
         low="learned",
         high="wrong",
+    ),
+    GameName.TREND_POISONING: Words(
+        defenses="Learners",
+        attacks="Poisoners",
+        robust="Kept",
+        success="Removed",
+        cell="the share of trends told that the poisoner removed",
+        low="kept",
+        high="removed",
     ),
     GameName.EXTRACTION: Words(
         attacks="Thieves",

@@ -143,6 +143,30 @@ TERMS: Final = (
         "ones.",
         "Both sets are made in one go on the house's reference model, before any defense is there.",
     ),
+    Term(
+        "trend-poisoning",
+        "Trend poisoning",
+        "A poisoner changes the values of a series a little, so that its slope goes away.",
+        "Learners are estimators of trends; robust ones ask less of each single point.",
+    ),
+    Term(
+        "regression",
+        "Regression task",
+        "A task of values instead of classes: series of points over time.",
+    ),
+    Term(
+        "good-words",
+        "Good words",
+        "Words that a spam filter likes, added to blocked spam until it passes; none is taken out.",
+        "Passive where the attack may ask nothing, else the filter itself tells which words work.",
+    ),
+    Term(
+        "cost",
+        "Value-weighted loss",
+        "The mean cost of the answers by the task's cost matrix; 1 for any mistake without one.",
+        "Where a wanted mail that is blocked costs more than spam that passes, two filters of "
+        "equal accuracy differ in it.",
+    ),
     Term("thief", "Thief", "A player that copies a defense from its answers (model extraction)."),
     Term(
         "certified",
@@ -161,8 +185,8 @@ TERMS: Final = (
         "game",
         "Game",
         "A kind of round: evasion, minimum-norm, transfer, poisoning (of a set, of chosen points, "
-        "of a stream), backdoor, extraction, "
-        "certification, replay or attacker-first.",
+        "of a stream), backdoor, extraction, certification, replay, attacker-first, trend "
+        "poisoning or good words.",
     ),
     Term("round", "Round", "One game under one threat model and budget, with its own clock."),
     Term("tier", "Tier", "The rows that may be compared: same task, game, goal and threat model."),

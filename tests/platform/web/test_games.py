@@ -19,8 +19,10 @@ from arena.rounds import GameName, Norm, RoundSpec, threat_model_for
 from arena.threat_model import ThreatModel
 from arena.verdict import Kills, Outcome, Status
 from arena.verdict import Verdict as Finding
+from events.errors import Invalid
 from leaderboard.models import Board, Standing
 from leaderboard.services import fold_all
+from tests.arena.fakes import Fakes, Linear, differentiable, play
 from tests.platform.web.seeding import World
 from tournaments import announcing, services
 from tournaments.models import Match, Round, Verdict
@@ -446,3 +448,175 @@ def test_an_attacker_first_round_is_made_by_the_form(world: World) -> None:
         examples="50", attacks=["pgd"], defenses=["cnn-learner"],
     )  # fmt: skip
     assert (spec.published, spec.threat_model.first_mover) == (100, "attacker")
+
+
+# ── trends ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_trend_is_planned_ranked_drawn_and_read(world: World, as_: Browser) -> None:
+    model = threat_model_for("trend_poisoning", ThreatModel.white())
+    spec = RoundSpec(
+        GameName.TREND_POISONING, "ice-cover", model, norm=Norm.L0, epsilons=(5.0,), examples=40
+    )
+    plan = RoundPlan("Ice", spec, ("few-points",), ("ols-trend", "logistic-learner"))
+    round_ = opened(world, plan)
+    states = dict(round_.matches.values_list("defense__house", "state"))
+    assert states == {"ols-trend": "pending", "logistic-learner": "not_applicable"}
+    match = round_.matches.get(defense__house="ols-trend")
+    times = np.tile(np.linspace(0, 1, 80, dtype=np.float32), (6, 1))
+    values = 0.6 - 0.2 * times
+    changed = values.copy()
+    changed[:, -5:] = 1.0
+    images = {
+        "times": times, "values": values, "changed": changed,
+        "rises": np.tile(np.array([-0.2, 0.0], np.float32), (6, 1)),
+    }  # fmt: skip
+    figures = {"clean_accuracy": 1.0, "trend_kept": 0.05, "slope_left": 0.02}
+    kept = np.arange(40) < 2
+    finding = Finding(
+        status=Status.SCORED,
+        metrics={**figures, "attack_success_rate": 0.95, "examples": 40},
+        curve=({"epsilon": 5.0, **figures},),
+        kills=Kills(np.arange(40), np.ones(40, bool), ~kept[None], (5.0,)),
+        outcome=Outcome("trend_poisoning/1", {"example": np.arange(40)}, images),
+    )
+    record(match, finding)
+    page, boards = pages(world, as_, match)
+    assert "A few points removed 95.0 % of the trends that Least squares told" in page
+    assert page.count('class="series-changed"') == 4
+    assert page.count('class="series-trend-changed"') == 4
+    assert "64 days to 160 days" in page
+    assert "L0, ε = 5" in boards
+    assert Standing.objects.get(round=round_, role="defense").headline == 0.05
+
+
+def test_a_regression_task_is_drawn_and_called_synthetic(world: World, as_: Browser) -> None:
+    page = text_of(as_(world.oscar).get("/tasks/ice-cover/"))
+    assert "Synthetic: no lake was measured" in page
+    assert page.count('class="series-clean"') == 4
+    assert "Ice cover, 0 to 160 days" in page
+    assert "float64 in [0, 1]" in page
+    assert "regression" in text_of(as_(world.oscar).get("/tasks/"))
+
+
+def test_a_round_and_its_task_must_fit(world: World) -> None:
+    for task, game in (("digits", "trend_poisoning"), ("ice-cover", "evasion")):
+        spec = RoundSpec(
+            GameName(game), task, threat_model_for(game, ThreatModel.white()), epsilons=(0.1,)
+        )
+        plan = TournamentPlan(title="T", slug="t", task=task, rounds=(RoundPlan("R", spec),))
+        with pytest.raises(Invalid, match=r"regression task|values and no classes"):
+            services.check(plan)
+
+
+def test_a_trend_round_is_made_by_the_form(world: World) -> None:
+    spec = spec_of(
+        title="Ice", game="trend_poisoning", preset="grey", norm="l0", epsilons="2, 5",
+        task="ice-cover", examples="40", attacks=["few-points"], defenses=["huber-trend"],
+    )  # fmt: skip
+    assert (spec.norm, spec.epsilons, spec.threat_model.probes.none) == (Norm.L0, (2, 5), True)
+
+
+# ── good words, and other tasks that are no pictures ───────────────────────────────────────────
+
+
+def rows_of(task: str, epsilons: tuple[float, ...], **rules: Any) -> RoundSpec:
+    return RoundSpec(
+        rules.pop("game", GameName.EVASION),
+        task,
+        ThreatModel.white(),
+        epsilons=epsilons,
+        examples=12,
+        **rules,
+    )
+
+
+def moved(spec: RoundSpec, change: Callable[[Any], Any], scores: Callable[[Any], Any]) -> Finding:
+    """A finding of the referee's own, with a filter and an attack in this process."""
+
+    class Filter(Linear):
+        def predict(self, x: Any, seeds: Any) -> Any:
+            spam = scores(x)
+            return np.stack([-spam, spam], axis=1).astype(np.float32)
+
+    seats = Fakes(change, Filter)
+    return play(seats, spec, defense=differentiable(), task=arena.tasks.load(spec.task))
+
+
+def test_good_words_are_planned_ranked_and_read(world: World, as_: Browser) -> None:
+    task = arena.tasks.load("spamassassin-words")
+    words = [task.features.index(word) for word in ("linux", "perl", "unseen")
+             if word in task.features]  # fmt: skip
+    lean = task.train.x[task.train.y == 1].mean(0) - task.train.x[task.train.y == 0].mean(0)
+    spec = rows_of(task.name, (2.0, 4.0), game=GameName.GOOD_WORDS, norm=Norm.L0)
+    round_ = opened(world, RoundPlan("Words", spec, ("good-words",), ("naive-bayes",)))
+    match = round_.matches.get()
+
+    def pads(c: Any) -> Any:
+        x = c.x.copy()
+        x[:, words[: int(c.epsilon)]] = 1
+        return x
+
+    found = moved(spec, pads, lambda x: x @ lean - 1.0 - 9 * x[:, words].sum(1))
+    assert found.status is Status.SCORED
+    record(match, found)
+    page, boards = pages(world, as_, match)
+    assert "words Good words got" in page
+    assert "Words added" in page
+    assert f'<span class="word">{task.features[words[0]]}</span>' in page
+    assert "pictures/" not in page
+    assert "Examples (.npz)" in page
+    assert "up to 2, 4 words added" in boards
+    assert "the share of blocked spam that passed" in boards
+    row = Standing.objects.get(round=round_, role="defense", entry__house="naive-bayes")
+    assert row.headline == pytest.approx(found.metrics["robust_accuracy"])
+    attack = Standing.objects.get(round=round_, role="attack", entry__house="good-words")
+    assert attack.headline == pytest.approx(found.metrics["attack_success_rate"])
+
+
+def test_a_tables_match_shows_the_features_that_were_changed_and_what_errors_cost(
+    world: World, as_: Browser
+) -> None:
+    task = arena.tasks.load("spambase")
+    spec = rows_of(task.name, (0.3,))
+    plan = RoundPlan("Table", spec, ("pgd",), ("logistic-regression",))
+    match = opened(world, plan).matches.get()
+    free = task.features.index("free")
+
+    def raises(c: Any) -> Any:
+        x = c.x.copy()
+        x[:, free] = np.minimum(x[:, free] + 0.25, 1)
+        return x
+
+    record(match, moved(spec, raises, lambda x: 0.2 - x[:, free]))
+    page, _ = pages(world, as_, match)
+    assert '<th scope="row">free</th>' in page
+    assert "pictures/" not in page
+    assert "Value-weighted loss" in page.split("All figures")[0]
+
+
+def test_a_good_word_round_is_made_by_the_form_and_counts_words(world: World) -> None:
+    spec = spec_of(
+        title="Words", game="good_words", task="spamassassin-words", preset="black",
+        epsilons="10, 30", examples="50", attacks=["good-words-by-probes"],
+        defenses=["naive-bayes"],
+    )  # fmt: skip
+    assert spec.norm is Norm.L0
+    assert spec.epsilons == (10.0, 30.0)
+
+
+def test_good_words_on_a_task_of_pictures_are_refused_with_the_remedy(world: World) -> None:
+    spec = rows_of("digits", (4.0,), game=GameName.GOOD_WORDS, norm=Norm.L0)
+    with pytest.raises(Invalid, match="choose spamassassin-words"):
+        opened(world, RoundPlan("Words", spec, ("good-words",), ("cnn",)))
+
+
+def test_a_tables_page_shows_its_rows_its_features_and_what_mistakes_cost(
+    world: World, as_: Browser
+) -> None:
+    page = text_of(as_(None).get("/tasks/spambase/"))
+    for told in ("may only grow", "may change", "stays", "What mistakes cost", "capitalLong"):
+        assert told in page
+    words = text_of(as_(None).get("/tasks/spamassassin-words/"))
+    assert "1,500 features" in words
+    assert "What mistakes cost" not in words
