@@ -100,7 +100,10 @@ def test_an_array_of_every_allowed_type_arrives_as_it_was(pair: Pair, dtype: np.
     np.testing.assert_array_equal(frame.arrays[0], sent)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     shapes=st.lists(
         st.lists(st.integers(0, 5), min_size=1, max_size=5).map(tuple), min_size=0, max_size=6

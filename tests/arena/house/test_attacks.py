@@ -218,7 +218,9 @@ BALLS = [
     ("attack", "norm"), BALLS, ids=lambda value: getattr(value, "__name__", value)
 )
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(seed=st.integers(0, 10_000), epsilon=st.floats(1e-4, 3.0), targeted=st.booleans())
 def test_candidates_stay_inside_the_ball_and_the_box(
@@ -250,7 +252,9 @@ def test_candidates_stay_inside_the_ball_and_the_box(
 
 
 @settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(seed=st.integers(0, 10_000), epsilon=st.integers(1, 12), targeted=st.booleans())
 def test_sparse_candidates_change_at_most_so_many_pixels(
