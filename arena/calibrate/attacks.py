@@ -156,7 +156,32 @@ def carlini_wagner(lab: Laboratory) -> list[Line]:
         lab.setting("cnn", more="random targets"),
         why=FEW,
     )
-    return [line]
+    return [
+        line,
+        _smallest(lab, "cw-linf", "pgd", Norm.LINF, 1.1, "at most 1.1 x PGD's radius"),
+        _smallest(lab, "cw-l0", "jsma", Norm.L0, 1.0, "no more pixels than JSMA"),
+    ]
+
+
+def _smallest(lab: Laboratory, ours: str, other: str, norm: Norm, most: float, bar: str) -> Line:
+    """Carlini-Wagner in another norm beside the house's other attack of that norm."""
+    mine, theirs = (
+        lab.play(name, "cnn", game=GameName.MINIMUM_NORM, norm=norm, goal=Goal.TARGETED)
+        for name in (ours, other)
+    )
+    rate = figure(mine.metrics, "attack_success_rate")
+    one, two = (float(won_sizes(verdict, norm.value).mean()) for verdict in (mine, theirs))
+    return Line(
+        "A4",
+        f"Carlini-Wagner {'L∞' if norm is Norm.LINF else 'L0'}",
+        "",
+        f"100 %, {bar}",
+        f"{percent(rate)} at {one:.3g} on average ({other}: "
+        f"{percent(figure(theirs.metrics, 'attack_success_rate'))} at {two:.3g})",
+        interval(mine.metrics, "attack_success_rate"),
+        rate == 1.0 and one <= most * two,
+        lab.setting("cnn", more="random targets"),
+    )
 
 
 def substitute(lab: Laboratory) -> list[Line]:
@@ -281,8 +306,6 @@ def variant(player: str, class_name: str, **options: Any) -> Package:
 
 def trained_net(seed: int) -> Package:
     """The architecture of the house's net, trained for a short while from that seed."""
-    from arena.house import train
-
     recipe = Recipe(
         player="net",
         task=TASK,
@@ -291,20 +314,29 @@ def trained_net(seed: int) -> Package:
         epochs=10,
         learning_rate=5e-4,
     )
-    arrays, _ = train.train(recipe)
+    return trained(recipe, f"Net {seed}")[0]
+
+
+def trained(recipe: Recipe, title: str) -> tuple[Package, float]:
+    """A net trained here and now, as a defense, and its accuracy on the practice split."""
+    from arena.house import train
+
+    arrays, accuracy = train.train(recipe)
+    lender = "logistic-regression" if recipe.architecture == "softmax.py" else "cnn"
+    alike = house.package(lender, recipe.task)
     manifest = (
-        f'schema_version = 1\nname = "Net {seed}"\nrole = "defense"\nframework = "torch"\n'
+        f'schema_version = 1\nname = "{title}"\nrole = "defense"\nframework = "torch"\n'
         'architecture = "architecture.py"\nweights = "weights.safetensors"\n'
-        'differentiable = true\nfamily = "convolutional network"\n'
+        f'differentiable = true\nfamily = "{alike.manifest.family}"\n'
     )
-    architecture = house.package("cnn", TASK).files["architecture.py"]
-    return Package.of(
+    package = Package.of(
         {
             "manifest.toml": manifest.encode(),
-            "architecture.py": architecture,
+            "architecture.py": alike.files["architecture.py"],
             "weights.safetensors": safetensors.numpy.save(arrays),
         }
     )
+    return package, accuracy
 
 
 def in_order(bounds: Sequence[tuple[float, float]]) -> bool:

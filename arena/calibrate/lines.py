@@ -59,15 +59,13 @@ class Laboratory:
         **round_fields: Any,
     ) -> Verdict:
         """The verdict; several epsilons make a curve."""
-        fields: dict[str, Any] = {"game": GameName.EVASION, "threat_model": ThreatModel.white()}
+        fields: dict[str, Any] = {
+            "game": GameName.EVASION,
+            "threat_model": ThreatModel.white(),
+            "examples": self.examples,
+        }
         fields |= round_fields
-        spec = RoundSpec(
-            task=task,
-            examples=self.examples,
-            attack_limits=LONG,
-            defense_limits=LONG,
-            **fields,
-        )
+        spec = RoundSpec(task=task, attack_limits=LONG, defense_limits=LONG, **fields)
         one, other = (
             house.package(player, task) if isinstance(player, str) else player
             for player in (attack, defense)

@@ -102,3 +102,15 @@ def test_the_quick_bars_hold() -> None:
     lines = calibrate.measure(["A1", "A2"], examples=30)
     assert [line.id for line in lines] == ["A1", "A2", "A2", "A2"]
     assert all(line.held for line in lines), calibrate.table(lines)
+
+
+def test_the_bars_of_all_of_mnist_are_left_out_where_it_is_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ADVERSARIUM_DATA", str(tmp_path))
+    monkeypatch.setattr(calibrate, "BARS", (("A1", lambda _: [LINE]), ("mnist", lambda _: [])))
+    with pytest.raises(SystemExit):
+        calibrate.main(["--only", "mnist"])
+    assert "arena tasks import mnist" in capsys.readouterr().err
+    assert calibrate.main([]) == 0
+    assert "left out" in capsys.readouterr().err

@@ -56,7 +56,7 @@ class CarliniWagner(EvasionAttack):
     def attack(self, challenge: EvasionChallenge) -> Images:
         for option in ("searches", "steps", "rate", "first_c", "confidence", "patience"):
             setattr(self, option, self.options.get(option, getattr(self, option)))
-        search = _Search.of(challenge, self.confidence)
+        search = Search.of(challenge, self.confidence)
         n = len(challenge)
         low, high, c = np.zeros(n), np.full(n, np.inf), np.full(n, self.first_c)
         for _ in range(self.searches):
@@ -71,10 +71,10 @@ class CarliniWagner(EvasionAttack):
         search.pull_back()
         return search.result()
 
-    def _descend(self, search: _Search, rows: Labels, c: Floats) -> Bools:
+    def _descend(self, search: Search, rows: Labels, c: Floats) -> Bools:
         """Adam from the best point so far; which of ``rows`` met a success on the way."""
         w = search.start(rows)
-        adam = _Adam.like(w, self.rate)
+        adam = Adam.like(w, self.rate)
         hit = np.zeros(len(rows), bool)
         lowest, waited = np.full(len(rows), np.inf), np.zeros(len(rows), int)
         active = np.arange(len(rows))
@@ -92,7 +92,7 @@ class CarliniWagner(EvasionAttack):
 
 
 @dataclass
-class _Adam:
+class Adam:
     """Kingma & Ba 2015 on the rows of a matrix, each with its own time."""
 
     mean: Floats
@@ -101,7 +101,7 @@ class _Adam:
     rate: float
 
     @classmethod
-    def like(cls, w: Floats, rate: float) -> _Adam:
+    def like(cls, w: Floats, rate: float) -> Adam:
         return cls(np.zeros_like(w), np.zeros_like(w), np.zeros(len(w), np.int64), rate)
 
     def step(self, rows: Labels, slope: Floats) -> Floats:
@@ -116,7 +116,7 @@ class _Adam:
 
 
 @dataclass
-class _Search:
+class Search:
     """The problem in w, and the smallest success of each example."""
 
     challenge: EvasionChallenge
@@ -129,7 +129,7 @@ class _Search:
     logits: NDArray[np.float32]
 
     @classmethod
-    def of(cls, challenge: EvasionChallenge, confidence: float) -> _Search:
+    def of(cls, challenge: EvasionChallenge, confidence: float) -> Search:
         x = challenge.x.reshape(len(challenge), -1).astype(np.float64)
         logits = challenge.defense.logits(challenge.x).copy()
         labels = challenge.targets if challenge.targets is not None else challenge.y
@@ -151,30 +151,43 @@ class _Search:
 
     def start(self, rows: Labels) -> Floats:
         """w of the best success so far, drawn a little towards x; w0 where there is none."""
-        x, best = self.x[rows], self.best[rows].reshape(len(rows), -1)
-        moved = np.tanh(self.origin[rows]) + 2 * (best - x)
+        return self.start_from(rows, self.best[rows].reshape(len(rows), -1) - self.x[rows])
+
+    def start_from(self, rows: Labels, delta: Floats) -> Floats:
+        """w at the perturbation ``delta`` (n, d)."""
+        moved = np.tanh(self.origin[rows]) + 2 * delta
         return np.arctanh(np.clip(moved, -0.999, 0.999))
 
     def images(self, rows: Labels, w: Floats) -> Images:
-        delta = (np.tanh(w) - np.tanh(self.origin[rows])) / 2
+        """x + δ of w, in the box."""
+        return self.shaped(np.clip(self.x[rows] + self.deltas(rows, w), 0, 1))
+
+    def deltas(self, rows: Labels, w: Floats) -> Floats:
+        """δ of w, 0 on features that may not change."""
+        delta: Floats = (np.tanh(w) - np.tanh(self.origin[rows])) / 2
         if self.challenge.task.mutable is not None:
             delta = delta * self.challenge.task.mutable.reshape(1, -1)
-        return self._shaped(np.clip(self.x[rows] + delta, 0, 1))
+        return delta
 
     def value(self, rows: Labels, w: Floats, c: Floats) -> tuple[Floats, Floats, Bools]:
         """Loss (n,), its slope in w (n, d), and which points are successes (noted if smaller)."""
         point = self.images(rows, w)
+        margin, raw, won = self.look(rows, point)
+        delta = point.reshape(len(rows), -1) - self.x[rows]
+        size = (delta**2).sum(1)
+        self._keep(rows[won], point[won], np.sqrt(size[won]))
+        pull = np.where(margin > -self.confidence, c, 0.0)
+        slope = 2 * delta + pull[:, None] * raw
+        loss = size + c * np.maximum(margin, -self.confidence)
+        return loss, slope * (1 - np.tanh(w) ** 2) / 2, won
+
+    def look(self, rows: Labels, point: Images) -> tuple[Floats, Floats, Bools]:
+        """g (n,) before its floor, its slope in x (n, d), and which points are successes."""
         logits, raw = self.challenge.defense.logits_and_gradient(point, self._weights(rows))
         margin = self.margins(rows, logits)
         self.logits[rows] = logits
-        delta = point.reshape(len(rows), -1) - self.x[rows]
-        size = (delta**2).sum(1)
-        won = self._won(rows, logits, margin)
-        self._keep(rows[won], point[won], np.sqrt(size[won]))
-        pull = np.where(margin > -self.confidence, c, 0.0)
-        slope = 2 * delta + pull[:, None] * raw.reshape(len(rows), -1)
-        loss = size + c * np.maximum(margin, -self.confidence)
-        return loss, slope * (1 - np.tanh(w) ** 2) / 2, won
+        slope = raw.reshape(len(rows), -1).astype(np.float64)
+        return margin, slope, self._won(rows, logits, margin)
 
     def pull_back(self) -> None:
         """Halve in on the nearest success on the line from x to the best success."""
@@ -185,7 +198,7 @@ class _Search:
         low, high = np.zeros(len(rows)), np.ones(len(rows))
         for _ in range(8):
             middle = (low + high) / 2
-            point = self._shaped(np.clip(self.x[rows] + middle[:, None] * far, 0, 1))
+            point = self.shaped(np.clip(self.x[rows] + middle[:, None] * far, 0, 1))
             logits = self.challenge.defense.logits(point)
             won = self._won(rows, logits, self.margins(rows, logits))
             low, high = np.where(won, low, middle), np.where(won, middle, high)
@@ -240,5 +253,5 @@ class _Search:
         weights[line, self._rival(rows, logits)] = -sign
         return weights
 
-    def _shaped(self, flat: Floats) -> Images:
+    def shaped(self, flat: Floats) -> Images:
         return flat.astype(np.float32).reshape(-1, *self.challenge.x.shape[1:])

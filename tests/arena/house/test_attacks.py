@@ -17,7 +17,9 @@ from arena.house.attacks import audit_suite as audit_module
 from arena.house.attacks import pgd as pgd_module
 from arena.house.attacks.audit_suite import AuditSuite
 from arena.house.attacks.boundary import Boundary
+from arena.house.attacks.cw_l0 import CarliniWagnerL0
 from arena.house.attacks.cw_l2 import CarliniWagner
+from arena.house.attacks.cw_linf import CarliniWagnerLinf
 from arena.house.attacks.fgsm import Fgsm
 from arena.house.attacks.jsma import Jsma
 from arena.house.attacks.pgd import Pgd
@@ -122,6 +124,50 @@ def test_carlini_wagner_finds_the_distance_to_a_plane(direct: ModuleType, linear
     np.testing.assert_allclose(played.sizes("l2")[inside], exact[inside], rtol=0.03, atol=3e-3)
 
 
+def test_carlini_wagner_presses_the_largest_change_down_to_that_of_a_plane(
+    direct: ModuleType, linear: Any
+) -> None:
+    defense, x, y = linear_problem(linear, 4, interior=True)
+    exact = margins(defense, x, y) / np.abs(defense.weight[1] - defense.weight[0]).sum()
+    played = direct.play(made(CarliniWagnerLinf), defense, small_task(2), x=x, y=y, norm="linf")
+    inside = exact < 0.3
+    assert played.fooled[inside].all()
+    assert (played.sizes("linf") >= exact - 1e-6)[played.fooled].all()
+    np.testing.assert_allclose(played.sizes("linf")[inside], exact[inside], rtol=0.2, atol=3e-3)
+
+
+def test_carlini_wagner_changes_as_few_pixels_as_a_linear_model_needs(
+    direct: ModuleType, linear: Any
+) -> None:
+    """The fewest: the pixels that the plane rewards most, each to the end of its range."""
+    defense, x, y = linear_problem(linear, 7, interior=True)
+    slope = np.where(y == 1, -1.0, 1.0)[:, None] * (defense.weight[1] - defense.weight[0])
+    flat = x.reshape(len(x), -1)
+    gain = np.sort(np.where(slope > 0, slope * (1 - flat), -slope * flat), axis=1)[:, ::-1]
+    fewest = (np.cumsum(gain, axis=1) > margins(defense, x, y)[:, None]).argmax(1) + 1
+    played = direct.play(made(CarliniWagnerL0), defense, small_task(2), x=x, y=y, norm="l0")
+    assert played.fooled.all()
+    assert (played.sizes("l0") >= fewest).all()
+    assert (played.sizes("l0") <= fewest + 1).mean() > 0.9
+
+
+def test_the_smallest_perturbations_are_no_larger_than_those_of_others(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any
+) -> None:
+    x, y = direct.right_examples(house_cnn, digits, 20)
+    for ours, other, norm, most in (
+        (CarliniWagnerLinf, Pgd, "linf", 1.1),
+        (CarliniWagnerL0, Jsma, "l0", 1.0),
+    ):
+        mine, theirs = (
+            direct.play(made(attack), house_cnn, digits, x=x, y=y, norm=norm)
+            for attack in (ours, other)
+        )
+        assert mine.fooled.all()
+        both = mine.fooled & theirs.fooled
+        assert mine.sizes(norm)[both].mean() <= most * theirs.sizes(norm)[both].mean()
+
+
 def test_boundary_walks_to_within_a_fifth_of_the_distance_to_a_plane(
     direct: ModuleType, linear: Any
 ) -> None:
@@ -156,6 +202,8 @@ BALLS = [
     (Pgd, "l2"),
     (Pgd, "l1"),
     (CarliniWagner, "l2"),
+    (CarliniWagnerLinf, "linf"),
+    (CarliniWagnerL0, "l0"),
     (Square, "linf"),
     (Square, "l2"),
     (Boundary, "linf"),
@@ -365,7 +413,15 @@ def test_an_attack_finds_the_labels_out_where_they_are_withheld(
 
 @pytest.mark.parametrize(
     ("attack", "norm"),
-    [(Pgd, "linf"), (Pgd, "l1"), (CarliniWagner, "l2"), (Jsma, "l0"), (Square, "linf")],
+    [
+        (Pgd, "linf"),
+        (Pgd, "l1"),
+        (CarliniWagner, "l2"),
+        (CarliniWagnerLinf, "linf"),
+        (CarliniWagnerL0, "l0"),
+        (Jsma, "l0"),
+        (Square, "linf"),
+    ],
 )
 def test_features_that_may_not_change_do_not(
     direct: ModuleType, linear: Any, attack: Any, norm: str

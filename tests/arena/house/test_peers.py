@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arena import tasks
+from arena.house.attacks.cw_l0 import CarliniWagnerL0
 from arena.house.attacks.cw_l2 import CarliniWagner
+from arena.house.attacks.cw_linf import CarliniWagnerLinf
 from arena.house.attacks.fgsm import Fgsm
 from arena.house.attacks.jsma import Jsma, best_pairs
 from arena.house.attacks.pgd import Pgd
@@ -50,11 +52,20 @@ class Stubborn:
 # ── bugs ───────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("norm", ["l2", "l0", "linf"])
+@pytest.mark.parametrize(
+    ("method", "norm"),
+    [
+        (CarliniWagner, "l2"),
+        (CarliniWagnerL0, "l0"),
+        (CarliniWagnerLinf, "linf"),
+        (Jsma, "l0"),
+        (Pgd, "linf"),
+    ],
+)
 def test_where_nothing_is_found_x_comes_back_and_no_black_image(
-    direct: ModuleType, digits: tasks.Task, norm: str
+    direct: ModuleType, digits: tasks.Task, method: Any, norm: str
 ) -> None:
-    attack = {"l2": CarliniWagner, "l0": Jsma, "linf": Pgd}[norm](FOLDER, {"searches": 2})
+    attack = method(FOLDER, {"searches": 2})
     x = digits.practice.x[:10]
     y = np.zeros(10, np.int64)
     played = direct.play(attack, Stubborn(), digits, x=x, y=y, norm=norm)
@@ -127,7 +138,13 @@ def test_no_attack_trusts_a_success_that_the_defense_does_not_repeat(
     direct: ModuleType, digits: tasks.Task, house_cnn: Any
 ) -> None:
     x, y = direct.right_examples(house_cnn, digits, 30)
-    for attack, norm in ((CarliniWagner, "l2"), (Jsma, "l0"), (Pgd, "linf")):
+    for attack, norm in (
+        (CarliniWagner, "l2"),
+        (CarliniWagnerL0, "l0"),
+        (CarliniWagnerLinf, "linf"),
+        (Jsma, "l0"),
+        (Pgd, "linf"),
+    ):
         options = {"searches": 2, "steps": 15}
         played = direct.play(attack(FOLDER, options), house_cnn, digits, x=x, y=y, norm=norm)
         moved = (played.candidates != x).any((1, 2, 3))

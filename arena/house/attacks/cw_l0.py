@@ -1,0 +1,176 @@
+"""Carlini & Wagner's L0 attack: pixels that matter least are given back, round by round.
+
+Carlini & Wagner 2017 (arXiv:1608.04644), section VI.B. From a success of the L2 attack, with
+s_i = |∇g(x + δ)_i δ_i| what pixel i does for it:
+
+    1. give the pixels of the smallest s back: δ_i = 0 from now on;
+    2. look for a success with the pixels that are left, by Adam from the δ that is left;
+    3. where there is one, go on from it; else take the pixels again.
+
+The paper gives back one pixel a round. Here it is a share of them, halved where a round fails,
+until a single one cannot be spared. A pixel counts once, with all its channels. Where ε is given,
+an example is done once it changes no more than ε pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena.house.attacks.cw_l2 import Adam, CarliniWagner, Search
+from arena.players import EvasionAttack, EvasionChallenge, QueryBudgetExceeded
+
+MANIFEST = """
+schema_version = 1
+name = "Carlini-Wagner L0"
+role = "attack"
+entry = "player.py:CarliniWagnerL0"
+family = "iterative gradient"
+description = "Starts from an L2 success and gives back the pixels that matter least (L0)."
+
+[needs]
+gradients = true
+norms = ["l0"]
+games = ["evasion", "minimum_norm"]
+"""
+
+Images = NDArray[np.float32]
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+FIRST_SHARE = 0.5
+CHANGED = 1e-6
+"""A feature counts as changed beyond this, as for the referee."""
+
+
+class CarliniWagnerL0(EvasionAttack):
+    """Up to ``rounds`` with ``steps`` of Adam each, after ``searches`` of the L2 attack."""
+
+    searches = 3
+    rounds = 40
+    steps = 80
+    rate = 0.1
+    first_c = 10.0
+    patience = 20
+
+    def attack(self, challenge: EvasionChallenge) -> Images:
+        for option in ("searches", "rounds", "steps", "rate", "first_c", "patience"):
+            setattr(self, option, self.options.get(option, getattr(self, option)))
+        sparse = _Sparse.of(challenge, self.searches)
+        try:
+            for _ in range(self.rounds):
+                rows = sparse.unfinished()
+                if not len(rows):
+                    break
+                trial, given = sparse.fewer(rows)
+                sparse.tell(rows, self._descend(sparse, rows, trial), given)
+                challenge.submit(sparse.result())
+        except QueryBudgetExceeded:  # the defense's time is up: what was found stands
+            pass
+        return sparse.result()
+
+    def _descend(self, sparse: _Sparse, rows: Labels, trial: Bools) -> Bools:
+        """Which of ``rows`` meet a success that changes features of ``trial`` (n, d) alone."""
+        search = sparse.search
+        w = search.start_from(rows, sparse.delta(rows) * trial)
+        adam, won = Adam.like(w, self.rate), np.zeros(len(rows), bool)
+        active = np.arange(len(rows))
+        for step in range(self.steps):
+            some, free = rows[active], trial[active]
+            delta = search.deltas(some, w[active]) * free
+            point = search.shaped(np.clip(search.x[some] + delta, 0, 1))
+            margin, raw, hit = search.look(some, point)
+            sparse.keep(some[hit], point[hit], raw[hit])
+            won[active[hit]] = True
+            c = self.first_c * 4.0 ** (step // self.patience)
+            pull = np.where(margin > 0, c, 0.0)
+            slope = (2 * delta + pull[:, None] * raw) * free
+            w[active] -= adam.step(active, slope * (1 - np.tanh(w[active]) ** 2) / 2)
+            active = active[~hit]
+            if not len(active):
+                break
+        return won
+
+
+@dataclass
+class _Sparse:
+    """The sparsest success of each example, what each pixel does for it, and how to go on."""
+
+    search: Search
+    best: Images
+    slope: Floats
+    found: Bools
+    share: Floats
+    channels: int
+
+    @classmethod
+    def of(cls, challenge: EvasionChallenge, searches: int) -> _Sparse:
+        """From the result of the L2 attack."""
+        part = replace(challenge, norm="l2", epsilon=None, submit_candidates=lambda _x, _rows: None)
+        begin = CarliniWagner(challenge.package or Path(), {"searches": searches, "steps": 80})
+        images, n = begin.attack(part), len(challenge)
+        search, shape = Search.of(challenge, 0.0), challenge.x.shape[1:]
+        sparse = cls(
+            search=search,
+            best=challenge.x.copy(),
+            slope=np.zeros_like(search.x),
+            found=search.size == 0,
+            share=np.full(n, FIRST_SHARE),
+            channels=shape[0] if len(shape) == 3 else 1,
+        )
+        rows = np.flatnonzero((images != challenge.x).reshape(n, -1).any(1))
+        if len(rows):
+            _, raw, won = search.look(rows, images[rows])
+            sparse.keep(rows[won], images[rows[won]], raw[won])
+        return sparse
+
+    @property
+    def size(self) -> Labels:
+        """(n,) changed pixels."""
+        return self._changed(np.arange(len(self.best))).sum(1)
+
+    def unfinished(self) -> Labels:
+        enough = self.search.challenge.epsilon or 0.0
+        return np.flatnonzero(self.found & (self.size > enough) & (self.share > 0))
+
+    def delta(self, rows: Labels) -> Floats:
+        return self.best[rows].reshape(len(rows), -1) - self.search.x[rows]
+
+    def keep(self, rows: Labels, point: Images, slope: Floats) -> None:
+        self.best[rows], self.slope[rows], self.found[rows] = point, slope, True
+
+    def fewer(self, rows: Labels) -> tuple[Bools, Labels]:
+        """(n, d) features that may still change, without the least of them; (n,) how many went."""
+        changed = self._changed(rows)
+        matter = self._by_pixel(np.abs(self.slope[rows] * self.delta(rows)))
+        matter = np.where(changed, matter, np.inf)
+        count = np.maximum((self.share[rows] * changed.sum(1)).astype(int), 1)
+        place = np.argsort(np.argsort(matter, axis=1, kind="stable"), axis=1, kind="stable")
+        kept = changed & (place >= count[:, None])
+        return np.tile(kept, (1, self.channels)), count
+
+    def tell(self, rows: Labels, won: Bools, given: Labels) -> None:
+        """Where a round has failed: fewer at a time, and none where a single one was asked for."""
+        lost = rows[~won]
+        self.share[lost] = np.where(given[~won] == 1, 0.0, self.share[lost] / 2)
+
+    def result(self) -> Images:
+        """The sparsest successes; x itself where there is none (within ε, where it is given)."""
+        best, epsilon = self.best.copy(), self.search.challenge.epsilon
+        if epsilon is not None:
+            far = self.size > epsilon
+            best[far] = self.search.challenge.x[far]
+        return best
+
+    def _changed(self, rows: Labels) -> Bools:
+        changed: Bools = self._by_pixel((np.abs(self.delta(rows)) > CHANGED).astype(float)) > 0
+        return changed
+
+    def _by_pixel(self, values: Floats) -> Floats:
+        """Sums over the channels of a pixel; (n, d) for inputs that are no images."""
+        summed: Floats = values.reshape(len(values), self.channels, -1).sum(1)
+        return summed
