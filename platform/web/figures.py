@@ -94,7 +94,8 @@ HEADLINES: Final = ("clean_accuracy", "wrong_again", "replay_loss",
                     "fresh_error", "unprepared_error", "prepared_gain",
                     "trend_kept", "slope_left",
                     "certified_accuracy", "robust_accuracy",
-                    "attack_success_rate", "corruption_accuracy", "clean_error",
+                    "attack_success_rate", "corruption_accuracy", "poisoned_error_over_time",
+                    "delta_error_over_time", "clean_error",
                     "poisoned_error", "delta_error", "fidelity", "surrogate_accuracy",
                     "uniform_kappa")  # fmt: skip
 
