@@ -39,6 +39,7 @@ from arena.rounds import (
     Goal,
     Norm,
     RoundSpec,
+    norm_for,
     threat_model_for,
 )
 from arena.sandbox import choose
@@ -46,6 +47,7 @@ from arena.sandbox.backend import SandboxBackend
 from arena.sandbox.seats import JailSeats
 from arena.seats import DefenseSeat
 from arena.tasks import Task
+from arena.tasks.fitting import misfit
 from arena.threat_model import OracleOutput, OutputKind, Probes, ThreatModel
 from arena.verdict import Status, Verdict
 
@@ -446,7 +448,8 @@ def _rounds(check: _Check) -> list[RoundSpec]:
         for norm in norms[:1]
         for goal in goals[:1]
         for game in games
-        for round_ in _rounds_of(game, task, norm, goal)
+        for round_ in _rounds_of(game, task, Norm(norm_for(game, norm)), goal)
+        if misfit(task, round_.game) is None
     ]
 
 

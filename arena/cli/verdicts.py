@@ -19,6 +19,9 @@ SHARES: Final = {
     "attack_success_rate_worst": "Attack success, every target",
     "corruption_accuracy": "Accuracy under every corruption",
     "mistake_confidence": "Confidence on mistakes",
+    "blocked": "Spam blocked",
+    "false_alarms": "Other mail blocked",
+    "noise_success_rate": "Success of random noise",
     "clean_error": "Error, clean training",
     "poisoned_error": "Error, poisoned training",
     "delta_error": "Error added by the poison",
@@ -37,7 +40,10 @@ SHARES: Final = {
     "uniform_constant": "Best constant on uniform points",
 }
 FIGURES: Final = {
+    "median_words": "Median words to pass",
     "median_distance": "Median distance",
+    "clean_value_loss": "Value-weighted loss, clean",
+    "value_loss": "Value-weighted loss, attacked",
     "mean_distance": "Mean distance",
     "queries": "Queries",
     "claims": "Claims made",
@@ -64,6 +70,7 @@ CURVE: Final = {
     "corruption_accuracy": "All corruptions",
     "clean_drop": "Clean lost",
     "attack_success_rate": "Attack success",
+    "noise_success_rate": "Random noise",
     "clean_error": "Clean error",
     "poisoned_error": "Poisoned error",
     "delta_error": "Δ error",
