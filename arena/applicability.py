@@ -31,9 +31,10 @@ _PLAYED_AS: Final = {
     GameName.CERTIFICATION: GameName.EVASION,
     GameName.REPLAY: GameName.EVASION,
     GameName.ATTACKER_FIRST: GameName.EVASION,
+    GameName.GOOD_WORDS: GameName.EVASION,
 }
 """An attack on a certificate is one like any other, and so is one whose mistake is played again,
-or one that moves first: what plays evasion plays these."""
+one that moves first, or one that may only add: what plays evasion plays these."""
 _WITHOUT_NORM: Final = POISONED | {GameName.EXTRACTION}
 
 

@@ -216,6 +216,7 @@ _NEED_LISTS: Final = {
         "replay",
         "attacker_first",
         "trend_poisoning",
+        "good_words",
     ),
 }
 _OUTPUTS: Final = ("label", "top_k", "rounded", "probabilities", "logits")

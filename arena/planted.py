@@ -113,7 +113,7 @@ def _planted(
     bias[:2] = -slope.sum() / 2, slope.sum() / 2
     points = Split("practice", x.reshape(-1, *task.shape).astype(np.float32), y)
     splits = Splits(train=replace(points, name="train"), practice=points)
-    planted = replace(task, read=lambda: splits, mutable=None, grid=None)
+    planted = replace(task, read=lambda: splits, mutable=None, add_only=None, grid=None)
     return Planted(planted, _package(task.name, features, classes, weight, bias))
 
 

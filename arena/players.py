@@ -25,7 +25,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,7 @@ __all__ = [
     "row_noise",
 ]
 
+Step = TypeVar("Step", bound=np.floating)
 Images = NDArray[np.float32]
 """(n, *shape) float32 in [0, 1]."""
 Scores = NDArray[np.float32]
@@ -74,6 +75,7 @@ class TaskInfo:
     ``shape``: of one example; () when withheld. ``classes``: names; () when withheld.
     ``grid``: number of levels of the input grid, None for none. ``cost``: C[y, ŷ] or None.
     ``mutable``: (shape) bool, the features that may change, None for all.
+    ``add_only``: (shape) bool, the features that may only grow, None for none.
     ``regression``: whether y are values (n,) float64 in [0, 1] rather than classes; never withheld.
     ``device``: "cpu", or "cuda" where the task lets its players use a GPU; never withheld.
     """
@@ -84,8 +86,22 @@ class TaskInfo:
     grid: int | None = None
     cost: NDArray[np.float64] | None = None
     mutable: NDArray[np.bool_] | None = None
+    add_only: NDArray[np.bool_] | None = None
     device: str = "cpu"
     regression: bool = False
+
+    def allowed(self, delta: NDArray[Step]) -> NDArray[Step]:
+        """``delta`` (n, *shape) or (n, features) without what the task forbids.
+
+        0 where a feature is fixed, and nothing taken away where it may only grow. ``delta``
+        itself where the task allows everything.
+        """
+        if self.mutable is not None:
+            delta = delta * self.mutable.reshape(1, *delta.shape[1:])
+        if self.add_only is not None:
+            lowers = self.add_only.reshape(1, *delta.shape[1:]) & (delta < 0)
+            delta = np.where(lowers, np.zeros((), delta.dtype), delta)
+        return delta
 
 
 class Defense:

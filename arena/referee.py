@@ -166,7 +166,7 @@ def lay_table(
     """Everything that a game plays with."""
     if task.name != match.round.task:
         raise RefereeError(f"The round is on {match.round.task}, the task given is {task.name}.")
-    reason = misfit(task, match.round.game)
+    reason = misfit(task, match.round.game, largest=max(match.round.epsilons, default=0.0))
     if reason is not None:
         raise RefereeError(reason)
     seats = _seats(match, backend, task, maker)

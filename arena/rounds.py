@@ -43,6 +43,7 @@ class GameName(StrEnum):
     REPLAY = "replay"
     ATTACKER_FIRST = "attacker_first"
     TREND_POISONING = "trend_poisoning"
+    GOOD_WORDS = "good_words"
 
 
 MOVERS: Final = {
@@ -244,6 +245,11 @@ def threat_model_for(game: GameName | str, model: ThreatModel) -> ThreatModel:
     return replace(model, probes=Probes(total=int(probes.limit(1))))
 
 
+def norm_for(game: GameName | str, norm: str) -> str:
+    """The name of a round's norm as this game reads it, whatever is usual: words are counted."""
+    return Norm.L0.value if game == GameName.GOOD_WORDS else norm
+
+
 _ENUMS: Final[dict[str, Any]] = {
     "game": GameName,
     "norm": Norm,
@@ -281,6 +287,7 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         GameName.REPLAY,
         GameName.ATTACKER_FIRST,
         GameName.TREND_POISONING,
+        GameName.GOOD_WORDS,
     )
     return [
         (
@@ -334,6 +341,7 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
         *_change_rules(r),
         *_attacker_first_rules(r),
         *_trend_rules(r),
+        *_good_word_rules(r),
         (
             r.game is GameName.CERTIFICATION and r.goal is Goal.TARGETED,
             "goal",
@@ -363,6 +371,27 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
             r.game is GameName.TRANSFER and r.threat_model.parameters is Parameters.FULL,
             "parameters",
             "A transfer round withholds the weights; use the evasion game for white-box rounds.",
+        ),
+    ]
+
+
+def _good_word_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
+    adds = r.game is GameName.GOOD_WORDS
+    return [
+        (
+            adds and r.norm is not Norm.L0,
+            "norm",
+            "Good words are counted: choose norm = 'l0', and epsilons as numbers of words.",
+        ),
+        (
+            adds and any(e != int(e) for e in r.epsilons if e < float("inf")),
+            "epsilons",
+            "The epsilons of a good-word round are numbers of words: give whole numbers.",
+        ),
+        (
+            adds and r.goal is Goal.TARGETED,
+            "goal",
+            "Spam passes or it does not: choose goal = 'untargeted'.",
         ),
     ]
 

@@ -104,6 +104,7 @@ class Kills:
     ``examples`` (n,) int64 indices into the split; ``clean_right`` (n,); ``broken``
     (epsilons, n); ``distances`` (n,) smallest perturbation found, minimum-norm rounds only;
     ``radii`` (n,) certified, 0 where the claim is wrong or refuted, certification rounds only.
+    ``attackable`` (n,): which examples were attacked at all; None for all of them.
     """
 
     examples: NDArray[np.int64]
@@ -112,6 +113,12 @@ class Kills:
     epsilons: tuple[float, ...] = ()
     distances: NDArray[np.float32] | None = None
     radii: NDArray[np.float32] | None = None
+    attackable: NDArray[np.bool_] | None = None
+
+    @property
+    def at_stake(self) -> NDArray[np.bool_]:
+        """(n,) clean right, and attacked: what success is counted over."""
+        return self.clean_right if self.attackable is None else self.clean_right & self.attackable
 
     def to_json(self) -> dict[str, Any]:
         """Compact: bits packed and hexadecimal, so that a row of the database holds it."""
@@ -119,11 +126,13 @@ class Kills:
         if self.distances is not None:
             distances = [float(d) if np.isfinite(d) else None for d in self.distances]
         radii = {} if self.radii is None else {"radii": [float(r) for r in self.radii]}
+        attackable = {} if self.attackable is None else {"attackable": _hex(self.attackable)}
         return {
             **radii,
+            **attackable,
             "examples": self.examples.tolist(),
-            "clean_right": np.packbits(self.clean_right).tobytes().hex(),
-            "broken": [np.packbits(row).tobytes().hex() for row in self.broken],
+            "clean_right": _hex(self.clean_right),
+            "broken": [_hex(row) for row in self.broken],
             "epsilons": list(self.epsilons),
             "distances": distances,
         }
@@ -143,7 +152,12 @@ class Kills:
             if distances is None
             else np.array([np.inf if d is None else d for d in distances], np.float32),
             radii=np.array(data["radii"], np.float32) if "radii" in data else None,
+            attackable=_bits(data["attackable"], n) if "attackable" in data else None,
         )
+
+
+def _hex(bits: NDArray[np.bool_]) -> str:
+    return np.packbits(bits).tobytes().hex()
 
 
 def _bits(text: str, n: int) -> NDArray[np.bool_]:

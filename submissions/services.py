@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
@@ -15,8 +15,9 @@ import arena.tasks
 from accounts.models import Team, User
 from accounts.services import require_member
 from arena.errors import PackageError
-from arena.manifest import Role
+from arena.manifest import Manifest
 from arena.packages import Package
+from arena.tasks.fitting import usual_task
 from events import hints
 from events import services as events
 from events.errors import Conflict, Invalid, QuotaExceeded
@@ -27,8 +28,6 @@ from submissions.states import SUBMISSIONS, WAITING, SubmissionState
 
 QUALIFY_TASK: Final = "submissions.tasks.qualify"
 CHUNK: Final = 256 * 1024
-DEFAULT_TASK: Final = "mnist5k"
-DEFAULT_POISONING_TASK: Final = "mnist-1-7"
 
 Listener = Callable[[Submission], None]
 _listeners: list[Listener] = []
@@ -121,7 +120,7 @@ def _created(team: Team, user: User, package: Package, task: str) -> Submission:
         sha256=package.sha256,
         name=manifest.name,
         manifest=manifest.to_json(),
-        task=_task_for(manifest.tasks, manifest.role, task),
+        task=_task_for(manifest, task),
         bytes=sum(map(len, package.files.values())),
         state=SubmissionState.QUEUED,
         queued_at=timezone.now(),
@@ -136,17 +135,15 @@ def announce_qualifications(times: int = 1) -> None:
     transaction.on_commit(lambda: hints.wake(QUALIFY_TASK, times=times), robust=True)
 
 
-def _task_for(named: Iterable[str], role: Role, wanted: str) -> str:
+def _task_for(manifest: Manifest, wanted: str) -> str:
     """The task to be qualified on: the one wanted, else the first that is named and known here."""
-    tasks = [task for task in named if task != "*"]
-    poisons = role in (Role.LEARNER, Role.POISONER)
-    default = DEFAULT_POISONING_TASK if poisons else DEFAULT_TASK
+    tasks = [task for task in manifest.tasks if task != "*"]
     if wanted and wanted not in arena.tasks.names():
         raise _unknown(wanted)
     if wanted and tasks and wanted not in tasks:
         raise Invalid(f"The manifest is for {', '.join(tasks)}, not for {wanted!r}.")
     if wanted or not tasks:
-        return wanted or default
+        return wanted or usual_task(manifest.role, manifest.needs.games)
     known = [task for task in tasks if task in arena.tasks.names()]
     if not known:
         raise _unknown(tasks[0])

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from arena import measured
-from arena.calibrate import attacks, defenses, full_mnist, games
+from arena.calibrate import attacks, beyond, defenses, full_mnist, games, poisoning
 from arena.calibrate.lines import BarError, Laboratory, Line
 
 __all__ = ["BARS", "BarError", "Laboratory", "Line", "main", "measure", "table"]
@@ -44,9 +44,17 @@ BARS: Final[tuple[tuple[str, Bar], ...]] = (
     ("A5", attacks.substitute),
     ("A6", attacks.transfer),
     ("A7", games.backdoor),
+    ("A7", poisoning.outliers),
+    ("A7", poisoning.bound),
+    ("A7", poisoning.chosen),
+    ("A7", poisoning.streams),
+    ("A8", games.good_words),
     ("A9", games.theft),
     ("A10", attacks.adaptive),
     ("A11", games.replay),
+    ("A11", beyond.spatial),
+    ("A11", beyond.patch),
+    ("A11", beyond.corruptions),
     ("A12", attacks.audit),
     ("D0", partial(defenses.baseline, defense="logistic-regression", least=0.88)),
     ("D0", partial(defenses.baseline, defense="cnn", least=0.94)),
@@ -63,6 +71,8 @@ BARS: Final[tuple[tuple[str, Bar], ...]] = (
     ("D7", defenses.discretisation),
     ("D8", defenses.interval_bounds),
     ("D8", games.certificates),
+    ("D9", poisoning.sanitised),
+    ("D10", poisoning.spectral),
     ("D11", defenses.robust_neighbour),
     ("D12", defenses.virtual_adversarial),
     ("D13", games.anti_theft),

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arena import tasks
-from arena.calibrate.lines import Laboratory, Line, at, figure, interval, percent
+from arena.calibrate.lines import TASK, Laboratory, Line, at, figure, interval, percent
 from arena.rounds import GameName, Norm, threat_model_for
 from arena.threat_model import OracleOutput, OutputKind, Probes, ThreatModel
 from arena.verdict import Verdict
+
+MAILS: Final = "spamassassin-words"
+WAYS: Final = {
+    "passive": (150, ThreatModel.transfer()),
+    "100 labels a mail": (30, ThreatModel.black(queries=100)),
+}
+"""How many words good words take, and what they may know."""
 
 
 def _stolen(
@@ -136,6 +144,10 @@ def certificates(lab: Laboratory) -> list[Line]:
 
 
 def backdoor(lab: Laboratory) -> list[Line]:
+    """On every practice example: one point of accuracy is two examples of 200, and less than what
+    a drop measured on so few varies by.
+    """
+    examples = len(tasks.load(TASK).practice)
     verdict = lab.play(
         "badnets",
         "cnn-learner",
@@ -143,17 +155,21 @@ def backdoor(lab: Laboratory) -> list[Line]:
         threat_model=ThreatModel.black(),
         epsilons=(),
         shares=(0.01,),
+        examples=examples,
+        seeds=10,
     )
+    low, high = interval(verdict.metrics, "clean_drop")
     rate, drop = (figure(verdict.metrics, name) for name in ("attack_success_rate", "clean_drop"))
     line = Line(
         "A7",
         "BadNets, 1 % of poison, patch of 2 %",
         "trigger > 99 %, clean unharmed",
         "success ≥ 90 %, clean drop ≤ 1 point",
-        f"success {percent(rate)}, clean drop {100 * drop:.1f} points",
+        f"success {percent(rate)}, clean drop {100 * drop:.1f} points "
+        f"({100 * low:.1f} to {100 * high:.1f})",
         interval(verdict.metrics, "attack_success_rate"),
         rate >= 0.9 and drop <= 0.01,
-        lab.setting("cnn-learner", more="5 seeds"),
+        lab.setting("cnn-learner", more=f"10 seeds; this line: {examples} examples"),
     )
     return [line]
 
@@ -279,3 +295,65 @@ def _squares(task: str) -> NDArray[np.float64]:
     x = tasks.load(task).practice.x
     times = [x[x[:, 1] == name, 0].astype(np.float64) for name in np.unique(x[:, 1])]
     return np.array([np.linalg.norm(t - t.mean()) for t in times])
+
+
+def good_words(lab: Laboratory) -> list[Line]:
+    """Lowd & Meek 2005: half of blocked spam passes, with 150 words or with probes and 30."""
+    lines = []
+    for filter_ in ("naive-bayes", "logistic-regression"):
+        for way, (words, _) in WAYS.items():
+            metrics = _padded(lab, filter_, way).metrics
+            passed = figure(metrics, "attack_success_rate")
+            lines.append(
+                Line(
+                    "A8",
+                    f"Good words, {way}, {words} words, {filter_}",
+                    f"half at {words}",
+                    "≥ 50 % of blocked spam passes",
+                    f"{percent(passed)}, {_median(metrics)}; "
+                    f"random words {percent(figure(metrics, 'noise_success_rate'))}",
+                    interval(metrics, "attack_success_rate"),
+                    passed >= 0.5,
+                    lab.setting(filter_, task=MAILS),
+                )
+            )
+    return [*lines, _sturdier(lab)]
+
+
+def _sturdier(lab: Laboratory) -> Line:
+    """Training against added words is worth something where few are allowed."""
+    way = next(reversed(WAYS))
+    found = {
+        filter_: _padded(lab, filter_, way).metrics
+        for filter_ in ("logistic-regression", "word-insertion-training")
+    }
+    plain, sturdy = (figure(metrics, "attack_success_rate") for metrics in found.values())
+    metrics = found["word-insertion-training"]
+    return Line(
+        "A8",
+        f"Good words, {way}, {WAYS[way][0]} words, word-insertion-training",
+        "",
+        "at most half of what passes logistic regression",
+        f"{percent(sturdy)} of {percent(plain)}, {_median(metrics)}",
+        interval(metrics, "attack_success_rate"),
+        sturdy <= plain / 2,
+        lab.setting("word-insertion-training", task=MAILS),
+    )
+
+
+def _padded(lab: Laboratory, filter_: str, way: str) -> Verdict:
+    words, model = WAYS[way]
+    return lab.play(
+        "good-words" if model.probes.none else "good-words-by-probes",
+        filter_,
+        task=MAILS,
+        game=GameName.GOOD_WORDS,
+        norm=Norm.L0,
+        epsilons=tuple(float(e) for e in (10, 30, 100, 150) if e <= words),
+        threat_model=model,
+    )
+
+
+def _median(metrics: Mapping[str, float | None]) -> str:
+    median = metrics["median_words"]
+    return "more than half held" if median is None else f"median {median:.0f} words"

@@ -62,12 +62,10 @@ def qualify(
 
 def task_of(manifest: Manifest) -> str:
     """The task that the site would qualify on."""
-    from arena.manifest import Role
+    from arena.tasks.fitting import usual_task
 
     named = [task for task in manifest.tasks if task != "*"]
-    poisons = manifest.role in (Role.LEARNER, Role.POISONER)
-    usual = rules.DEFAULT_POISONING_TASK if poisons else rules.DEFAULT_TASK
-    return named[0] if named else usual
+    return named[0] if named else usual_task(manifest.role, manifest.needs.games)
 
 
 @sandbox.command("doctor")

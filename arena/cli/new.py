@@ -53,8 +53,7 @@ def init(
     if template not in starters.names(chosen):
         known = ", ".join(starters.names(chosen))
         raise Stop(ExitCode.USAGE, f"There is no {role} template {template!r}; there are {known}.")
-    usual = rules.DEFAULT_POISONING_TASK if _poisons(chosen) else rules.DEFAULT_TASK
-    found = rules.load_task(task or usual)
+    found = rules.load_task(task or _usual_task(chosen, template))
     title = _title(name or directory.resolve().name)
     files = starters.files(chosen, template, name=title, task=found)
     _require_empty(directory)
@@ -74,10 +73,12 @@ def _role(text: str) -> Role:
     return Role(text)
 
 
-def _poisons(role: Role) -> bool:
-    from arena.manifest import Role
+def _usual_task(role: Role, template: str) -> str:
+    from arena import house
+    from arena.tasks.fitting import usual_task
 
-    return role in (Role.LEARNER, Role.POISONER)
+    of_house = template in house.names(role)
+    return usual_task(role, house.manifest(template).needs.games if of_house else ())
 
 
 def _title(text: str) -> str:
@@ -120,14 +121,16 @@ def _convert(source: Path, directory: Path, architecture: Path | None) -> None:
 
 def _trial(directory: Path, task: str) -> str:
     """A first match against the house that this player can play."""
+    from arena.house.registry import tasks_of
     from arena.manifest import Role
     from arena.packages import Package
 
+    rival = "cnn" if task in tasks_of("cnn") else "logistic-regression"
     manifest = Package.read(directory).manifest
     against = "pgd" if manifest.differentiable else "square --threat-model black"
     pairs = {
         Role.DEFENSE: f"{directory} {against}",
-        Role.ATTACK: f"cnn {directory}",
+        Role.ATTACK: f"{rival} {directory}",
         Role.LEARNER: f"{directory} label-flip",
         Role.POISONER: f"logistic-learner {directory}",
         Role.THIEF: f"logistic-regression {directory}",

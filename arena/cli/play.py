@@ -153,9 +153,10 @@ def play(
 
 
 def _described(options: rules.Options, *, defense: str, attack: str) -> tuple[RoundSpec, Task]:
+    from arena.tasks.fitting import usual_task_of
+
     usual = rules.usual_game(defense=defense, attack=attack)
-    fallback = rules.usual_task(options.game or usual)
-    task = rules.load_task(options.task or fallback)
+    task = rules.load_task(options.task or usual_task_of(options.game or usual))
     return rules.round_of(options, task, usual=usual), task
 
 

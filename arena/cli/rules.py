@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from arena.threat_model import ThreatModel
 
 HOUSE: Final = "house:"
-DEFAULT_TASK: Final = "mnist5k"
-DEFAULT_POISONING_TASK: Final = "mnist-1-7"
 DEFAULT_SHARES: Final = (0.03,)
 GAMES: Final = (
     "evasion",
@@ -37,6 +35,7 @@ GAMES: Final = (
     "online_poisoning",
     "attacker_first",
     "trend_poisoning",
+    "good_words",
 )
 """Named here so that help needs no engine; a test holds them to it."""
 POISONING: Final = "poisoning"
@@ -48,8 +47,8 @@ NAMED: Final = (BACKDOOR, TARGETED, "online_poisoning")
 TRAINED: Final = (POISONING, *NAMED)
 REPLAY: Final = "replay"
 ATTACKER_FIRST: Final = "attacker_first"
+GOOD_WORDS: Final = "good_words"
 TREND_POISONING: Final = "trend_poisoning"
-DEFAULT_TREND_TASK: Final = "ice-cover"
 DEFAULT_THEFT: Final = 1000
 """Probes of a thief where none were said."""
 TRANSFER: Final = "transfer"
@@ -139,8 +138,8 @@ def usual_game(*, defense: str, attack: str) -> str | None:
 
     if steals(attack):
         return EXTRACTION
-    if _manifest(attack).needs.games == (REPLAY,):
-        return REPLAY
+    if _manifest(attack).needs.games in ((REPLAY,), (GOOD_WORDS,)):
+        return _manifest(attack).needs.games[0]
     if not plays_poisoning(defense):
         return None
     if _role(attack) is Role.ATTACK:
@@ -154,13 +153,8 @@ def usual_game(*, defense: str, attack: str) -> str | None:
 def usual_threat_model(game: str | None, *, attack: str) -> str:
     """What is played where nothing was said: a thief has nothing to steal in a white box."""
     theft = game == EXTRACTION or (game is None and steals(attack))
-    return "black" if theft else "white"
-
-
-def usual_task(game: str | None) -> str:
-    if game == TREND_POISONING:
-        return DEFAULT_TREND_TASK
-    return DEFAULT_POISONING_TASK if game in TRAINED else DEFAULT_TASK
+    mail = game == GOOD_WORDS or (game is None and _manifest(attack).needs.games == (GOOD_WORDS,))
+    return "black" if theft or mail else "white"
 
 
 def load_task(name: str) -> Task:
@@ -171,7 +165,7 @@ def load_task(name: str) -> Task:
 
 def round_of(options: Options, task: Task, *, usual: str | None = None) -> RoundSpec:
     """The round that the options describe; the task's own ε where none was said."""
-    from arena.rounds import GameName, RoundSpec
+    from arena.rounds import RoundSpec, norm_for
     from arena.tasks.fitting import misfit
 
     plain = TRANSFER if options.threat_model == TRANSFER else "evasion"
@@ -180,7 +174,7 @@ def round_of(options: Options, task: Task, *, usual: str | None = None) -> Round
         "game": game,
         "task": task.name,
         "threat_model": _threat_model(options, game),
-        "norm": options.norm,
+        "norm": norm_for(game, options.norm),
         "shifts": options.shifts,
         "goal": options.goal,
         "target_rule": options.target_rule,
@@ -197,13 +191,14 @@ def round_of(options: Options, task: Task, *, usual: str | None = None) -> Round
         data["shares"] = options.shares or DEFAULT_SHARES
         data["epsilons"] = options.epsilons if game in (BACKDOOR, TARGETED) else ()
     elif game not in ("minimum_norm", EXTRACTION):
-        data["epsilons"] = options.epsilons or _usual(task, options.norm)
+        data["epsilons"] = options.epsilons or _usual(task, data["norm"], game=game)
     elif options.epsilons:
         data["epsilons"] = options.epsilons  # refused by the round, with its own sentence
     round_ = RoundSpec.from_json(data)
-    reason = misfit(task, GameName(round_.game))
-    if reason is not None:
-        raise Stop(ExitCode.USAGE, reason)
+    largest = max(round_.epsilons, default=0.0)
+    problem = misfit(task, round_.game, largest=largest)
+    if problem is not None:
+        raise Stop(ExitCode.USAGE, problem)
     return round_
 
 
@@ -252,8 +247,11 @@ def _moving(first_mover: str | None, model: ThreatModel, game: str) -> ThreatMod
     )
 
 
-def _usual(task: Task, norm: str) -> tuple[float, ...]:
-    """The task's largest default ε of that norm, or what is usual beyond norms."""
+def _usual(task: Task, norm: str, *, game: str) -> tuple[float, ...]:
+    """The task's largest default ε of that norm, or what is usual beyond norms.
+
+    All of the task's where words are counted.
+    """
     from arena.rounds import USUAL_LEVELS
 
     beyond = {kind.value: levels for kind, levels in USUAL_LEVELS.items()}
@@ -262,7 +260,7 @@ def _usual(task: Task, norm: str) -> tuple[float, ...]:
         raise Stop(
             ExitCode.USAGE, f"Task {task.name} has no usual epsilon in {norm}; say --epsilon."
         )
-    return usual[-1:]
+    return usual if game == GOOD_WORDS else usual[-1:]
 
 
 def read_json(path: Path, *, what: str) -> dict[str, Any]:

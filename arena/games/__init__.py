@@ -17,6 +17,7 @@ _GAMES: Final = {
     GameName.TARGETED_POISONING: "arena.games.targeted_poisoning:TargetedPoisoning",
     GameName.ONLINE_POISONING: "arena.games.online_poisoning:OnlinePoisoning",
     GameName.CERTIFICATION: "arena.games.certification:Certification",
+    GameName.GOOD_WORDS: "arena.games.good_words:GoodWords",
     GameName.REPLAY: "arena.games.replay:Replay",
     GameName.ATTACKER_FIRST: "arena.games.attacker_first:AttackerFirst",
     GameName.TREND_POISONING: "arena.games.trend_poisoning:TrendPoisoning",

@@ -31,6 +31,7 @@ class Rejection(StrEnum):
     NOT_FINITE = "not_finite"
     OUT_OF_RANGE = "out_of_range"
     IMMUTABLE = "immutable_feature_changed"
+    LOWERED = "add_only_feature_lowered"
     OVER_BUDGET = "over_budget"
 
 
@@ -38,7 +39,8 @@ class Rejection(StrEnum):
 class Budget:
     """What a candidate must keep to. ``epsilon`` None: any size (minimum-norm rounds).
 
-    ``grid``: levels of the task's input grid, None for none. ``mutable``: (*shape) bool or None.
+    ``grid``: levels of the task's input grid, None for none. ``mutable`` and ``add_only``:
+    (*shape) bool or None, the features that may change, and those that may only grow.
     ``shift``: the most pixels of a spatial change, beside ``epsilon`` degrees.
     """
 
@@ -47,6 +49,7 @@ class Budget:
     grid: int | None = None
     mutable: NDArray[np.bool_] | None = None
     shift: float = 0.0
+    add_only: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +82,7 @@ def admit_moves(
     """Accept or reject each move (n, numbers), and make the pictures of those that are accepted.
 
     ``seeds`` (n,): what a corruption draws from. With a grid, pictures are rounded to its levels;
-    features outside the task's mask keep their values.
+    features outside the task's mask keep their values, and add-only ones never fall.
     """
     rejections = _moves_rejected(np.asarray(moves, np.float64), budget)
     kept = np.where((rejections == Rejection.NONE.value)[:, None], moves, 0.0)
@@ -90,6 +93,8 @@ def admit_moves(
         made = np.where(still, clean, np.rint(made * levels) / levels).astype(np.float32)
     if budget.mutable is not None:
         made = np.where(budget.mutable, made, clean)
+    if budget.add_only is not None:
+        made = np.where(budget.add_only, np.maximum(made, clean), made)
     told = np.array([_in_words(move, budget.norm) for move in kept], object)
     return Admitted(np.ascontiguousarray(made, np.float32), rejections, told)
 
@@ -120,7 +125,8 @@ def _in_words(move: NDArray[np.float64], norm: Norm) -> str:
         return ""
     if norm is Norm.CORRUPTION:
         return f"{KINDS[int(move[0])].replace('_', ' ')}, severity {int(move[1])}"
-    return f"{move[0]:.1f}°, {move[1]:.1f} px right, {move[2]:.1f} px down"
+    right, down = (("right", "down")[i] if move[i + 1] >= 0 else ("left", "up")[i] for i in (0, 1))
+    return f"{move[0]:.1f}°, {abs(move[1]):.1f} px {right}, {abs(move[2]):.1f} px {down}"
 
 
 def random_moves(rows: int, budget: Budget, stream: np.random.RandomState) -> NDArray[np.float64]:
@@ -175,6 +181,7 @@ def _rejections(
         Rejection.NOT_FINITE: ~finite.all(axis=1),
         Rejection.OUT_OF_RANGE: ((bounded < 0) | (bounded > 1)).any(axis=1),
         Rejection.IMMUTABLE: _touches_immutable(delta, budget.mutable),
+        Rejection.LOWERED: _lowers(delta, budget.add_only),
         Rejection.OVER_BUDGET: _over_budget(delta, budget),
     }
     reasons = np.full(rows, Rejection.NONE.value, dtype="U32")
@@ -190,6 +197,12 @@ def _touches_immutable(
         return np.zeros(len(delta), bool)
     touched = (np.abs(delta) > CHANGED) & ~mutable
     return np.asarray(rows_of(touched).any(axis=1))
+
+
+def _lowers(delta: NDArray[np.float64], add_only: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    if add_only is None:
+        return np.zeros(len(delta), bool)
+    return np.asarray(rows_of((delta < -CHANGED) & add_only).any(axis=1))
 
 
 def _over_budget(delta: NDArray[np.float64], budget: Budget) -> NDArray[np.bool_]:

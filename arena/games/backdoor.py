@@ -127,6 +127,7 @@ class _Stage(TrainingStage):
             raise attack_fault(
                 FaultCode.POISON_BUDGET, "The trigger sets features that may not change."
             )
+        self._refuse_lowering(mask & (pattern < 1 - CHANGED))
         size = int(distance(mask[None].astype(np.float64), Norm.L0)[0])
         if size > self.features:
             raise attack_fault(
@@ -137,11 +138,21 @@ class _Stage(TrainingStage):
             raise attack_fault(FaultCode.OUT_OF_RANGE, "The trigger's values lie outside [0, 1].")
         return _Trigger(np.asarray(mask, bool), self.on_grid(pattern))
 
+    def _refuse_lowering(self, lowered: Array) -> None:
+        """``lowered`` (*shape) bool: where T(x) may lie below x."""
+        add_only = self.table.task.add_only
+        if add_only is not None and (lowered & add_only).any():
+            raise attack_fault(
+                FaultCode.POISON_BUDGET,
+                "The trigger may lower features that may only grow: set them to 1, or add to them.",
+            )
+
     def _shift(self, pattern: Array) -> _Trigger:
         """δ itself keeps to the round's norm, so that every T(x) does."""
         round_, task = self.table.round, self.table.task
         size = float(distance(np.asarray(pattern[None], np.float64), round_.norm)[0])
         slack = 0.0 if round_.norm is Norm.L0 else SLACK
+        self._refuse_lowering(pattern < -CHANGED)
         fixed = task.mutable is not None and (np.abs(pattern) > CHANGED)[~task.mutable].any()
         if size > round_.epsilons[-1] + slack or fixed or np.abs(pattern).max() > 1:
             raise attack_fault(

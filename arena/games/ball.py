@@ -38,7 +38,7 @@ from arena.games.scoring import (
     rule_clean,
 )
 from arena.games.targets import Cases, deal
-from arena.metrics import Metrics
+from arena.metrics import Bits, Metrics
 from arena.oracle import Oracle, Owners, Record, SeedSource, Success
 from arena.rounds import MOVES, Limits, Norm
 from arena.seats import Array, AttackSeat, DefenseSeat
@@ -114,23 +114,35 @@ def _sums(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
     return {key: one.get(key, 0.0) + other.get(key, 0.0) for key in one | other}
 
 
-def play(table: Table, epsilons: Sequence[float | None], *, with_noise: bool = False) -> Scored:
+def play(
+    table: Table,
+    epsilons: Sequence[float | None],
+    *,
+    with_noise: bool = False,
+    attacked: NDArray[np.int64] | None = None,
+) -> Scored:
     """Let the attack play every level, then judge all candidates at once.
 
-    ``with_noise`` also judges random noise of the same sizes, as a control.
+    ``with_noise`` also judges random noise of the same sizes, as a control. ``attacked``: positions
+    of the examples that the attack gets; None: all. The others are judged as they are.
     """
     with ThreadPoolExecutor(1) as pool, ExitStack() as jails:
         # Fresh judges start while the attack plays, so that nobody waits for their imports.
         judges = pool.submit(open_all, table.seats, [table.seats.open_defense] * 2)
         jails.callback(_close_judges, judges)
-        cases, admitted, played = craft(table, epsilons)
+        cases, admitted, played = craft(table, epsilons, attacked=attacked)
         judged = judge(table, [a.x for a in admitted], cases.example, judges.result())
     if played.defense_failed:
         judged = _unanswered(judged)
     return _score(table, cases, epsilons, admitted, played, judged, with_noise=with_noise)
 
 
-def craft(table: Table, epsilons: Sequence[float | None]) -> tuple[Cases, list[Admitted], Play]:
+def craft(
+    table: Table,
+    epsilons: Sequence[float | None],
+    *,
+    attacked: NDArray[np.int64] | None = None,
+) -> tuple[Cases, list[Admitted], Play]:
     """Let the attack play every level: the cases, what is admitted at each level, and how."""
     cases = deal(
         table.round,
@@ -139,6 +151,8 @@ def craft(table: Table, epsilons: Sequence[float | None]) -> tuple[Cases, list[A
         stream=table.round_stream("targets"),
         reference=lambda x: reference_scores(table, x),
     )
+    if attacked is not None:
+        cases = cases.take(np.flatnonzero(np.isin(cases.example, attacked)))
     budgets = tuple(budget_of(table, epsilon) for epsilon in epsilons)
     played = _attack(table, cases, budgets)
     return cases, _admit_all(table, cases, budgets, played), played
@@ -436,6 +450,22 @@ def _abstentions(
     clean, noisy = abstention_share(judged.clean), abstention_share(*noise)
     allowed = max(clean, noisy) <= table.task.abstention_share
     return {"abstention_clean": clean, "abstention_noise": noisy}, allowed
+
+
+def noise_wrong(table: Table, scored: Scored, number: int) -> Bits:
+    """(cases,) whether noise of the size of that level breaks the example."""
+    level = scored.levels[number]
+    if not scored.noise:
+        return np.zeros(len(level.cases), bool)
+    rows = level.cases.example
+    ruling = rule_attacked(
+        scored.noise[number].take(rows),
+        table.examples.y[rows],
+        level.cases.target_or_none,
+        level.clean_right,
+        abstaining_allowed="abstains_too_often" not in scored.flags,
+    )
+    return ruling.mostly_wrong
 
 
 # ── the result ─────────────────────────────────────────────────────────────────────────────

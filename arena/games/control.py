@@ -14,11 +14,11 @@ from arena.errors import PlayerError
 from arena.games.admission import Budget, admit, admit_moves, random_moves
 from arena.games.base import Table
 from arena.games.judgement import Ballots, Inputs, Judge
-from arena.games.moves import draws
+from arena.games.moves import budget_of, draws
 from arena.games.norms import random_perturbation
 from arena.games.opening import guarded
 from arena.players import Images
-from arena.rounds import MOVES
+from arena.rounds import MOVES, Norm
 
 
 def judge_noise(
@@ -48,9 +48,9 @@ def noisy(table: Table, epsilon: float) -> Images:
 
     In rounds of moves a random one: any turn and shift within the bounds, or any corruption.
     """
-    clean, mutable, norm = table.examples.x, table.task.mutable, table.round.norm
+    clean, task, norm = table.examples.x, table.task, table.round.norm
     if norm in MOVES:
-        budget = Budget(norm, epsilon, table.task.grid, mutable, table.round.shift_at(epsilon))
+        budget = budget_of(table, epsilon)
         moves = random_moves(len(clean), budget, table.round_stream("noise", str(epsilon)))
         return admit_moves(moves, clean, budget, draws(table, np.arange(len(clean)), epsilon)).x
     delta = random_perturbation(
@@ -59,7 +59,11 @@ def noisy(table: Table, epsilon: float) -> Images:
         epsilon=epsilon,
         stream=table.round_stream("noise", str(epsilon)),
     )
-    if mutable is not None:
-        delta = delta * mutable
+    if task.grid is not None and norm is Norm.L0:
+        delta = np.sign(delta)  # to a wall: a step within the box would be truncated
+    if task.mutable is not None:
+        delta = delta * task.mutable
+    if task.add_only is not None:
+        delta = np.where(task.add_only, abs(delta), delta)
     moved = np.clip(clean + delta, 0.0, 1.0).astype(np.float32)
     return admit(moved, clean, Budget(norm, None, table.task.grid)).x

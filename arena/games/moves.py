@@ -27,7 +27,14 @@ def budget_of(table: Table, epsilon: float | None) -> Budget:
     task, round_ = table.task, table.round
     if round_.norm in MOVES and not task.is_image:
         raise RefereeError(f"Turns, shifts and corruptions are for pictures; {task.name} has none.")
-    return Budget(round_.norm, epsilon, task.grid, task.mutable, round_.shift_at(epsilon))
+    return Budget(
+        norm=round_.norm,
+        epsilon=epsilon,
+        grid=task.grid,
+        mutable=task.mutable,
+        shift=round_.shift_at(epsilon),
+        add_only=task.add_only,
+    )
 
 
 def candidate_row(table: Table) -> tuple[int, ...]:

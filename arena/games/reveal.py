@@ -118,6 +118,7 @@ def task_shown(task: Task, knowledge: TaskKnowledge) -> dict[str, Any]:
         "classes": list(task.classes) if named else [],
         "grid": task.grid if space else None,
         "mutable": task.mutable.tolist() if space and task.mutable is not None else None,
+        "add_only": task.add_only.tolist() if space and task.add_only is not None else None,
         "cost": task.cost.tolist() if priced and task.cost is not None else None,
     }
 

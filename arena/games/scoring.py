@@ -208,10 +208,18 @@ def level_metrics(level: Level, table: Table) -> Metrics:
         **_confidence(level, wrong),
         **_hardness(level),
         "repeatability": metrics.repeatability(level.attacked.wrong, level.attacked.repeats),
+        "clean_value_loss": metrics.mean(clean_costs(level, table)),
         "value_loss": metrics.mean(cost),
         "median_distance": _median_distance(level, table, right),
         **_over_targets(level, examples),
     }
+
+
+def clean_costs(level: Level, table: Table) -> NDArray[np.float64]:
+    """(examples,) C[y, F(x)]: what answers cost before anything was attacked."""
+    clean = level.clean
+    costs = metrics.costs(table.examples.y, clean.prediction, clean.mostly_wrong, table.task.cost)
+    return np.asarray(costs, np.float64)
 
 
 def _median_distance(level: Level, table: Table, right: Bits) -> float | None:
@@ -258,7 +266,7 @@ def _gradients(level: Level) -> Metrics:
 
 def _over_targets(level: Level, examples: Examples) -> Metrics:
     """Target rule ``all``: best case (any target), worst case (every target); else nothing."""
-    if len(level.cases) == len(examples):
+    if len(np.unique(level.cases.example)) == len(level.cases):
         return {}
     right = ~level.clean.mostly_wrong
     n = len(examples)

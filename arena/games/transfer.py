@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from arena import metrics
-from arena.games.ball import Scored, ball_result, play
+from arena.games.ball import Scored, ball_result, noise_wrong, play
 from arena.games.base import GameResult, Table
 from arena.games.house_models import house_answers
-from arena.games.scoring import Level, level_metrics, rule_attacked
+from arena.games.scoring import Level, level_metrics
 from arena.games.targets import NO_TARGET
 from arena.metrics import Bits, Metrics
 
@@ -32,7 +32,7 @@ def _transfer(table: Table, scored: Scored, number: int) -> Metrics:
     level = scored.levels[number]
     right, wrong = level.clean_right, level.broken
     source = _source_wrong(table, level)
-    noise = _noise_wrong(table, scored, number)
+    noise = noise_wrong(table, scored, number)
     rate = metrics.transfer_rate(source & right, wrong)
     by_noise = metrics.share("noise_success_rate", noise[right])
     return {
@@ -49,18 +49,3 @@ def _source_wrong(table: Table, level: Level) -> Bits:
     labels = house_answers(table, table.related[0], level.admitted.x).labels
     y, target = table.examples.y[level.cases.example], level.cases.target_or_none
     return np.asarray(np.where(target == NO_TARGET, labels != y, labels == target))
-
-
-def _noise_wrong(table: Table, scored: Scored, number: int) -> Bits:
-    level = scored.levels[number]
-    if not scored.noise:
-        return np.zeros(len(level.cases), bool)
-    rows = level.cases.example
-    ruling = rule_attacked(
-        scored.noise[number].take(rows),
-        table.examples.y[rows],
-        level.cases.target_or_none,
-        level.clean_right,
-        abstaining_allowed="abstains_too_often" not in scored.flags,
-    )
-    return ruling.mostly_wrong

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from arena import tasks
 from arena.house.recipes import Recipe
 
 PROBE_LENGTH: Final = 0.1
@@ -224,6 +225,27 @@ def ascended(step: Step, loss: Callable[..., Tensor]) -> Tensor:
     return point
 
 
+def word_insertion(step: Step) -> Tensor:
+    """Cross-entropy on mails, spam with the ``weight`` words that deceive the model most.
+
+    After the games against feature deletion of Globerson & Roweis 2006, with insertion in its
+    place: min_θ max over added words. A word's effect is the slope of spam's margin; for a linear
+    model the maximum is exact.
+    """
+    spam = tasks.load(step.recipe.task).attacker_class
+    assert spam is not None, "Words are added to the mails of a class that attackers own."
+    attacked = step.x.clone().requires_grad_()
+    scores = step.model(attacked)
+    margin = 2 * scores[:, spam] - scores.sum(1)  # of two classes
+    (slope,) = torch.autograd.grad(margin.sum(), attacked)
+    deceit = torch.where(step.x > 0, 0.0, -slope)
+    most = deceit.topk(round(step.recipe.weight), dim=1)
+    added = torch.zeros_like(step.x).scatter(1, most.indices, (most.values > 0).float())
+    owned = torch.eq(step.y, spam)[:, None]
+    mails = torch.where(owned, step.x + added, step.x)
+    return functional.cross_entropy(step.model(mails), step.y)
+
+
 def unit(direction: Tensor) -> Tensor:
     """Each row's direction with length 1 in L2."""
     length = torch.linalg.vector_norm(direction.flatten(1), dim=1).clamp_min(SLOPE)
@@ -241,4 +263,5 @@ OBJECTIVES: Final[Mapping[str, Objective]] = {
     "virtual adversarial": virtual_adversarial,
     "distillation": distillation,
     "calibrated confidence": calibrated_confidence,
+    "word insertion": word_insertion,
 }

@@ -72,6 +72,7 @@ BOARDS: Final[dict[GameName, dict[Side, Maker]]] = {
         Side.ATTACK: online_poisoning.poisoner_board,
     },
     GameName.CERTIFICATION: {Side.DEFENSE: certified_board, Side.ATTACK: success_board},
+    GameName.GOOD_WORDS: {Side.DEFENSE: robust_accuracy_board, Side.ATTACK: success_board},
     GameName.REPLAY: {Side.DEFENSE: replay.defense_board, Side.ATTACK: replay.attack_board},
     GameName.ATTACKER_FIRST: {
         Side.DEFENSE: attacker_first.learner_board,

@@ -64,7 +64,9 @@ Scorer = Callable[[CellResult, Standing, ExampleSet, float | None], Score | None
 
 
 def success_board(records: Records, tier: Tier) -> Board:
-    """Evasion and transfer: the share of clean-right examples broken at the round's budget."""
+    """Evasion and transfer: the share of clean-right examples broken at the round's budget,
+    of those that were attacked.
+    """
     return _board(records, tier, ATTACK_SUCCESS, success_score)
 
 
@@ -108,7 +110,7 @@ def success_score(
         right[:] = standing.survival.clean_right  # the attack forfeited: it broke none of these
     else:
         places, here = examples.places(cell.kills.examples)
-        right[places] = cell.kills.clean_right[here]
+        right[places] = cell.kills.at_stake[here]
         broken[places] = kills_of(cell, epsilon)[here]
     if not right.any():
         return None

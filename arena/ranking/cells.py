@@ -131,15 +131,15 @@ def _perturbation(cell: CellResult, tier: Tier) -> dict[str, Any]:
     told = finite_or_none(cell.metrics.get("certified_accuracy"))
     certified = {} if told is None else {"certified": told}
     n, right = len(kills.examples), int(kills.clean_right.sum())
-    broken = int(kills_of(cell, tier.headline_epsilon).sum())
+    broken, at_stake = int(kills_of(cell, tier.headline_epsilon).sum()), int(kills.at_stake.sum())
     return {
-        "success": broken / right if right else None,
-        "success_wilson": as_json(wilson(broken, right)) if right else None,
+        "success": broken / at_stake if at_stake else None,
+        "success_wilson": as_json(wilson(broken, at_stake)) if at_stake else None,
         "robust": (right - broken) / n if n else None,
         "robust_wilson": as_json(wilson(right - broken, n)) if n else None,
         **certified,
         "clean": right / n if n else None,
         "examples": n,
         "queries": finite_or_none(cell.metrics.get(QUERIES)),
-        "median_distance": finite_or_none(lower_median(distance_bound(kills)[kills.clean_right])),
+        "median_distance": finite_or_none(lower_median(distance_bound(kills)[kills.at_stake])),
     }

@@ -27,7 +27,12 @@ PERTURBATION_GAMES: Final = (
 )
 
 
-OF_THEIR_OWN: Final = {GameName.REPLAY, GameName.ATTACKER_FIRST, GameName.TREND_POISONING}
+OF_THEIR_OWN: Final = {
+    GameName.REPLAY,
+    GameName.ATTACKER_FIRST,
+    GameName.TREND_POISONING,
+    GameName.GOOD_WORDS,
+}
 """Games whose rounds nest among themselves alone, within a norm."""
 
 

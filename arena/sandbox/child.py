@@ -197,6 +197,7 @@ def _task(start: Frame) -> TaskInfo:
         grid=task["grid"],
         cost=arrays.get("cost"),
         mutable=arrays.get("mutable"),
+        add_only=arrays.get("add_only"),
         device=task.get("device", "cpu"),
         regression=task.get("regression", False),
     )

@@ -577,6 +577,8 @@ def _task_shown(task: Task, shown: TaskKnowledge) -> tuple[dict[str, Any], dict[
         arrays["cost"] = np.ascontiguousarray(task.cost, FLOAT64)
     if space and task.mutable is not None:
         arrays["mutable"] = np.ascontiguousarray(task.mutable, BOOL)
+    if space and task.add_only is not None:
+        arrays["add_only"] = np.ascontiguousarray(task.add_only, BOOL)
     meta = {
         "name": task.name if classes else "",
         "shape": list(task.shape) if space else [],

@@ -1,7 +1,8 @@
 """Final splits derived from the practice split with a secret.
 
 Images are rotated, scaled, shifted and bent a little, each on its own; other data is jittered
-inside its own precision. The changes are small enough that a reference model keeps its accuracy
+inside its own precision, and where a task has words that are there or not, a few are lost. The
+changes are small enough that a reference model keeps its accuracy
 (tests hold it within two points; clothes, which fill the frame, allow no more), and large enough
 that an image is not found again by its bytes (the nearest practice image is usually about 0.4 away
 in L∞). A defense that looks up the nearest practice image can still do so: an organizer with fresh
@@ -34,6 +35,7 @@ BEND_SMOOTHNESS: Final = 0.15  # standard deviation of the smoothing kernel, of 
 SMALLEST_IMAGE: Final = 4  # pixels a side; below it nothing can be bent
 
 JITTER_CAP: Final = 0.005
+WORDS_LOST: Final = 0.05  # of those that are there
 DISCRETE_BELOW: Final = 16  # a feature with fewer distinct values is a code, not a measurement
 
 IMAGES_AT_ONCE: Final = 500  # bounds memory to about 100 MiB at 28x28
@@ -49,11 +51,13 @@ def derive_final(
     levels: int,
     on_grid: bool = False,
     mutable: NDArray[np.bool_] | None = None,
+    words: NDArray[np.bool_] | None = None,
 ) -> Split:
     """The final split that ``secret`` makes of ``practice``, as many examples, in another order.
 
     ``levels``: distinct values to which images are rounded. ``on_grid``: other data must keep to
     its levels, and so stays. ``mutable``: (*shape), the features that may change; None: all.
+    ``words``: (*shape), features that are there (1) or not (0), of which some are lost.
     """
     stream = frozen_stream(
         b"adversarium final", bytes([FINAL_VERSION]), practice.sha256.encode(), secret
@@ -64,6 +68,9 @@ def derive_final(
         changed = _to_levels(_change_images(original, stream), levels=levels)
     else:
         changed = original if on_grid else _jitter(original, stream)
+    if words is not None:
+        lost = words & (stream.uniform(size=original.shape) < WORDS_LOST)
+        changed = np.where(lost, 0.0, changed)
     if mutable is not None:
         changed = np.where(mutable, changed, original)
     if np.array_equal(changed, original):

@@ -1,13 +1,44 @@
-"""Whether a round can be played on a task: games about classes need classes, trends need values."""
+"""Whether a round can be played on a task, and which task is usual where none was said.
+
+Games about classes need classes, trends need values, good words need words and whose they are.
+"""
 
 from __future__ import annotations
 
-from arena.rounds import GameName
+import math
+from collections.abc import Collection
+from typing import Final
+
+from arena.manifest import Role
+from arena.rounds import POISONED, GameName
 from arena.tasks.task import Task
 
+USUAL_TASK: Final = "mnist5k"
+USUAL_POISONING_TASK: Final = "mnist-1-7"
+USUAL_MAILS: Final = "spamassassin-words"
+USUAL_SERIES: Final = "ice-cover"
 
-def misfit(task: Task, game: GameName) -> str | None:
-    """Why this game cannot be played on this task, one sentence with the remedy; None if it can."""
+
+def usual_task(role: Role, games: Collection[str]) -> str:
+    """The task of a player that names none; ``games``: those it plays, empty for all."""
+    if set(games) == {GameName.TREND_POISONING}:
+        return USUAL_SERIES
+    if role in (Role.LEARNER, Role.POISONER):
+        return USUAL_POISONING_TASK
+    return USUAL_MAILS if set(games) == {GameName.GOOD_WORDS} else USUAL_TASK
+
+
+def usual_task_of(game: str | None) -> str:
+    """The task of a match of this game; None for those that need no task of their own."""
+    role = Role.POISONER if game in POISONED else Role.ATTACK
+    return usual_task(role, (game,) if game else ())
+
+
+def misfit(task: Task, game: GameName, *, largest: float = 0.0) -> str | None:
+    """Why this game cannot be played on this task, one sentence with the remedy; None if it can.
+
+    ``largest``: the round's largest epsilon.
+    """
     trend = game is GameName.TREND_POISONING
     if trend and not task.is_regression:
         return (
@@ -19,4 +50,21 @@ def misfit(task: Task, game: GameName) -> str | None:
             f"Task {task.name!r} has values and no classes: it is for trend_poisoning rounds; "
             f"choose a task of classes for {game.value}."
         )
+    return _wordless(task, largest) if game is GameName.GOOD_WORDS else None
+
+
+def _wordless(task: Task, largest: float) -> str | None:
+    if task.attacker_class is None:
+        return (
+            f"Good words need a class that attackers own, and the task {task.name} names none: "
+            f"choose {USUAL_MAILS}, or a task with attacker_class."
+        )
+    if task.add_only is None:
+        return (
+            f"Good words are added, and no feature of the task {task.name} is add-only: choose "
+            f"{USUAL_MAILS}, or a task with add_only."
+        )
+    words = math.prod(task.shape)
+    if largest > words:
+        return f"The task {task.name} has {words:,} words; allow no more than that."
     return None

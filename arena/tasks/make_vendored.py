@@ -1,12 +1,15 @@
 """Makes the subsets that are shipped: ``python -m arena.tasks.make_vendored --from DIR``.
 
-DIR holds the folders ``mnist`` and ``fashion-mnist`` with the canonical IDX files. The same files
-give the same arrays on every machine.
+DIR holds the folders ``mnist`` and ``fashion-mnist`` with the canonical IDX files, and
+``spambase/spambase.csv.gz`` and ``spamassassin/mails.jsonl.gz``. The same files give the same
+arrays on every machine. The vocabulary of the mails is printed: it is ``features`` of their task.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +18,7 @@ from numpy.typing import NDArray
 
 from arena.tasks.importing import read_canonical
 from arena.tasks.library import HOUSE_DIRECTORY
+from arena.tasks.make_mails import spamassassin_arrays, spambase_arrays
 from arena.tasks.seeds import frozen_stream, stratified_sample
 
 TRAIN_SIZE: Final = 5_000
@@ -44,9 +48,16 @@ def main() -> None:
     parser.add_argument("--from", dest="source", type=Path, required=True, metavar="DIR")
     source: Path = parser.parse_args().source
     for name, full in VENDORED.items():
-        arrays = vendored_arrays(name, source / full)
-        target = HOUSE_DIRECTORY / "data" / f"{name}.npz"
-        np.savez_compressed(target, allow_pickle=False, **arrays)
+        _write(name, vendored_arrays(name, source / full))
+    _write("spambase", spambase_arrays(source / "spambase" / "spambase.csv.gz"))
+    mails, words = spamassassin_arrays(source / "spamassassin" / "mails.jsonl.gz")
+    _write("spamassassin-words", mails)
+    sys.stdout.write(json.dumps(words) + "\n")
+
+
+def _write(name: str, arrays: dict[str, NDArray[Any]]) -> None:
+    target = HOUSE_DIRECTORY / "data" / f"{name}.npz"
+    np.savez_compressed(target, allow_pickle=False, **arrays)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,21 @@ def _listed(keys: set[str] | frozenset[str]) -> str:
     return ", ".join(sorted(keys))
 
 
+def unpacked(arrays: Arrays, *, shape: tuple[int, ...]) -> Arrays:
+    """Every ``x_...`` from eight features a byte, (n, *shape[:-1], bytes), to 0 or 255 each."""
+    wide = (*shape[:-1], -(-shape[-1] // 8))
+    found = dict(arrays)
+    for key in (name for name in arrays if name.startswith("x_")):
+        bits = arrays[key]
+        if bits.dtype != np.uint8 or bits.shape[1:] != wide:
+            raise TaskError(
+                f"{key} has dtype {bits.dtype} and shape {bits.shape}, but the task says that it "
+                f"is packed: store numpy.packbits(x, axis=-1), uint8 of shape {('n', *wide)}."
+            )
+        found[key] = np.unpackbits(bits, axis=-1, count=shape[-1]) * np.uint8(255)
+    return found
+
+
 def splits_of(
     arrays: Arrays,
     *,

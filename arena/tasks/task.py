@@ -24,6 +24,8 @@ from arena.tasks.split import Split, Splits, TaskWarning
 __all__ = ["SCHEMA_VERSION", "Device", "Split", "Splits", "Target", "Task", "TaskWarning"]
 
 SCHEMA_VERSION: Final = 1
+WORD_LEVELS: Final = 2
+"""With this grid an add-only feature is a word: it is there, or it is not."""
 
 
 class Device(StrEnum):
@@ -56,6 +58,10 @@ class Task:
     - ``grid``: number of levels an input may take, evenly spaced on [0, 1]; None: any value.
     - ``cost``: (k, k) float64, ``cost[y, prediction]``, zero on the diagonal; None: all ones.
     - ``mutable``: (*shape) bool, the features that an attack may change; None: all.
+    - ``add_only``: (*shape) bool, features that an attack may raise and never lower; None: none.
+    - ``features``: names of the features of one-dimensional examples; empty: they have none.
+    - ``attacker_class``: the class whose examples belong to attackers (spam): the label that
+      good-word rounds attack; None: no such class.
     - ``abstention_share``: share of clean inputs on which a defense may abstain.
     - ``device``: where its players may compute; "cuda" is played by workers with a GPU alone.
     - ``read``: gives the splits; called once, at first use, and may raise :class:`TaskError`.
@@ -74,6 +80,9 @@ class Task:
     grid: int | None = None
     cost: NDArray[np.float64] | None = None
     mutable: NDArray[np.bool_] | None = None
+    add_only: NDArray[np.bool_] | None = None
+    features: tuple[str, ...] = ()
+    attacker_class: int | None = None
     abstention_share: float = 0.2
     device: Device = Device.CPU
     target: Target | None = None
@@ -125,6 +134,7 @@ class Task:
             levels=self.grid or self.splits.levels,
             on_grid=self.grid is not None,
             mutable=self.mutable,
+            words=self.add_only if self.grid == WORD_LEVELS else None,
         )
 
     @cached_property
@@ -152,6 +162,9 @@ class Task:
             "norms": {norm: list(epsilons) for norm, epsilons in self.norms.items()},
             "cost": None if self.cost is None else self.cost.tolist(),
             "mutable": None if self.mutable is None else self.mutable.tolist(),
+            "add_only": None if self.add_only is None else self.add_only.tolist(),
+            "features": list(self.features),
+            "attacker_class": self.attacker_class,
             "abstention_share": self.abstention_share,
             "device": self.device.value,
             "splits": {

@@ -2,7 +2,9 @@
 
 The table ``[data]`` says where the examples are: ``file``, a numpy archive beside the TOML, or
 ``loader``, a name from ``LOADERS``. There ``keep`` picks classes, and ``train_sha256`` and
-``practice_sha256`` pin the splits. The house tasks beside this module are the examples to copy.
+``practice_sha256`` pin the splits; ``packed`` says that features are 0 or 1, eight to a byte
+(:func:`numpy.packbits` along the last axis). The house tasks beside this module are the examples
+to copy.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 from arena.errors import TaskError
 from arena.tasks.digits import read_digits
 from arena.tasks.ice_cover import read_ice_cover
-from arena.tasks.npz import Arrays, read_npz, splits_of
+from arena.tasks.npz import Arrays, read_npz, splits_of, unpacked
 from arena.tasks.task import SCHEMA_VERSION, Device, Split, Splits, Target, Task
 from arena.tasks.toml_table import Table
 
@@ -48,6 +50,7 @@ class DataSource:
     read: Callable[[], Arrays]
     keep: tuple[int, ...] | None
     pinned: Mapping[str, str]  # split name -> hex SHA-256
+    packed: bool  # features are bits
 
 
 def read_task(path: Path) -> Task:
@@ -71,7 +74,10 @@ def read_task(path: Path) -> Task:
             table.table("norms"), features=math.prod(shape) if target is None else MOST_FEATURES
         ),
         cost=_cost(table, classes=len(classes)) if "cost" in table else None,
-        mutable=_mutable(table, shape=shape) if "mutable" in table else None,
+        mutable=_mask(table, "mutable", shape=shape),
+        add_only=_mask(table, "add_only", shape=shape),
+        features=_features(table, shape=shape),
+        attacker_class=_attacker_class(table, classes),
         abstention_share=table.number("abstention_share", 0.2, least=0.0, most=1.0),
         device=_device(table) if "device" in table else Device.CPU,
         licence=table.text("licence"),
@@ -152,11 +158,34 @@ def _cost(table: Table, *, classes: int) -> NDArray[np.float64]:
     return cost.astype(np.float64)
 
 
-def _mutable(table: Table, *, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    mutable = table.array("mutable", shape=shape)
-    if mutable.dtype != np.bool_ or not mutable.any():
-        table.refuse("mutable", "must hold true and false, and true at least once")
-    return mutable
+def _mask(table: Table, key: str, *, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    """(*shape) bool, from as many, or from one ``true`` for all; None where it is left out."""
+    if key not in table:
+        return None
+    if table.value(key) is True:
+        return np.ones(shape, bool)
+    mask = table.array(key, shape=shape)
+    if mask.dtype != np.bool_ or not mask.any():
+        table.refuse(key, "must hold true and false, and true at least once")
+    return mask
+
+
+def _features(table: Table, *, shape: tuple[int, ...]) -> tuple[str, ...]:
+    if "features" not in table:
+        return ()
+    names = table.texts("features", least=1)
+    if (len(names),) != shape:
+        table.refuse("features", f"names {len(names)} features; examples have shape {list(shape)}")
+    return names
+
+
+def _attacker_class(table: Table, classes: tuple[str, ...]) -> int | None:
+    if "attacker_class" not in table:
+        return None
+    named = table.text("attacker_class")
+    if named not in classes:
+        table.refuse("attacker_class", f"must be one of the classes: {', '.join(classes)}")
+    return classes.index(named)
 
 
 def _device(table: Table) -> Device:
@@ -178,8 +207,9 @@ def _data_source(table: Table, *, folder: Path) -> DataSource:
         for split in ("train", "practice")
         if f"{split}_sha256" in table
     }
+    packed = table.flag("packed", False)
     table.finish()
-    return DataSource(read, keep, pinned)
+    return DataSource(read, keep, pinned, packed)
 
 
 def _loader(table: Table) -> Callable[[], Arrays]:
@@ -208,7 +238,10 @@ def _sha256(table: Table, key: str) -> str:
 def _read_splits(
     source: DataSource, *, shape: tuple[int, ...], classes: int | None, grid: int | None
 ) -> Splits:
-    splits = splits_of(source.read(), shape=shape, classes=classes, keep=source.keep)
+    arrays = source.read()
+    if source.packed:
+        arrays = unpacked(arrays, shape=shape)
+    splits = splits_of(arrays, shape=shape, classes=classes, keep=source.keep)
     for split in (splits.train, splits.practice, splits.final):
         if split is not None:
             _check_hash(split, source.pinned.get(split.name))

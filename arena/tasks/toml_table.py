@@ -108,6 +108,12 @@ class Table:
             self.refuse(key, "must be a list of finite numbers")
         return tuple(float(v) for v in value)
 
+    def flag(self, key: str, default: Any = REQUIRED) -> bool:
+        value = self.value(key, default)
+        if not isinstance(value, bool):
+            self.refuse(key, f"must be true or false, not {value!r}")
+        return value
+
     def finish(self) -> None:
         """Refuses what nobody asked for: a misspelt key must not pass for a default."""
         unknown = sorted(self._values.keys() - self._known)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from arena.errors import ThreatModelError
-from arena.rounds import Limits, RoundSpec, threat_model_for
+from arena.rounds import Limits, Norm, RoundSpec, norm_for, threat_model_for
 from arena.threat_model import PRESET_NAMES, ThreatModel
 from events.errors import Invalid
 from tournaments.models import Visibility
@@ -136,6 +136,8 @@ def _spec(data: Mapping[str, Any]) -> RoundSpec:
     for side in ("attack_limits", "defense_limits"):
         if side in values:
             values[side] = Limits(**values[side])
+    if "norm" not in data:
+        values["norm"] = norm_for(data["game"], Norm.LINF)
     return RoundSpec.from_json({**values, "threat_model": _threat_model(data)})
 
 

@@ -133,7 +133,9 @@ def check(plan: TournamentPlan) -> None:
 def _check_fit(round_: RoundPlan) -> None:
     """A task that is not on this machine is looked at where it is played."""
     with suppress(TaskError):
-        reason = misfit(arena.tasks.load(round_.spec.task), round_.spec.game)
+        largest = max(round_.spec.epsilons, default=0.0)
+        task = arena.tasks.load(round_.spec.task)
+        reason = misfit(task, round_.spec.game, largest=largest)
         if reason is not None:
             raise Invalid(f"Round {round_.title!r}: {reason}")
 

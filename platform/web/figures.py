@@ -29,18 +29,22 @@ METRICS: Final = (
     Kind("clean_accuracy", "Clean accuracy", term="clean-accuracy"),
     Kind("robust_accuracy", "Robust accuracy", term="robust-accuracy"),
     Kind("attack_success_rate", "Attack success", term="attack-success"),
+    Kind("blocked", "Spam blocked", hint="of what attackers own, as it is"),
+    Kind("false_alarms", "Other mail blocked", hint="right to pass, and blocked"),
+    Kind("median_words", "Median words to pass", NUMBER, hint="over blocked spam; misses count"),
+    Kind("noise_success_rate", "Success of random noise", hint="as much of it"),
     Kind(
         "corruption_accuracy",
         "Accuracy under every corruption",
         hint="mean over all kinds and the round's severities; no attack chooses",
         term="corruption",
     ),
-    Kind("clean_error", "Error, clean training"),
-    Kind("poisoned_error", "Error, poisoned training"),
-    Kind("delta_error", "Error added", hint="poisoned minus clean, seeds paired"),
     Kind("clean_error_over_time", "Error over time, clean stream"),
     Kind("poisoned_error_over_time", "Error over time, poisoned stream"),
     Kind("delta_error_over_time", "Error added over time", hint="mean over the batches"),
+    Kind("clean_error", "Error, clean training"),
+    Kind("poisoned_error", "Error, poisoned training"),
+    Kind("delta_error", "Error added", hint="poisoned minus clean, seeds paired"),
     Kind("chosen_points", "Chosen points", COUNT, hint="each with a poison of its own"),
     Kind("poisoned_error_worst_seed", "Error, worst seed"),
     Kind("success", "Seeds made worse"),
@@ -86,7 +90,8 @@ METRICS: Final = (
     Kind("confidence_auroc", "Confidence tells right from wrong", NUMBER, hint="AUROC"),
     Kind("repeatability", "Wrong again, given wrong"),
     Kind("transfer_rate", "Transfer rate"),
-    Kind("value_loss", "Value-weighted loss", NUMBER),
+    Kind("clean_value_loss", "Value-weighted loss, clean", NUMBER, term="cost"),
+    Kind("value_loss", "Value-weighted loss", NUMBER, term="cost", hint="under attack"),
     Kind("rejected", "Candidates rejected", COUNT, hint="out of budget or range; no kill"),
     Kind("examples", "Examples judged", COUNT),
 )
@@ -94,7 +99,8 @@ HEADLINES: Final = ("clean_accuracy", "wrong_again", "replay_loss",
                     "fresh_error", "unprepared_error", "prepared_gain",
                     "trend_kept", "slope_left",
                     "certified_accuracy", "robust_accuracy",
-                    "attack_success_rate", "corruption_accuracy", "clean_error",
+                    "attack_success_rate", "corruption_accuracy", "poisoned_error_over_time",
+                    "delta_error_over_time", "clean_error",
                     "poisoned_error", "delta_error", "fidelity", "surrogate_accuracy",
                     "uniform_kappa")  # fmt: skip
 
@@ -167,8 +173,10 @@ def figures(metrics: Mapping[str, Any]) -> list[Figure]:
     ]  # fmt: skip
 
 
-def headline_figures(listed: Iterable[Figure]) -> list[Figure]:
-    return [figure for figure in listed if figure.kind.key in HEADLINES][:4]
+def headline_figures(listed: Iterable[Figure], *, priced: bool = False) -> list[Figure]:
+    """``priced``: mistakes cost what the task's cost matrix says, so the loss is told as well."""
+    keys = (*HEADLINES, "value_loss") if priced else HEADLINES
+    return [figure for figure in listed if figure.kind.key in keys][:4]
 
 
 def _real(value: Any) -> float | None:

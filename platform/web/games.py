@@ -56,6 +56,13 @@ WORDS: Final[dict[str, Words]] = {
         high="poisoned",
     ),
     GameName.CERTIFICATION: Words(robust="Certified"),
+    GameName.GOOD_WORDS: Words(
+        defenses="Filters",
+        success="Passed",
+        cell="the share of blocked spam that passed",
+        low="blocked",
+        high="passed",
+    ),
     GameName.REPLAY: Words(
         robust="Repeated",
         success="Again",

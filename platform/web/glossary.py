@@ -154,6 +154,19 @@ TERMS: Final = (
         "Regression task",
         "A task of values instead of classes: series of points over time.",
     ),
+    Term(
+        "good-words",
+        "Good words",
+        "Words that a spam filter likes, added to blocked spam until it passes; none is taken out.",
+        "Passive where the attack may ask nothing, else the filter itself tells which words work.",
+    ),
+    Term(
+        "cost",
+        "Value-weighted loss",
+        "The mean cost of the answers by the task's cost matrix; 1 for any mistake without one.",
+        "Where a wanted mail that is blocked costs more than spam that passes, two filters of "
+        "equal accuracy differ in it.",
+    ),
     Term("thief", "Thief", "A player that copies a defense from its answers (model extraction)."),
     Term(
         "certified",
@@ -172,8 +185,8 @@ TERMS: Final = (
         "game",
         "Game",
         "A kind of round: evasion, minimum-norm, transfer, poisoning (of a set, of chosen points, "
-        "of a stream), backdoor, extraction, "
-        "certification, replay, attacker-first or trend poisoning.",
+        "of a stream), backdoor, extraction, certification, replay, attacker-first, trend "
+        "poisoning or good words.",
     ),
     Term("round", "Round", "One game under one threat model and budget, with its own clock."),
     Term("tier", "Tier", "The rows that may be compared: same task, game, goal and threat model."),

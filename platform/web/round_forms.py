@@ -31,6 +31,7 @@ from arena.rounds import (
     RoundSpec,
     SplitName,
     TargetRule,
+    norm_for,
     threat_model_for,
 )
 from arena.threat_model import PRESET_NAMES, OracleOutput, Probes, ThreatModel, TrainingData
@@ -235,7 +236,8 @@ class RoundForm(Styled):
         required=False,
         label="ε, ascending",
         help_text="Several make a curve: 0.1, 0.2. Rounds about poison take one, or none. A patch: "
-        "shares of the picture. Turn and shift: degrees. Common corruption: severities 1 to 5.",
+        "shares of the picture. Turn and shift: degrees. Common corruption: severities 1 to 5. "
+        "Good words: how many.",
         widget=_for(
             forms.TextInput,
             *(
@@ -246,6 +248,7 @@ class RoundForm(Styled):
                 "attacker_first",
                 "backdoor",
                 "targeted_poisoning",
+                "good_words",
             ),
         ),
     )
@@ -307,7 +310,7 @@ class RoundForm(Styled):
         max_value=1000,
         initial=10,
         help_text="How often a stochastic defense is judged on an input.",
-        widget=_for(forms.NumberInput, *BALLS),
+        widget=_for(forms.NumberInput, *BALLS, "good_words"),
     )
     replays = forms.IntegerField(
         label="Replays (N)",
@@ -515,7 +518,7 @@ def _spec(data: Mapping[str, Any], model: ThreatModel) -> RoundSpec:
         task=data["task"],
         split=SplitName.PRACTICE,
         threat_model=model,
-        norm=Norm(data["norm"] or Norm.LINF),
+        norm=Norm(norm_for(data["game"], data["norm"] or Norm.LINF)),
         epsilons=data["epsilons"],
         shifts=data["shifts"],
         goal=Goal(data["goal"] or Goal.UNTARGETED),

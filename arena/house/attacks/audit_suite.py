@@ -176,8 +176,7 @@ class _Audit:
 
     def within(self, rows: Labels, delta: Floats) -> Floats:
         """The nearest perturbation in ball and box, on features that may change."""
-        if self.challenge.task.mutable is not None:
-            delta = delta * self.challenge.task.mutable.reshape(1, -1)
+        delta = self.challenge.task.allowed(delta)
         radius = np.full((len(rows), 1), self.epsilon)
         return project(delta, self.x[rows], radius, self.challenge.norm)
 
@@ -410,10 +409,11 @@ def fab(audit: _Audit, rank: int, steps: int) -> None:
         logits, raw = audit.challenge.defense.logits_and_gradient(images, weights)
         gap = (weights * logits).sum(1).astype(np.float64)
         normal = raw.reshape(len(rows), -1).astype(np.float64)
-        if audit.challenge.task.mutable is not None:
-            normal = normal * audit.challenge.task.mutable.reshape(1, -1)
+        mutable = audit.challenge.task.mutable
+        if mutable is not None:
+            normal = normal * mutable.reshape(1, -1)
         fallen = _settle(audit, rows, point, gap)
-        point = _step(x, point, gap, normal, norm)
+        point = x + audit.challenge.task.allowed(_step(x, point, gap, normal, norm) - x)
         keep = ~fallen
         rows, x, point = rows[keep], x[keep], point[keep]
 

@@ -201,8 +201,7 @@ class _Walk:
         hit = np.zeros(len(rows), bool)
         able = self.left[rows] >= 1
         flat = images.reshape(-1, self.x.shape[1]).astype(np.float64)
-        if self.challenge.task.mutable is not None:
-            flat = np.where(self.challenge.task.mutable.reshape(-1), flat, self.x[rows])
+        flat = self.x[rows] + self.challenge.task.allowed(flat - self.x[rows])
         if able.any():
             mine = rows[able]
             hit[able] = self._wanted(mine, self.answers(mine, flat[able]))

@@ -149,7 +149,6 @@ def _margin_weights(
 
 
 def _within(challenge: EvasionChallenge, delta: Floats, x: Floats) -> Floats:
-    if challenge.task.mutable is not None:
-        delta = delta * challenge.task.mutable.reshape(1, -1)
+    delta = challenge.task.allowed(delta)
     assert challenge.epsilon is not None
     return project(delta, x, np.full((len(x), 1), challenge.epsilon), challenge.norm)

@@ -163,11 +163,9 @@ class Search:
         return self.shaped(np.clip(self.x[rows] + self.deltas(rows, w), 0, 1))
 
     def deltas(self, rows: Labels, w: Floats) -> Floats:
-        """δ of w, 0 on features that may not change."""
+        """δ of w, what the task forbids taken out."""
         delta: Floats = (np.tanh(w) - np.tanh(self.origin[rows])) / 2
-        if self.challenge.task.mutable is not None:
-            delta = delta * self.challenge.task.mutable.reshape(1, -1)
-        return delta
+        return self.challenge.task.allowed(delta)
 
     def value(self, rows: Labels, w: Floats, c: Floats) -> tuple[Floats, Floats, Bools]:
         """Loss (n,), its slope in w (n, d), and which points are successes (noted if smaller)."""

@@ -99,7 +99,8 @@ class EnsembleTransfer(EvasionAttack):
             velocity = self.momentum * velocity + slope / _lengths(slope, 1)
             move = velocity.sign() if linf else velocity / _lengths(velocity, 2)
             size = challenge.epsilon * (1.0 if step == 0 else 0.5 * (1 - step / self.steps))
-            delta = _projected(x, delta + size * mask * move, challenge.epsilon, linf=linf)
+            delta = torch.from_numpy(challenge.task.allowed((delta + size * move).numpy()))
+            delta = _projected(x, delta, challenge.epsilon, linf=linf)
         return x + delta
 
 

@@ -44,8 +44,7 @@ class Fgsm(EvasionAttack):
         slope = challenge.defense.gradient(challenge.x, labels)
         if challenge.targeted:
             slope = -slope
-        if challenge.task.mutable is not None:
-            slope = slope * challenge.task.mutable
+        slope = challenge.task.allowed(slope)
         if challenge.norm == "linf":
             return challenge.clip(challenge.x + np.float32(epsilon) * np.sign(slope))
         return challenge.clip(challenge.x + epsilon * _unit(slope))

@@ -306,7 +306,8 @@ def crafted(challenge: EvasionChallenge, model: nn.Module, labels: Labels, steps
         velocity = velocity + slope / _lengths(slope, 1)
         move = velocity.sign() if linf else velocity / _lengths(velocity, 2)
         size = epsilon * (1.0 if step == 0 else 0.5 * (1 - step / steps))
-        delta = _projected(x, delta + size * move * mutable, epsilon, linf=linf)
+        delta = torch.from_numpy(challenge.task.allowed((delta + size * move).numpy()))
+        delta = _projected(x, delta, epsilon, linf=linf)
     for weight, learns in zip(weights, learning, strict=True):
         weight.requires_grad_(learns)
     return challenge.clip((x + delta).numpy())

@@ -134,8 +134,9 @@ class _Walk:
 
     def _free(self, x: Images) -> Bools:
         free: Bools = x < 1.0 if self.theta > 0 else x > 0.0
-        mutable = self.challenge.task.mutable
-        return free if mutable is None else free & mutable.reshape(1, -1)
+        step = np.full(x.shape, self.theta, np.float32)
+        able: Bools = free & (self.challenge.task.allowed(step) != 0)
+        return able
 
     def _saliency(self, x: Images, targets: Labels) -> tuple[NDArray[np.float32], Floats, Floats]:
         """Logits, α and β by two backward passes."""

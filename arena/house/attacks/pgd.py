@@ -229,6 +229,7 @@ class _Search:
         rows, delta = self.open, self.zeros()
         slope = self.slope(delta[rows], margin=True)
         rows, slope = self.keep_open(rows, slope)
+        slope = self.challenge.task.allowed(slope)
         delta[rows] = fill(slope, self.x[rows], self.epsilon[rows, None])
         delta[rows] = self.project(delta[rows], rows)
         self.judge(delta[self.open])
@@ -236,8 +237,7 @@ class _Search:
 
     def project(self, delta: Floats, rows: Labels, radius: float = 1.0) -> Floats:
         """The nearest perturbation within the ball and the box, on features that may change."""
-        if self.challenge.task.mutable is not None:
-            delta = delta * self.challenge.task.mutable.reshape(1, -1)
+        delta = self.challenge.task.allowed(delta)
         return project(delta, self.x[rows], radius * self.epsilon[rows, None], self.challenge.norm)
 
     def slope(self, delta: Floats, *, margin: bool, judge: bool = True) -> Floats:

@@ -78,16 +78,17 @@ def noisy(challenge: EvasionChallenge, rows: Labels, rng: np.random.Generator) -
     if challenge.norm == "patch":
         return _patched(x, epsilon, challenge.task.mutable, rng)
     if challenge.norm == "l0":
-        return _flipped(x, int(epsilon), challenge.task.mutable, rng)
+        flipped = _flipped(x, int(epsilon), challenge.task.mutable, rng)
+        return challenge.clip(x + challenge.task.allowed(flipped - x))
     if challenge.norm == "linf":
         delta = epsilon * rng.choice([-1.0, 1.0], x.shape)
     elif challenge.norm == "l2":
         delta = _of_size(rng.standard_normal(x.shape), epsilon, order=2)
     else:
         delta = _of_size(rng.laplace(size=x.shape), epsilon, order=1)
-    if challenge.task.mutable is not None:
-        delta = delta * challenge.task.mutable
-    return challenge.clip(x + delta)
+    if challenge.task.add_only is not None:
+        delta = np.where(challenge.task.add_only, abs(delta), delta)
+    return challenge.clip(x + challenge.task.allowed(delta))
 
 
 def _moves(challenge: EvasionChallenge, count: int, rng: np.random.Generator) -> Images:

@@ -264,9 +264,7 @@ class _Search:
 
     def within(self, rows: Labels, delta: NDArray[np.floating]) -> Images:
         """x + δ in the box and strictly in the ball; in L2 all of ε is used before clipping."""
-        mutable = self.challenge.task.mutable
-        if mutable is not None:
-            delta = delta * mutable.reshape(self.x.shape[1:])
+        delta = self.challenge.task.allowed(delta)
         if self.challenge.norm == "linf":
             delta = np.clip(delta, -self.epsilon, self.epsilon)
         else:

@@ -48,7 +48,10 @@ def _patch(challenge: BackdoorChallenge) -> tuple[NDArray[np.bool_], Array]:
     """A block in the corner that varies least, at the far end of the box from what is there."""
     x, mutable = challenge.x, challenge.task.mutable
     mask = _block(x, challenge.features, mutable)
-    return mask, np.where(x.mean(axis=0) < 0.5, 1.0, 0.0).astype(np.float32)
+    low = x.mean(axis=0) < 0.5
+    if challenge.task.add_only is not None:
+        low |= challenge.task.add_only
+    return mask, np.where(low, 1.0, 0.0).astype(np.float32)
 
 
 def _block(x: Array, features: int, mutable: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
@@ -80,6 +83,10 @@ def _shift(challenge: BackdoorChallenge) -> tuple[None, Array]:
         board = board * challenge.task.mutable
     if challenge.norm == "l0":
         board = _block(challenge.x, int(size), challenge.task.mutable).astype(np.float64)
-        return None, (board * np.where(challenge.x.mean(axis=0) < 0.5, 1, -1)).astype(np.float32)
+        board *= np.where(challenge.x.mean(axis=0) < 0.5, 1, -1)
+    if challenge.task.add_only is not None:
+        board = np.where(challenge.task.add_only, abs(board), board)
+    if challenge.norm == "l0":
+        return None, board.astype(np.float32)
     order = {"linf": np.inf, "l2": 2, "l1": 1}[challenge.norm]
     return None, (board * size / np.linalg.norm(board.ravel(), ord=order)).astype(np.float32)

@@ -28,6 +28,11 @@ class TaskDetailSerializer(TaskSerializer):
     splits = serializers.DictField()
     cost = serializers.JSONField(allow_null=True)
     mutable = serializers.JSONField(allow_null=True)
+    add_only = serializers.JSONField(allow_null=True, help_text="Features that may only grow.")
+    features = serializers.ListField(child=serializers.CharField(), help_text="Their names.")
+    attacker_class = serializers.IntegerField(
+        allow_null=True, help_text="The class whose examples belong to attackers."
+    )
     target = serializers.JSONField(
         allow_null=True,
         help_text="Regression tasks: what is predicted (name, unit, low, high); else null.",

@@ -17,14 +17,17 @@ from tournaments.models import Match, Verdict
 from tournaments.states import UNDER_WAY, MatchState
 from web.answers import attachment, page
 from web.figures import figures, headline_figures, percent
+from web.findings import found
 from web.pages import series
 from web.pages.outcomes import columns_of, copied, gallery, quantiles, survival, task_of
+from web.pages.rows import arrays_of
 
 CURVES: Final = (
     ("robust_accuracy", "Robust accuracy"),
     ("certified_accuracy", "Certified accuracy"),
     ("corruption_accuracy", "Accuracy under every corruption"),
     ("attack_success_rate", "Attack success"),
+    ("noise_success_rate", "Random noise"),
     ("wrong_again", "Made again"),
     ("fresh_error", "Error on fresh examples"),
     ("trend_kept", "Trends kept"),
@@ -38,8 +41,8 @@ CURVES: Final = (
 AXES: Final = {
     "share": "Poisoned share",
     "seen": "Points seen",
-    "queries": "Probes",
     "epsilon": "Epsilon (ε)",
+    "queries": "Probes",
 }
 """What a curve runs over; the first that its points name."""
 BEYOND: Final = {
@@ -48,6 +51,7 @@ BEYOND: Final = {
     Norm.CORRUPTION: "Severity",
 }
 """What ε is where it is no norm's."""
+WORDS_AXIS: Final = {**AXES, "epsilon": "Words added"}
 SECRETIVE: Final = ("seed", "poison", "refuted", "replayed")
 """Parts of keys of the provenance that could help an opponent before the round reveals."""
 
@@ -87,13 +91,19 @@ def _verdict(request: HttpRequest, match: Match) -> dict[str, Any]:
     listed = figures(verdict.metrics)
     return context | {
         "figures": listed,
-        "headlines": headline_figures(listed),
+        "headlines": headline_figures(listed, priced=_priced(match)),
         "curve": curve(verdict),
         "corruptions": corruptions(verdict),
         "provenance": _provenance(request, match, verdict),
         "logs": _logs(request, match),
         **_outcome(request, match),
     }
+
+
+def _priced(match: Match) -> bool:
+    """Whether the task has a cost matrix, so that errors do not all cost the same."""
+    task = task_of(match)
+    return task is not None and task.cost is not None
 
 
 def sentence(request: HttpRequest, match: Match, verdict: Verdict | None) -> str:
@@ -109,99 +119,7 @@ def sentence(request: HttpRequest, match: Match, verdict: Verdict | None) -> str
         loser = attack if verdict.fault_side == Side.ATTACK else defense
         fault = visibility.fault_sentence(request.user, match)
         return f"{loser} forfeits. {fault} The other side's row is untouched by it."
-    return _found(attack, defense, verdict.metrics)
-
-
-def _trend_found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
-    removed, left = percent(metrics.get("attack_success_rate")), percent(metrics.get("slope_left"))
-    return (
-        f"{attack} removed {removed} of the trends that {defense} told; {left} of their slope is "
-        "left."
-    )
-
-
-def _fresh_found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
-    fresh, before = percent(metrics["fresh_error"]), percent(metrics.get("unprepared_error"))
-    return (
-        f"{attack} moved first and published {metrics.get('published') or 0:,.0f} examples; "
-        f"{defense}, trained on them, is wrong on {fresh} of fresh ones, and on {before} without "
-        "them."
-    )
-
-
-def _replay_found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
-    loss, replays = metrics.get("replay_loss") or 0, metrics.get("replays") or 0
-    proposed = metrics.get("proposals") or 0
-    inputs = "one input" if proposed == 1 else f"{proposed:,.0f} inputs"
-    return (
-        f"{attack} proposed {inputs}; {defense} answered {loss:,.0f} of {replays:,.0f} replays "
-        "wrong."
-    )
-
-
-SENTENCES: Final = (
-    ("trend_kept", _trend_found),
-    ("fresh_error", _fresh_found),
-    ("wrong_again", _replay_found),
-)
-"""By the figure that only matches of that game have."""
-
-
-def _found(attack: str, defense: str, metrics: dict[str, Any]) -> str:
-    for name, tell in SENTENCES:
-        if metrics.get(name) is not None:
-            return tell(attack, defense, metrics)
-    if poisoned := _poisoned(attack, defense, metrics):
-        return poisoned
-    if metrics.get("fidelity") is not None:
-        asked, copied = metrics.get("queries") or 0, percent(metrics["fidelity"])
-        return f"After {asked:,.0f} probes the copy of {attack} agrees with {defense} on {copied}."
-    if metrics.get("certificate_broken"):
-        return (
-            f"{attack} refuted {metrics.get('claims_refuted', 0):,.0f} of "
-            f"{metrics.get('claims', 0):,.0f} claims of {defense}: its certificate is broken."
-        )
-    if metrics.get("certified_accuracy") is not None:
-        proved, held = percent(metrics["certified_accuracy"]), percent(metrics["robust_accuracy"])
-        return f"{defense} certified {proved}; against {attack} {held} stayed right."
-    success, robust = metrics.get("attack_success_rate"), metrics.get("robust_accuracy")
-    if success is not None:
-        return (
-            f"{attack} broke {percent(success)} of what {defense} had right; "
-            f"{percent(robust)} of all examples stayed right."
-        )
-    if metrics.get("median_distance") is not None:
-        return f"{attack} needed a median distance of {metrics['median_distance']:.3g}."
-    return f"{attack} played against {defense}."
-
-
-def _poisoned(attack: str, defense: str, metrics: dict[str, Any]) -> str:
-    """Of games about training data; empty where it was none."""
-    if metrics.get("delta_error_over_time") is not None:
-        added = percent(metrics["delta_error_over_time"])
-        error = percent(metrics.get("poisoned_error_over_time"))
-        return (
-            f"{attack} added {added} to the error over time of {defense}, which is {error} on the "
-            "poisoned stream."
-        )
-    if metrics.get("chosen_points") is not None:
-        won, lost = percent(metrics.get("attack_success_rate")), percent(metrics.get("clean_drop"))
-        return (
-            f"{attack} won {won} of {metrics['chosen_points']:,.0f} chosen points from {defense}, "
-            f"which lost {lost} on the others."
-        )
-    if metrics.get("delta_error") is not None:
-        added, error = percent(metrics["delta_error"]), percent(metrics.get("poisoned_error"))
-        return (
-            f"{attack} added {added} to the error of {defense}, which is {error} after poisoning."
-        )
-    if metrics.get("clean_drop") is not None:
-        hit, lost = percent(metrics.get("attack_success_rate")), percent(metrics["clean_drop"])
-        return (
-            f"The trigger of {attack} reaches its target on {hit}; {defense} lost {lost} on "
-            "clean inputs."
-        )
-    return ""
+    return found(attack, defense, verdict.metrics)
 
 
 def curve(verdict: Verdict) -> dict[str, Any] | None:
@@ -210,6 +128,7 @@ def curve(verdict: Verdict) -> dict[str, Any] | None:
     if not points:
         return None
     axis = next((name for name in AXES if name in points[0]), "epsilon")
+    label_of = WORDS_AXIS if points[0].get("blocked") is not None else AXES
     points = [point for point in points if point.get(axis) is not None]
     shown = [(key, label) for key, label in CURVES if any(p.get(key) is not None for p in points)]
     if not points or not shown:
@@ -223,7 +142,7 @@ def curve(verdict: Verdict) -> dict[str, Any] | None:
         for key, label in shown
     ]  # fmt: skip
     rows = [(point[axis], [_with_interval(point, key) for key, _ in shown]) for point in points]
-    name = AXES[axis]
+    name = label_of[axis]
     if axis == "epsilon":
         name = BEYOND.get(verdict.match.round.rules.norm, name)
     return {
@@ -293,11 +212,7 @@ def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
             "gallery": gallery(request.user, match, level=level),
             "copied": copied(match, columns),
             "drawings": series.of_match(request.user, match, task_of(match)),
-            "poison": range(min(12, _training_points(request, match, "poison"))),
-            "chosen": range(min(12, _training_points(request, match, "chosen"))),
-            "triggered": range(min(12, _training_points(request, match, "triggered"))),
-            "published": range(min(12, _training_points(request, match, "published"))),
-            "fresh": range(min(12, _training_points(request, match, "fresh"))),
+            **_pictured(request, match),
             "probes": None if asked is None else {
                 "plot": {"examples": asked.examples, "points": asked.points},
                 "rows": quantiles(asked),
@@ -307,9 +222,17 @@ def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
         return {"outcome": False}
 
 
-def _training_points(request: HttpRequest, match: Match, kind: str) -> int:
-    from web.pages.pictures import arrays_of
+def _pictured(request: HttpRequest, match: Match) -> dict[str, Any]:
+    """The first points of each kind as pictures; of other data, how much poison there is."""
+    kinds = ("poison", "chosen", "triggered", "published", "fresh")
+    points = {kind: _training_points(request, match, kind) for kind in kinds}
+    task = task_of(match)
+    if task is not None and not task.is_image:
+        return {"poisoned_rows": points["poison"]}
+    return {kind: range(min(12, count)) for kind, count in points.items()}
 
+
+def _training_points(request: HttpRequest, match: Match, kind: str) -> int:
     round_ = match.round
     if not (round_.plays_poisoning or round_.game == GameName.ATTACKER_FIRST):
         return 0

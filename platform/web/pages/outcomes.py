@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -15,12 +15,13 @@ import arena.tasks
 from accounts.selectors import Person
 from arena.answers import ABSTAIN
 from arena.errors import TaskError
-from arena.rounds import Norm
+from arena.rounds import GameName, Norm
 from arena.tasks import Task
 from arena.verdict import Outcome
 from events.errors import NotThere
 from tournaments import files, visibility
 from tournaments.models import Match
+from web.pages.rows import Changes, arrays_of, changes
 
 GALLERY: Final = 12
 
@@ -59,6 +60,8 @@ class Card:
     radius: float | None
     """As certified; None where nothing was claimed."""
     refutes: bool
+    changes: Changes | None = None
+    """What was done to an example that is no picture; None where this reader may not see it."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,9 @@ class Gallery:
     cards: tuple[Card, ...]
     total: int
     pictures: bool
+    """Whether there are pictures, and this reader may see them."""
+    arrays: bool
+    """Whether this reader may see the examples, pictures or not."""
 
 
 def gallery(
@@ -90,14 +96,34 @@ def gallery(
     per_level = len(columns["example"]) // len(epsilons)
     rows = np.arange(chosen * per_level, (chosen + 1) * per_level)
     order = np.lexsort((rows, ~columns["clean_right"][rows], ~columns["broken"][rows]))
-    names = _class_names(match)
+    task = task_of(match)
+    names = () if task is None else task.classes
+    seen = visibility.may_see_images(user, match)
     cards = tuple(
         _card(columns, int(rows[i]), int(i), names, match.round.rules.norm.value)
         for i in order[:most]
     )
+    pictures = task is None or task.is_image
+    if seen and task is not None and not pictures:
+        cards = _with_changes(user, match, cards, level=chosen, features=task.features)
     listed = tuple((k, "" if np.isnan(e) else f"{e:g}") for k, e in enumerate(epsilons))
-    axis = LEVELS.get(match.round.rules.norm, "ε =")
-    return Gallery(chosen, axis, listed, cards, per_level, visibility.may_see_images(user, match))
+    axis = "words:" if match.round.game == GameName.GOOD_WORDS else "ε ="
+    axis = LEVELS.get(match.round.rules.norm, axis)
+    return Gallery(chosen, axis, listed, cards, per_level, seen and pictures, seen)
+
+
+def _with_changes(
+    user: Person, match: Match, cards: tuple[Card, ...], *, level: int, features: tuple[str, ...]
+) -> tuple[Card, ...]:
+    try:
+        arrays = arrays_of(user, match)
+    except NotThere:
+        return cards
+    clean, attacked = arrays["clean"], arrays["attacked"][level]
+    return tuple(
+        replace(card, changes=changes(clean[card.number], attacked[card.number], features))
+        for card in cards
+    )
 
 
 LEVELS: Final = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,10 +16,11 @@ from PIL import Image
 from accounts.selectors import Person
 from arena.tasks import Split
 from events.errors import NotThere
-from tournaments import files, selectors, visibility
+from tournaments import selectors, visibility
 from tournaments.models import Match
 from tournaments.states import MatchState
 from web.answers import page
+from web.pages.rows import arrays_of
 
 PER_CLASS: Final = 6
 STRIPS: Final = ("poison", "triggered", "chosen", "published", "fresh")
@@ -68,18 +68,6 @@ def first_of_class(split: Split, label: int, number: int) -> Pixels:
 
 
 # --- of a match ---------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=8)
-def _arrays(path: Path, _modified: int) -> dict[str, NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
-
-
-def arrays_of(user: Person, match: Match) -> dict[str, NDArray[Any]]:
-    """``images.npz`` of a match; NotThere where this reader may not see it."""
-    path = files.images_path(user, match)
-    return _arrays(path, path.stat().st_mtime_ns)
 
 
 @cache_control(private=True, max_age=3600)
@@ -139,7 +127,7 @@ def _kill(user: Person, match: Match) -> Shown | None:
         shown = gallery(user, match, level=None, most=1)
     except NotThere:
         return None
-    if shown is None or not shown.cards or not shown.cards[0].broken:
+    if shown is None or not shown.pictures or not shown.cards or not shown.cards[0].broken:
         return None
     card = shown.cards[0]
     return Shown(

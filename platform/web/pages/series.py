@@ -12,7 +12,7 @@ from accounts.selectors import Person
 from arena.tasks import Split, Task
 from events.errors import NotThere
 from tournaments.models import Match
-from web.pages.pictures import arrays_of
+from web.pages.rows import arrays_of
 
 WIDTH: Final = 320.0
 HEIGHT: Final = 140.0

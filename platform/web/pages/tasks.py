@@ -18,6 +18,7 @@ from tournaments import selectors
 from web.answers import attachment, page
 from web.pages import series
 from web.pages.pictures import PER_CLASS, first_of_class, png
+from web.pages.rows import examples_of, features_of
 
 PUBLISHED = ("train", "practice")
 
@@ -52,6 +53,9 @@ def task(request: HttpRequest, name: str) -> HttpResponse:
     context = {
         "task": found,
         "public": found.public_json(),
+        "costs": [] if found.cost is None else zip(found.classes, found.cost.tolist(), strict=True),
+        "features": features_of(found),
+        "rows": [] if found.is_image else examples_of(found),
         "examples": [
             (label, [(k, i) for i in range(PER_CLASS)])
             for k, label in enumerate(found.classes)

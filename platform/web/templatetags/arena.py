@@ -159,31 +159,35 @@ def budget(round_: Round) -> str:
     rules = spec(round_)
     if rules is None:
         return ""
-    if rules.game is GameName.BACKDOOR:
-        shares = ", ".join(f"{100 * share:g}" for share in rules.shares)
-        if rules.epsilons:
-            return f"poison {shares} %, shift {NORMS[rules.norm.value]} ≤ {rules.epsilons[-1]:g}"
-        return f"poison {shares} %, patch of {100 * rules.trigger_area:g} %"
-    if rules.game is GameName.TARGETED_POISONING:
-        shares = ", ".join(f"{100 * share:g}" for share in rules.shares)
-        near = (
-            rules.epsilons and f", clean-label {NORMS[rules.norm.value]} ≤ {rules.epsilons[-1]:g}"
-        )
-        return f"poison {shares} %, {rules.targets} chosen points{near or ''}"
-    if rules.game is GameName.ONLINE_POISONING:
-        return f"poison {100 * rules.shares[-1]:g} % of {rules.batches} batches"
     if rules.shares:
-        shares = ", ".join(f"{100 * share:g}" for share in rules.shares)
-        return f"poison {shares} %, {rules.poison_mode.value}"
+        return _poison(rules)
     if rules.game is GameName.EXTRACTION:
         return f"{rules.threat_model.probes.limit(1):,.0f} probes"
+    if rules.game is GameName.GOOD_WORDS:
+        return f"up to {', '.join(f'{e:g}' for e in rules.epsilons)} words added"
     label = NORMS[rules.norm.value]
     if not rules.epsilons:
         return f"{label}, smallest distance"
-    sizes = _sizes(rules)
-    if rules.game is GameName.ATTACKER_FIRST:
-        return f"{sizes}, {rules.published:,} published"
-    return f"{sizes}, {rules.replays:,} replays" if rules.game is GameName.REPLAY else sizes
+    more = {
+        GameName.ATTACKER_FIRST: f", {rules.published:,} published",
+        GameName.REPLAY: f", {rules.replays:,} replays",
+    }
+    return f"{_sizes(rules)}{more.get(rules.game, '')}"
+
+
+def _poison(rules: RoundSpec) -> str:
+    """Of games about training data."""
+    shares = ", ".join(f"{100 * share:g}" for share in rules.shares)
+    within = f"{NORMS[rules.norm.value]} ≤ {rules.epsilons[-1]:g}" if rules.epsilons else ""
+    if rules.game is GameName.BACKDOOR:
+        trigger = f"shift {within}" if within else f"patch of {100 * rules.trigger_area:g} %"
+        return f"poison {shares} %, {trigger}"
+    if rules.game is GameName.TARGETED_POISONING:
+        near = f", clean-label {within}" if within else ""
+        return f"poison {shares} %, {rules.targets} chosen points{near}"
+    if rules.game is GameName.ONLINE_POISONING:
+        return f"poison {100 * rules.shares[-1]:g} % of {rules.batches} batches"
+    return f"poison {shares} %, {rules.poison_mode.value}"
 
 
 def _sizes(rules: RoundSpec) -> str:

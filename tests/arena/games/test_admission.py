@@ -146,6 +146,34 @@ def test_an_immutable_feature_must_not_change() -> None:
     assert one(outside, budget).rejections.tolist() == ["immutable_feature_changed"]
 
 
+def test_an_add_only_feature_may_rise_and_never_fall() -> None:
+    add_only = np.zeros(SHAPE, bool)
+    add_only[:, 0, :] = True
+    budget = Budget(Norm.LINF, 0.5, add_only=add_only)
+    raised, lowered, elsewhere = (CLEAN[:1].copy() for _ in range(3))
+    raised[:, :, 0] += 0.1
+    lowered[:, :, 0] -= 0.1
+    elsewhere[:, :, 1] -= 0.1
+    assert one(raised, budget).rejections.tolist() == [""]
+    assert one(elsewhere, budget).rejections.tolist() == [""]
+    refused = one(lowered, budget)
+    assert refused.rejections.tolist() == ["add_only_feature_lowered"]
+    assert (refused.x == CLEAN[:1]).all()
+
+
+def test_words_are_counted_and_half_a_word_is_none() -> None:
+    mail = np.array([[1, 0, 0, 0, 0]], np.float32)
+    budget = Budget(Norm.L0, 2, grid=2, add_only=np.ones(5, bool))
+    two, three, half, fewer = (mail.copy() for _ in range(4))
+    two[0, 1:3] = 1
+    three[0, 1:4] = 1
+    half[0, 1:] = 0.5
+    fewer[0, 0] = 0
+    admitted = admit(np.concatenate([two, three, half, fewer]), np.repeat(mail, 4, axis=0), budget)
+    assert admitted.rejections.tolist() == ["", "over_budget", "", "add_only_feature_lowered"]
+    assert (admitted.x[2] == mail[0]).all()
+
+
 # ── the grid ───────────────────────────────────────────────────────────────────────────────
 
 

@@ -50,7 +50,9 @@ def entry(folder: Path, package: Package) -> Any:
 
 
 def task_info(task: tasks.Task) -> TaskInfo:
-    return TaskInfo(task.name, task.shape, task.classes)
+    return TaskInfo(
+        task.name, task.shape, task.classes, task.grid, task.cost, task.mutable, task.add_only
+    )
 
 
 def build(name: str, task: tasks.Task, folder: Path | None = None) -> Any:

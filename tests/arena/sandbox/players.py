@@ -33,6 +33,7 @@ SHAPE = (2, 3)
 CLASSES = ("zero", "one", "two")
 COST = np.array([[0, 1, 2], [1, 0, 1], [5, 1, 0]], np.float64)
 MUTABLE = np.array([[True, True, False], [True, False, True]])
+ADD_ONLY = np.array([[True, False, False], [False, False, True]])
 
 BORN = "import os, runpy, sys; os.dup2({fd}, 3); os.close({fd}); sys.argv = {argv!r}; {rest}"
 RUN = "runpy.run_module('arena.sandbox.child', run_name='__main__', alter_sys=True)"
@@ -253,6 +254,7 @@ def tiny_task() -> Task:
         grid=None,
         cost=COST,
         mutable=MUTABLE,
+        add_only=ADD_ONLY,
     )
 
 

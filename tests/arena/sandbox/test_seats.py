@@ -27,6 +27,7 @@ from arena.seats import Revealed
 from arena.threat_model import OracleOutput, OutputKind, TaskKnowledge, ThreatModel
 from arena.wire import Op, Trusting, Wire
 from tests.arena.sandbox.players import (
+    ADD_ONLY,
     BRIEF,
     CLASSES,
     COST,
@@ -138,6 +139,7 @@ def test_a_defense_sees_the_whole_task_and_its_own_files(unjailed: Unjailed) -> 
     def predict(self, x):
         t = self.task
         print(t.name, t.shape, t.classes, t.cost.tolist(), t.mutable.tolist())
+        print(t.add_only.tolist())
         print(sorted(p.name for p in self.package.iterdir()))
         print(sorted(p.name for p in self.package.parent.iterdir()))
         return np.zeros((len(x), 3))
@@ -146,7 +148,8 @@ def test_a_defense_sees_the_whole_task_and_its_own_files(unjailed: Unjailed) -> 
     seat.predict(images(1), no_seeds(1))
     lines = seat.close().splitlines()
     assert lines[0] == f"tiny {SHAPE} {CLASSES} {COST.tolist()} {MUTABLE.tolist()}"
-    assert lines[1:] == ["['manifest.toml', 'player.py']", "['package']"]
+    assert lines[1] == f"{ADD_ONLY.tolist()}"
+    assert lines[2:] == ["['manifest.toml', 'player.py']", "['package']"]
 
 
 def test_prints_go_to_the_log_and_the_game_goes_on(unjailed: Unjailed) -> None:
@@ -669,17 +672,20 @@ def test_what_is_withheld_is_nowhere_in_the_jail(unjailed: Unjailed) -> None:
     assert lines[0] == "None None () None None None"
     assert lines[1] == (
         "None None None TaskInfo(name='', shape=(), classes=(), grid=None, cost=None, "
-        "mutable=None, device='cpu') None"
+        "mutable=None, add_only=None, device='cpu') None"
     )
     assert lines[2] == "['package']"
+
+
+MASKS = [MUTABLE.tolist(), ADD_ONLY.tolist()]
 
 
 @pytest.mark.parametrize(
     ("knowledge", "shown"),
     [
-        (TaskKnowledge.INPUT_SPACE, ["", SHAPE, (), None, MUTABLE.tolist()]),
-        (TaskKnowledge.CLASSES, ["tiny", SHAPE, CLASSES, None, MUTABLE.tolist()]),
-        (TaskKnowledge.COST, ["tiny", SHAPE, CLASSES, COST.tolist(), MUTABLE.tolist()]),
+        (TaskKnowledge.INPUT_SPACE, ["", SHAPE, (), None, *MASKS]),
+        (TaskKnowledge.CLASSES, ["tiny", SHAPE, CLASSES, None, *MASKS]),
+        (TaskKnowledge.COST, ["tiny", SHAPE, CLASSES, COST.tolist(), *MASKS]),
     ],
 )
 def test_the_task_is_shown_as_far_as_the_round_says(
@@ -689,8 +695,8 @@ def test_the_task_is_shown_as_far_as_the_round_says(
         unjailed,
         """
         t = challenge.task
-        cost, mutable = (a if a is None else a.tolist() for a in (t.cost, t.mutable))
-        print([t.name, t.shape, t.classes, cost, mutable])
+        told = (a if a is None else a.tolist() for a in (t.cost, t.mutable, t.add_only))
+        print([t.name, t.shape, t.classes, *told])
         return challenge.x
         """,
         threat_model=ThreatModel(task_knowledge=knowledge),

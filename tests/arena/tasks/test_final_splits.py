@@ -124,6 +124,18 @@ def test_a_table_without_room_for_change_is_reordered_and_says_so() -> None:
         task.final(SECRET)
 
 
+def test_of_words_that_are_there_a_few_are_lost_and_none_appears() -> None:
+    task = tasks.load("spamassassin-words")
+    final, practice = task.final(SECRET), task.practice
+    kept = final.x.sum() / practice.x.sum()
+    assert 0.94 < kept < 0.96
+    assert set(np.unique(final.x)) == {0.0, 1.0}
+    assert np.bincount(final.y).tolist() == np.bincount(practice.y).tolist()
+    assert final.x.sum(0).max() <= practice.x.sum(0).max()
+    assert (final.x.sum(0) <= practice.x.sum(0)).all()
+    assert task.final(ANOTHER).sha256 != final.sha256
+
+
 def test_an_image_task_with_a_grid_keeps_to_it() -> None:
     images = np.random.default_rng(0).integers(0, 3, size=(20, 1, 8, 8)) / 2
     task = tabular(images, np.arange(20) % 2, grid=3)

@@ -13,6 +13,7 @@ import pytest
 from arena import tasks
 from arena.errors import TaskError
 from arena.tasks import importing, library
+from arena.tasks.make_mails import commonest, spamassassin_arrays, spambase_arrays
 from arena.tasks.make_vendored import VENDORED, vendored_arrays
 
 FULL_SETS = Path(__file__).resolve().parents[4] / "shared" / "data"
@@ -21,7 +22,10 @@ SHIPPED = {
     "mnist5k": ((1, 28, 28), 5_000, 2_000, 10),
     "fashion5k": ((1, 28, 28), 5_000, 2_000, 10),
     "mnist-1-7": ((1, 28, 28), 1_084, 433, 2),
+    "spambase": ((57,), 2_741, 1_371, 2),
+    "spamassassin-words": ((1_500,), 3_811, 1_897, 2),
 }
+IMAGES = ("digits", "mnist5k", "fashion5k", "mnist-1-7")
 
 needs_full_sets = pytest.mark.skipif(
     not FULL_SETS.is_dir(), reason="the full MNIST and Fashion-MNIST are not on this machine"
@@ -29,7 +33,7 @@ needs_full_sets = pytest.mark.skipif(
 
 
 def test_the_house_offers_its_tasks_by_name() -> None:
-    assert set(tasks.names()) == {*SHIPPED, "mnist", "fashion-mnist"}
+    assert set(tasks.names()) == {*SHIPPED, "ice-cover", "mnist", "fashion-mnist"}
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -37,7 +41,7 @@ def test_a_shipped_task_has_the_shape_sizes_and_classes_it_states(name: str) -> 
     shape, train, practice, classes = SHIPPED[name]
     task = tasks.load(name)
     assert task.shape == shape
-    assert task.is_image
+    assert task.is_image == (name in IMAGES)
     assert (len(task.train), len(task.practice)) == (train, practice)
     assert len(task.classes) == classes
     for split in (task.train, task.practice):
@@ -50,7 +54,7 @@ def test_a_shipped_task_has_the_shape_sizes_and_classes_it_states(name: str) -> 
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_no_practice_image_is_also_a_train_image(name: str) -> None:
+def test_no_practice_example_is_also_a_train_example(name: str) -> None:
     task = tasks.load(name)
     seen = {image.tobytes() for image in task.train.x}
     assert not any(image.tobytes() in seen for image in task.practice.x)
@@ -74,6 +78,63 @@ def test_a_floor_lets_even_a_linear_model_pass(name: str, floor: float) -> None:
     model = RidgeClassifier(alpha=100.0 if task.shape[-1] == 28 else 1.0)
     model.fit(task.train.x.reshape(len(task.train), -1), task.train.y)
     assert model.score(task.practice.x.reshape(len(task.practice), -1), task.practice.y) > floor
+
+
+@pytest.mark.parametrize("name", ["spambase", "spamassassin-words"])
+def test_a_spam_task_names_its_features_and_the_class_of_its_attackers(name: str) -> None:
+    task = tasks.load(name)
+    assert (len(task.features),) == task.shape
+    assert task.attacker_class is not None
+    assert task.classes[task.attacker_class] == "spam"
+    assert task.public_json()["features"] == list(task.features)
+    assert task.public_json()["attacker_class"] == 1
+
+
+def test_words_are_there_or_not_and_may_only_be_added() -> None:
+    task = tasks.load("spamassassin-words")
+    assert set(np.unique(task.practice.x)) == {0.0, 1.0}
+    assert task.grid == 2
+    assert task.add_only is not None
+    assert task.add_only.all()
+    assert task.mutable is None
+
+
+def test_spambase_fixes_runs_of_capitals_and_lets_words_only_grow() -> None:
+    task = tasks.load("spambase")
+    assert task.mutable is not None
+    assert task.add_only is not None
+    assert task.cost is not None
+    fixed = {name for name, free in zip(task.features, task.mutable, strict=True) if not free}
+    free = {
+        name
+        for name, may, grows in zip(task.features, task.mutable, task.add_only, strict=True)
+        if may and not grows
+    }
+    assert fixed == {"capitalAve", "capitalLong", "capitalTotal"}
+    assert len(free) == 6
+    assert all(name.startswith("char") for name in free)
+    assert task.cost.tolist() == [[0.0, 5.0], [1.0, 0.0]]
+
+
+def test_the_commonest_words_are_counted_once_a_mail_and_ties_go_by_the_alphabet() -> None:
+    mails = [frozenset({"b", "c"}), frozenset({"c", "a"}), frozenset({"b", "d"})]
+    assert commonest(mails, count=3) == ("b", "c", "a")
+
+
+@pytest.mark.skipif(not FULL_SETS.is_dir(), reason="the mail corpora are not on this machine")
+def test_the_shipped_mails_are_made_from_their_corpora() -> None:
+    stored = {name: shipped_arrays(name) for name in ("spambase", "spamassassin-words")}
+    measured = spambase_arrays(FULL_SETS / "spambase" / "spambase.csv.gz")
+    mails, words = spamassassin_arrays(FULL_SETS / "spamassassin" / "mails.jsonl.gz")
+    assert words == tasks.load("spamassassin-words").features
+    for made, name in ((measured, "spambase"), (mails, "spamassassin-words")):
+        for key, array in made.items():
+            assert np.array_equal(array, stored[name][key]), (name, key)
+
+
+def shipped_arrays(name: str) -> dict[str, np.ndarray]:
+    with np.load(library.HOUSE_DIRECTORY / "data" / f"{name}.npz") as archive:
+        return dict(archive)
 
 
 def test_the_floor_of_mnist5k_is_nine_tenths() -> None:

@@ -82,7 +82,47 @@ def test_cost_mask_and_grid_are_kept(organize: Organize, toml: str) -> None:
     np.testing.assert_allclose(task.train.x, images / 255, rtol=1e-6)
 
 
+def test_an_add_only_mask_names_and_an_attackers_class_are_kept(
+    organize: Organize, toml: str
+) -> None:
+    rules = """add_only = [true, false, true]
+features = ["one", "two", "three"]
+attacker_class = "right"
+[norms]"""
+    task = tasks.load(organize(toml=toml.replace("[norms]", rules)))
+    assert task.add_only is not None
+    assert task.add_only.tolist() == [True, False, True]
+    assert task.features == ("one", "two", "three")
+    assert task.attacker_class == 1
+
+
+def test_one_true_stands_for_every_feature(organize: Organize, toml: str) -> None:
+    task = tasks.load(organize(toml=toml.replace("[norms]", "add_only = true\n[norms]")))
+    assert task.add_only is not None
+    assert task.add_only.tolist() == [True, True, True]
+
+
+def test_packed_features_are_one_bit_each(organize: Organize, toml: str) -> None:
+    x = np.random.default_rng(0).integers(0, 2, size=(60, 3), dtype=np.uint8)
+    bits = np.packbits(x, axis=-1)
+    text = toml.replace('file = "points.npz"', 'file = "points.npz"\npacked = true')
+    task = tasks.load(organize(toml=text, x_train=bits, x_test=bits[:40]))
+    assert (task.train.x == x).all()
+    assert task.train.x.dtype == np.float32
+
+
+def test_what_is_not_packed_is_told_how_to_be(organize: Organize, toml: str) -> None:
+    text = toml.replace('file = "points.npz"', 'file = "points.npz"\npacked = true')
+    with pytest.raises(TaskError, match=r"store numpy\.packbits"):
+        _ = tasks.load(organize(toml=text)).train
+
+
 BAD_TOML = [
+    ("floor = 0.8", "floor = 0.8\nadd_only = false", "`add_only` must be a nested list"),
+    ("floor = 0.8", "floor = 0.8\nadd_only = [0, 1, 0]", "`add_only` must hold true and false"),
+    ("floor = 0.8", 'floor = 0.8\nfeatures = ["a", "b"]', "names 2 features"),
+    ("floor = 0.8", 'floor = 0.8\nattacker_class = "up"', "must be one of the classes"),
+    ('file = "points.npz"', 'file = "points.npz"\npacked = 1', "`packed` must be true or false"),
     ("floor = 0.8", "", "`floor` is missing"),
     ("floor = 0.8", "floor = 80", "`floor` must be a number from 0 to 1"),
     ("floor = 0.8", "floor = nan", "`floor` must be a number from 0 to 1"),

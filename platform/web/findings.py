@@ -1,0 +1,131 @@
+"""What a scored match found, in one sentence: one function a kind of round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from web.figures import percent
+
+Metrics = Mapping[str, Any]
+Sentence = Callable[[str, str, Metrics], str]
+"""(name of the attack, name of the defense, metrics)"""
+
+
+def found(attack: str, defense: str, metrics: Metrics) -> str:
+    """The first sentence whose figure the verdict has."""
+    for key, sentence in SENTENCES:
+        if metrics.get(key) is not None:
+            return sentence(attack, defense, metrics)
+    return f"{attack} played against {defense}."
+
+
+def _poisoned(attack: str, defense: str, metrics: Metrics) -> str:
+    added, error = percent(metrics["delta_error"]), percent(metrics.get("poisoned_error"))
+    return f"{attack} added {added} to the error of {defense}, which is {error} after poisoning."
+
+
+def _poisoned_stream(attack: str, defense: str, metrics: Metrics) -> str:
+    added = percent(metrics["delta_error_over_time"])
+    error = percent(metrics.get("poisoned_error_over_time"))
+    return (
+        f"{attack} added {added} to the error over time of {defense}, which is {error} on the "
+        "poisoned stream."
+    )
+
+
+def _chosen(attack: str, defense: str, metrics: Metrics) -> str:
+    won, lost = percent(metrics.get("attack_success_rate")), percent(metrics.get("clean_drop"))
+    return (
+        f"{attack} won {won} of {metrics['chosen_points']:,.0f} chosen points from {defense}, "
+        f"which lost {lost} on the others."
+    )
+
+
+def _triggered(attack: str, defense: str, metrics: Metrics) -> str:
+    hit, lost = percent(metrics.get("attack_success_rate")), percent(metrics["clean_drop"])
+    return (
+        f"The trigger of {attack} reaches its target on {hit}; {defense} lost {lost} on "
+        "clean inputs."
+    )
+
+
+def _stolen(attack: str, defense: str, metrics: Metrics) -> str:
+    asked, copied = metrics.get("queries") or 0, percent(metrics["fidelity"])
+    return f"After {asked:,.0f} probes the copy of {attack} agrees with {defense} on {copied}."
+
+
+def _moved_first(attack: str, defense: str, metrics: Metrics) -> str:
+    fresh, before = percent(metrics["fresh_error"]), percent(metrics.get("unprepared_error"))
+    return (
+        f"{attack} moved first and published {metrics.get('published') or 0:,.0f} examples; "
+        f"{defense}, trained on them, is wrong on {fresh} of fresh ones, and on {before} "
+        "without them."
+    )
+
+
+def _replayed(attack: str, defense: str, metrics: Metrics) -> str:
+    loss, replays = metrics.get("replay_loss") or 0, metrics.get("replays") or 0
+    proposed = metrics.get("proposals") or 0
+    inputs = "one input" if proposed == 1 else f"{proposed:,.0f} inputs"
+    return (
+        f"{attack} proposed {inputs}; {defense} answered {loss:,.0f} of {replays:,.0f} "
+        "replays wrong."
+    )
+
+
+def _certified(attack: str, defense: str, metrics: Metrics) -> str:
+    if metrics.get("certificate_broken"):
+        return (
+            f"{attack} refuted {metrics.get('claims_refuted', 0):,.0f} of "
+            f"{metrics.get('claims', 0):,.0f} claims of {defense}: its certificate is broken."
+        )
+    proved, held = percent(metrics["certified_accuracy"]), percent(metrics["robust_accuracy"])
+    return f"{defense} certified {proved}; against {attack} {held} stayed right."
+
+
+def _padded(attack: str, defense: str, metrics: Metrics) -> str:
+    passed, words = percent(metrics.get("attack_success_rate")), metrics.get("epsilon") or 0
+    told = (
+        f"With at most {words:,.0f} words {attack} got {passed} of the spam past {defense} that it "
+        "blocks."
+    )
+    median = metrics.get("median_words")
+    return told if median is None else f"{told} The median mail took {median:,.0f} words."
+
+
+def _levelled(attack: str, defense: str, metrics: Metrics) -> str:
+    removed, left = percent(metrics.get("attack_success_rate")), percent(metrics.get("slope_left"))
+    return (
+        f"{attack} removed {removed} of the trends that {defense} told; {left} of their slope is "
+        "left."
+    )
+
+
+def _broken(attack: str, defense: str, metrics: Metrics) -> str:
+    success, robust = metrics["attack_success_rate"], metrics.get("robust_accuracy")
+    return (
+        f"{attack} broke {percent(success)} of what {defense} had right; "
+        f"{percent(robust)} of all examples stayed right."
+    )
+
+
+def _distant(attack: str, _defense: str, metrics: Metrics) -> str:
+    return f"{attack} needed a median distance of {metrics['median_distance']:.3g}."
+
+
+SENTENCES: Final[tuple[tuple[str, Sentence], ...]] = (
+    ("trend_kept", _levelled),
+    ("delta_error_over_time", _poisoned_stream),
+    ("chosen_points", _chosen),
+    ("delta_error", _poisoned),
+    ("clean_drop", _triggered),
+    ("fidelity", _stolen),
+    ("fresh_error", _moved_first),
+    ("wrong_again", _replayed),
+    ("certified_accuracy", _certified),
+    ("blocked", _padded),
+    ("attack_success_rate", _broken),
+    ("median_distance", _distant),
+)
+"""A figure that only some kinds of round have, and what is said where it is there."""
