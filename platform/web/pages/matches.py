@@ -41,8 +41,8 @@ CURVES: Final = (
 AXES: Final = {
     "share": "Poisoned share",
     "seen": "Points seen",
-    "queries": "Probes",
     "epsilon": "Epsilon (ε)",
+    "queries": "Probes",
 }
 """What a curve runs over; the first that its points name."""
 BEYOND: Final = {
