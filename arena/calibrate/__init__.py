@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from arena import measured
-from arena.calibrate import attacks, defenses, full_mnist, games, poisoning
+from arena.calibrate import attacks, beyond, defenses, full_mnist, games, poisoning
 from arena.calibrate.lines import BarError, Laboratory, Line
 
 __all__ = ["BARS", "BarError", "Laboratory", "Line", "main", "measure", "table"]
@@ -52,6 +52,9 @@ BARS: Final[tuple[tuple[str, Bar], ...]] = (
     ("A9", games.theft),
     ("A10", attacks.adaptive),
     ("A11", games.replay),
+    ("A11", beyond.spatial),
+    ("A11", beyond.patch),
+    ("A11", beyond.corruptions),
     ("A12", attacks.audit),
     ("D0", partial(defenses.baseline, defense="logistic-regression", least=0.88)),
     ("D0", partial(defenses.baseline, defense="cnn", least=0.94)),

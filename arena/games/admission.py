@@ -125,7 +125,8 @@ def _in_words(move: NDArray[np.float64], norm: Norm) -> str:
         return ""
     if norm is Norm.CORRUPTION:
         return f"{KINDS[int(move[0])].replace('_', ' ')}, severity {int(move[1])}"
-    return f"{move[0]:.1f}°, {move[1]:.1f} px right, {move[2]:.1f} px down"
+    right, down = (("right", "down")[i] if move[i + 1] >= 0 else ("left", "up")[i] for i in (0, 1))
+    return f"{move[0]:.1f}°, {abs(move[1]):.1f} px {right}, {abs(move[2]):.1f} px {down}"
 
 
 def random_moves(rows: int, budget: Budget, stream: np.random.RandomState) -> NDArray[np.float64]:

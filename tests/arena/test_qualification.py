@@ -177,6 +177,25 @@ def test_an_attack_that_finds_planted_examples_is_reliable() -> None:
     assert found.figures["planted"][0]["success"] == 1.0
 
 
+def _declares_probes(name: str) -> Package:
+    """A house player that says it needs probes, and is so held to planted examples."""
+    files = dict(house.package(name, "digits").files)
+    files["manifest.toml"] = files["manifest.toml"].replace(b"[needs]", b"[needs]\nprobes = true")
+    return Package.of(files)
+
+
+@pytest.mark.parametrize(
+    ("name", "norm"), [("spatial-grid", "spatial"), ("worst-corruption", "corruption"),
+                       ("patch", "patch")]
+)  # fmt: skip
+def test_an_attack_beyond_norms_is_held_to_planted_examples_too(name: str, norm: str) -> None:
+    found = checked(_declares_probes(name))
+    assert found.accepted, found.sentence
+    (row,) = found.figures["planted"]
+    assert row["norm"] == norm
+    assert row["reliable"]
+
+
 def test_an_attack_that_misses_planted_examples_is_marked_unreliable() -> None:
     lazy = "\nclass Player(EvasionAttack):\n    def attack(self, c):\n        return c.x\n"
     needs = '[needs]\ngradients = true\nnorms = ["linf"]\n'

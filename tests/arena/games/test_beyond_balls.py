@@ -92,7 +92,7 @@ def test_the_referee_makes_the_picture_of_a_move() -> None:
     assert (attacked == warped(clean, moves)).all()
     assert set(columns(verdict)["move"]) == {
         "0.0°, 3.0 px right, 0.0 px down",
-        "0.0°, -3.0 px right, 0.0 px down",
+        "0.0°, 3.0 px left, 0.0 px down",
     }
 
 

@@ -244,12 +244,13 @@ def _evaded(match: Match, stream: np.random.Generator) -> dict[str, Any]:
     direction = np.sign(stream.normal(size=x.shape)).astype(np.float32)
     attacked = np.stack([np.clip(x + e * direction, 0, 1) for e in rules.epsilons])
     curve = []
+    probes = 0 if rules.threat_model.gives_gradients else 100
     for e, hit in zip(rules.epsilons, broken, strict=True):
         curve.append(
-            {"epsilon": e, "examples": EXAMPLES, **clean_accuracy(right),
-             **robust_accuracy(right, hit), **attack_success_rate(right, hit)}
+            {"epsilon": e, "examples": EXAMPLES, "queries": probes * EXAMPLES,
+             **clean_accuracy(right), **robust_accuracy(right, hit),
+             **attack_success_rate(right, hit)}
         )  # fmt: skip
-    probes = 0 if rules.threat_model.gives_gradients else 100
     kills = Kills(index, right, broken, rules.epsilons)
     return {
         "metrics": {**curve[-1], "rejected": 1, "queries": probes * EXAMPLES,

@@ -264,6 +264,24 @@ def test_a_match_page_tells_figures_with_intervals_and_the_curve_as_a_table(
     assert page.count('class="gallery-row"') == 12
 
 
+def test_a_corruption_round_tells_every_kind_and_names_its_levels(
+    world: World, as_: Browser
+) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3")
+    match.round.spec |= {"norm": "corruption", "epsilons": [1.0, 2.0, 3.0]}
+    match.round.save()
+    match.verdict.provenance["corruptions"] = {"fog": 0.875, "gaussian_blur": 0.25}
+    match.verdict.metrics["corruption_accuracy"] = 0.5625
+    match.verdict.save()
+    page = text_of(as_(world.oscar).get(f"/matches/{match.uid}/"))
+    assert "common corruptions, severity 1, 2, 3" in page
+    assert page.index("gaussian blur") < page.index("fog")
+    assert "56.2 %" in page
+    assert "Against severity" in page
+    assert "severity 0.3" in page
+    assert "corruptions fog" not in page
+
+
 def test_figures_are_for_everyone_but_seeds_are_not(world: World, as_: Browser) -> None:
     match = world.match("Momentum PGD", "Bulwark v3")
     page = text_of(as_(None).get(f"/matches/{match.uid}/"))

@@ -11,7 +11,7 @@ from django.http import QueryDict
 from django.test import Client
 
 from accounts.models import User
-from arena.rounds import GameName, Goal, PoisonMode, TargetRule
+from arena.rounds import GameName, Goal, Norm, PoisonMode, TargetRule
 from arena.threat_model import (
     PRESET_NAMES,
     DefenseStructure,
@@ -140,6 +140,10 @@ def test_every_switch_can_be_set_by_itself(
         (filled("black", game="transfer"), "probes", "grants no probes"),
         (filled("black", epsilons="0.2, 0.1"), "epsilons", "ascending"),
         (filled("black", game="minimum_norm"), "epsilons", "takes no epsilon"),
+        (filled("black", norm="corruption", epsilons="2.5"), "epsilons", "are severities"),
+        (filled("black", norm="spatial", epsilons="10, 20", shifts="1"), "shifts", "one shift"),
+        (filled("black", shifts="1"), "shifts", "norm = 'spatial'"),
+        (filled("black", norm="spatial", game="minimum_norm", epsilons=""), "norm", "no distance"),
         (filled("black", game="poisoning"), "shares", "at least one poisoned share"),
         (filled("black", game="poisoning", shares="0.1", seeds="2"), "seeds", "5 paired seeds"),
     ],
@@ -168,15 +172,17 @@ def test_settings_of_a_game_reach_the_round(world: World, as_: Browser) -> None:
                poison_mode="replace", seeds="6", attacks=["label-flip"],
                defenses=["logistic-learner"]),
     )  # fmt: skip
+    rounds = (*rounds, filled("white", norm="spatial", epsilons="10, 30", shifts="0, 2.5"))
     response = as_(world.oscar).post("/tournaments/new/", sent(*rounds))
     assert response.status_code == 302, response.content.decode()
-    first, second = Tournament.objects.get(slug="autumn").rounds.all()
+    first, second, turned = Tournament.objects.get(slug="autumn").rounds.all()
     rules = first.rules
     assert (rules.goal, rules.target_rule, rules.repeats) == (Goal.TARGETED, TargetRule.ALL, 3)
     assert (rules.attack_limits.wall_seconds, rules.defense_limits.wall_seconds) == (30, 40)
     assert rules.defense_limits.query_seconds == 2
     assert first.weight == 2.5
     assert (second.rules.task, second.rules.shares) == ("mnist-1-7", (0.03, 0.1))
+    assert (turned.rules.norm, turned.rules.shifts) == (Norm.SPATIAL, (0.0, 2.5))
     assert (second.rules.poison_mode, second.rules.seeds) == (PoisonMode.REPLACE, 6)
 
 
