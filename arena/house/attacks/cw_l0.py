@@ -131,8 +131,8 @@ class _Sparse:
     @property
     def size(self) -> Labels:
         """(n,) changed pixels."""
-        count: Labels = self._changed(np.arange(len(self.best))).sum(1)
-        return count
+        changed: Labels = self._changed(np.arange(len(self.best))).sum(1)
+        return changed
 
     def unfinished(self) -> Labels:
         enough = self.search.challenge.epsilon or 0.0
