@@ -413,7 +413,8 @@ def _attack(check: _Check) -> str:
     planted = _planted(check)
     check.figures["planted"] = planted
     missed = [row for row in planted if not row["reliable"]]
-    broken = friendly.metrics.get("attack_success_rate", friendly.metrics.get("fresh_error"))
+    told_by = ("wrong_again", "fresh_error", "attack_success_rate")
+    broken = next((friendly.metrics[key] for key in told_by if key in friendly.metrics), None)
     told = "nothing to break" if broken is None else f"{broken:.0%} success on a house model"
     if missed:
         norms = ", ".join(str(row["norm"]) for row in missed)
@@ -529,7 +530,14 @@ def _judged(check: _Check, verdict: Verdict) -> Verdict:
 
 
 def _summary(verdict: Verdict) -> dict[str, Any]:
-    wanted = ("fresh_error", "attack_success_rate", "robust_accuracy", "clean_accuracy", "rejected")
+    wanted = (
+        "wrong_again",
+        "fresh_error",
+        "attack_success_rate",
+        "robust_accuracy",
+        "clean_accuracy",
+        "rejected",
+    )
     found = {key: verdict.metrics[key] for key in wanted if key in verdict.metrics}
     return {**found, "seconds": verdict.provenance.get("seconds")}
 

@@ -166,7 +166,8 @@ def lay_table(
     """Everything that a game plays with."""
     if task.name != match.round.task:
         raise RefereeError(f"The round is on {match.round.task}, the task given is {task.name}.")
-    reason = misfit(task, match.round.game, largest=max(match.round.epsilons, default=0.0))
+    largest = max(match.round.epsilons, default=0.0)
+    reason = misfit(task, match.round.game, largest=largest, norm=match.round.norm)
     if reason is not None:
         raise RefereeError(reason)
     seats = _seats(match, backend, task, maker)

@@ -196,7 +196,7 @@ def round_of(options: Options, task: Task, *, usual: str | None = None) -> Round
         data["epsilons"] = options.epsilons  # refused by the round, with its own sentence
     round_ = RoundSpec.from_json(data)
     largest = max(round_.epsilons, default=0.0)
-    problem = misfit(task, round_.game, largest=largest)
+    problem = misfit(task, round_.game, largest=largest, norm=round_.norm)
     if problem is not None:
         raise Stop(ExitCode.USAGE, problem)
     return round_

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena.changes import candidate_shape
-from arena.errors import RefereeError
 from arena.games.admission import Admitted, Budget, admit, admit_moves
 from arena.games.base import Table
 from arena.games.draws import row_seeds
@@ -25,8 +24,6 @@ from arena.seats import Array
 def budget_of(table: Table, epsilon: float | None) -> Budget:
     """What a candidate must keep to at this level."""
     task, round_ = table.task, table.round
-    if round_.norm in MOVES and not task.is_image:
-        raise RefereeError(f"Turns, shifts and corruptions are for pictures; {task.name} has none.")
     return Budget(
         norm=round_.norm,
         epsilon=epsilon,

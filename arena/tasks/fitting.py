@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import Final
 
 from arena.manifest import Role
-from arena.rounds import POISONED, GameName
+from arena.rounds import MOVES, POISONED, GameName, Norm
 from arena.tasks.task import Task
 
 USUAL_TASK: Final = "mnist5k"
@@ -34,10 +34,12 @@ def usual_task_of(game: str | None) -> str:
     return usual_task(role, (game,) if game else ())
 
 
-def misfit(task: Task, game: GameName, *, largest: float = 0.0) -> str | None:
+def misfit(
+    task: Task, game: GameName, *, largest: float = 0.0, norm: Norm = Norm.LINF
+) -> str | None:
     """Why this game cannot be played on this task, one sentence with the remedy; None if it can.
 
-    ``largest``: the round's largest epsilon.
+    ``largest``: the round's largest epsilon; ``norm``: what bounds its changes.
     """
     trend = game is GameName.TREND_POISONING
     if trend and not task.is_regression:
@@ -49,6 +51,11 @@ def misfit(task: Task, game: GameName, *, largest: float = 0.0) -> str | None:
         return (
             f"Task {task.name!r} has values and no classes: it is for trend_poisoning rounds; "
             f"choose a task of classes for {game.value}."
+        )
+    if norm in MOVES and not task.is_image:
+        return (
+            f"Turns, shifts and corruptions are for pictures, and the task {task.name} has none: "
+            "choose another norm, or a task of pictures."
         )
     return _wordless(task, largest) if game is GameName.GOOD_WORDS else None
 

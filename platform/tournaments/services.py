@@ -135,7 +135,7 @@ def _check_fit(round_: RoundPlan) -> None:
     with suppress(TaskError):
         largest = max(round_.spec.epsilons, default=0.0)
         task = arena.tasks.load(round_.spec.task)
-        reason = misfit(task, round_.spec.game, largest=largest)
+        reason = misfit(task, round_.spec.game, largest=largest, norm=round_.spec.norm)
         if reason is not None:
             raise Invalid(f"Round {round_.title!r}: {reason}")
 

@@ -131,7 +131,8 @@ class _Sparse:
     @property
     def size(self) -> Labels:
         """(n,) changed pixels."""
-        return self._changed(np.arange(len(self.best))).sum(1)
+        changed: Labels = self._changed(np.arange(len(self.best))).sum(1)
+        return changed
 
     def unfinished(self) -> Labels:
         enough = self.search.challenge.epsilon or 0.0

@@ -110,7 +110,7 @@ def test_labels_alone_take_more_probes_and_still_give_the_boundary_away(
     assert many > 0.95
 
 
-@pytest.mark.parametrize("name", ["equation-solving", "adaptive-retraining"])
+@pytest.mark.parametrize("name", ["equation-solving", "adaptive-retraining", "path-finding"])
 def test_a_thief_asks_all_that_it_may_and_remembers_from_stop_to_stop(
     direct: Any, digits: Any, name: str
 ) -> None:
@@ -120,7 +120,7 @@ def test_a_thief_asks_all_that_it_may_and_remembers_from_stop_to_stop(
         assert oracle.asked == stop
 
 
-@pytest.mark.parametrize("name", ["equation-solving", "adaptive-retraining"])
+@pytest.mark.parametrize("name", ["equation-solving", "adaptive-retraining", "path-finding"])
 def test_a_thief_that_is_refused_everything_hands_in_something(
     direct: Any, digits: Any, name: str
 ) -> None:
@@ -146,3 +146,41 @@ def test_wrappers_against_theft_change_what_is_told_and_not_the_label(
     assert (refused.argmax(axis=1) == plain)[answered].all()
     far = np.zeros_like(x)
     assert (direct.build("refusal", digits).predict(far).argmax(axis=1) == 10).all()
+
+
+class Tree:
+    """Dana's decision tree behind an oracle: every leaf answers with probabilities of its own."""
+
+    def __init__(self, depth: int, reply: Callable[[Any], Any]) -> None:
+        stream = np.random.default_rng(5)
+        self.feature = stream.integers(SIZE, size=2**depth)
+        self.threshold = stream.uniform(0.3, 0.7, size=2**depth)
+        self.p = stream.dirichlet(np.ones(CLASSES), size=2**depth)
+        self.depth, self.reply, self.asked = depth, reply, 0
+
+    def scores(self, x: Any) -> Any:
+        flat, node = x.reshape(len(x), -1), np.ones(len(x), int)
+        for _ in range(self.depth):
+            above = flat[np.arange(len(x)), self.feature[node]] > self.threshold[node]
+            node = 2 * node + above
+        return self.p[node - 2**self.depth]
+
+    def ask(self, x: Any, examples: Any = None) -> Any:
+        self.asked += len(x)
+        return self.reply(self.scores(x))
+
+
+@pytest.mark.parametrize(("reply", "output"), [(exact, "probabilities"), (label, "label")])
+def test_path_finding_finds_the_thresholds_of_a_tree(
+    direct: Any, digits: Any, reply: Any, output: str
+) -> None:
+    oracle = Tree(4, reply)
+    copy = thief(direct, digits, "path-finding").steal(challenge(oracle, 3000, output))
+    assert fidelity(direct, oracle, copy) > 0.99
+    assert oracle.asked <= 3000
+    stored = np.load(io.BytesIO(copy.files["weights.npz"]))
+    inner = stored["feature"] >= 0
+    true = set(zip(oracle.feature.tolist(), oracle.threshold.round(2).tolist(), strict=True))
+    thresholds = stored["threshold"][inner].round(2).tolist()
+    found = set(zip(stored["feature"][inner].tolist(), thresholds, strict=True))
+    assert len(found - true) <= 0.1 * len(found)  # a threshold may lie on the edge of a digit

@@ -562,7 +562,7 @@ def test_good_words_are_planned_ranked_and_read(world: World, as_: Browser) -> N
     record(match, found)
     page, boards = pages(world, as_, match)
     assert "words Good words got" in page
-    assert "Words added" in page
+    assert "Against words added" in page
     assert f'<span class="word">{task.features[words[0]]}</span>' in page
     assert "pictures/" not in page
     assert "Examples (.npz)" in page

@@ -19,7 +19,7 @@
     };
   }
   function percent(value) { return value === null || value === undefined ? "–" : (100 * value).toFixed(1) + " %"; }
-  const TONES = { "Robust accuracy": "--defense", "Attack success": "--attack", "Error, poisoned": "--attack", "Error added": "--iris" };
+  const TONES = { "Robust accuracy": "--defense", "Attack success": "--attack", "Error, poisoned": "--attack", "Error added": "--iris", "Trends kept": "--defense", "Made again": "--attack", "Error on fresh examples": "--attack" };
 
   function curve(data) {
     const option = base();
