@@ -63,6 +63,7 @@ def test_a_round_that_shows_nothing_hands_over_the_examples_and_nothing_else() -
         "classes": [],
         "grid": None,
         "mutable": None,
+        "add_only": None,
         "cost": None,
     }
     told = json.dumps(brief)
