@@ -585,7 +585,7 @@ def _task_shown(task: Task, shown: TaskKnowledge) -> tuple[dict[str, Any], dict[
         "classes": list(task.classes) if classes else [],
         "grid": task.grid if space else None,
         "device": task.device.value,
-        "regression": task.is_regression,
+        "regression": space and task.is_regression,
     }
     return meta, arrays
 

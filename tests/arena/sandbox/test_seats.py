@@ -672,7 +672,7 @@ def test_what_is_withheld_is_nowhere_in_the_jail(unjailed: Unjailed) -> None:
     assert lines[0] == "None None () None None None"
     assert lines[1] == (
         "None None None TaskInfo(name='', shape=(), classes=(), grid=None, cost=None, "
-        "mutable=None, add_only=None, device='cpu') None"
+        "mutable=None, add_only=None, device='cpu', regression=False) None"
     )
     assert lines[2] == "['package']"
 
