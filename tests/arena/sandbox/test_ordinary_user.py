@@ -19,7 +19,9 @@ import pytest
 
 pytestmark = [pytest.mark.jail, pytest.mark.slow]
 
-UID = 60_900
+UID = 60_000 + os.getpid() % 1_500
+"""A user of this process's own: what is left on a worker is told by its user's processes, and those
+of a test beside this one are not ours."""
 STAGE = """
 set -e
 uid=$1 stage=$2
