@@ -43,6 +43,18 @@ def applicability(attack: Manifest, defense: Manifest, round_: RoundSpec) -> str
     return next(_reasons(attack, defense, round_), None)
 
 
+def plays_game(manifest: Manifest, game: GameName) -> bool:
+    """Whether a player takes part in this kind of round, whatever its norm and threat model."""
+    named = set(manifest.needs.games)
+    if manifest.role not in ROLES.get(game, USUAL_ROLES):
+        return False
+    if game is GameName.TREND_POISONING or (
+        game in _BY_NAME_ALONE and manifest.role is Role.POISONER
+    ):
+        return game.value in named
+    return not named or bool(named & {game.value, _PLAYED_AS.get(game, game).value})
+
+
 def _reasons(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator[str]:
     yield from _roles(attack, defense, round_)
     for manifest in (attack, defense):

@@ -80,7 +80,7 @@ METRICS: Final = (
     Kind("natural_success_rate", "Success on clean training", hint="what comes by itself"),
     Kind("success_worst_seed", "Attack success, least of the seeds"),
     Kind("robust_accuracy_any", "Robust in every repeat", hint="not broken by any of the repeats"),
-    Kind("median_distance", "Median distance", NUMBER, hint="to the nearest mistake found"),
+    Kind("median_distance", "Median distance", NUMBER, hint="to the nearest success found"),
     Kind("curve_area", "Area under the curve", NUMBER),
     Kind("queries", "Probes asked", COUNT, term="probe"),
     Kind("median_queries", "Median probes to success", NUMBER, hint="misses censored"),
@@ -93,7 +93,7 @@ METRICS: Final = (
     Kind("clean_value_loss", "Value-weighted loss, clean", NUMBER, term="cost"),
     Kind("value_loss", "Value-weighted loss", NUMBER, term="cost", hint="under attack"),
     Kind("rejected", "Candidates rejected", COUNT, hint="out of budget or range; no kill"),
-    Kind("examples", "Examples judged", COUNT),
+    Kind("examples", "Judged", COUNT, hint="examples, or series of a trend round"),
 )
 HEADLINES: Final = ("clean_accuracy", "wrong_again", "replay_loss",
                     "fresh_error", "unprepared_error", "prepared_gain",

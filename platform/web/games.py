@@ -10,7 +10,11 @@ from arena.rounds import GameName
 
 @dataclass(frozen=True)
 class Words:
-    """``robust`` and ``success`` head the figure of either board; ``cell`` says what a cell is."""
+    """``robust`` and ``success`` head the figure of either board; ``cell`` says what a cell is.
+
+    ``judged``: what the examples of a round are, ``compared``: what its boards are compared over.
+    ``aimed``: whether a round may be targeted, so that its goal is worth telling.
+    """
 
     defenses: str = "Defenses"
     attacks: str = "Attacks"
@@ -19,9 +23,12 @@ class Words:
     cell: str = "the share of clean-right examples that the attack broke"
     low: str = "held"
     high: str = "broken"
+    judged: str = "examples"
+    compared: str = "examples"
+    aimed: bool = False
 
 
-USUAL: Final = Words()
+USUAL: Final = Words(aimed=True)
 WORDS: Final[dict[str, Words]] = {
     GameName.POISONING: Words(
         defenses="Learners",
@@ -46,6 +53,7 @@ WORDS: Final[dict[str, Words]] = {
         success="Won",
         cell="the share of chosen points that became their targets",
         high="won",
+        compared="chosen points",
     ),
     GameName.ONLINE_POISONING: Words(
         defenses="Learners",
@@ -69,6 +77,8 @@ WORDS: Final[dict[str, Words]] = {
         cell="the chance that the mistake is made again",
         low="forgotten",
         high="repeated",
+        compared="replays",
+        aimed=True,
     ),
     GameName.ATTACKER_FIRST: Words(
         defenses="Learners",
@@ -86,6 +96,8 @@ WORDS: Final[dict[str, Words]] = {
         cell="the share of trends told that the poisoner removed",
         low="kept",
         high="removed",
+        judged="series",
+        compared="series",
     ),
     GameName.EXTRACTION: Words(
         attacks="Thieves",

@@ -18,6 +18,7 @@ from django.http import QueryDict
 import arena.house
 import arena.tasks
 from arena import threat_model as switches
+from arena.applicability import plays_game
 from arena.errors import ThreatModelError
 from arena.manifest import Role
 from arena.rounds import (
@@ -35,7 +36,6 @@ from arena.rounds import (
     threat_model_for,
 )
 from arena.threat_model import PRESET_NAMES, OracleOutput, Probes, ThreatModel, TrainingData
-from tournaments import planning
 from tournaments.services import MOST_ROUNDS, RoundPlan
 from web.forms import Moment, Numbers, Styled, utc
 from web.glossary import BY_SLUG
@@ -154,9 +154,8 @@ class HousePlayers(forms.CheckboxSelectMultiple):
 
     def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         option: dict[str, Any] = super().create_option(name, value, *args, **kwargs)
-        role = arena.house.manifest(str(value)).role
-        games = [g for g in GameName if role in planning.ROLES_OF.get(g, planning.GUEST_ROLES)]
-        option["attrs"]["data-house"] = " ".join(games)
+        manifest = arena.house.manifest(str(value))
+        option["attrs"]["data-house"] = " ".join(g for g in GameName if plays_game(manifest, g))
         return option
 
 
@@ -237,7 +236,7 @@ class RoundForm(Styled):
         label="ε, ascending",
         help_text="Several make a curve: 0.1, 0.2. Rounds about poison take one, or none. A patch: "
         "shares of the picture. Turn and shift: degrees. Common corruption: severities 1 to 5. "
-        "Good words: how many.",
+        "Good words: how many. Trends: how far one series may be changed.",
         widget=_for(
             forms.TextInput,
             *(
@@ -248,6 +247,7 @@ class RoundForm(Styled):
                 "attacker_first",
                 "backdoor",
                 "targeted_poisoning",
+                "trend_poisoning",
                 "good_words",
             ),
         ),

@@ -185,9 +185,14 @@ def _flatten(value: Any, name: str, rows: list[tuple[str, str]]) -> None:
             _flatten(inner, f"{name} {key}".strip().replace("_", " "), rows)
     elif isinstance(value, list):
         if value:
-            rows.append((name, ", ".join(str(item) for item in value)[:300]))
+            rows.append((name, ", ".join(_joined(item) for item in value)[:300]))
     elif value is not None:
         rows.append((name, str(value)[:300]))
+
+
+def _joined(item: Any) -> str:
+    """A list within a list, as one word."""
+    return " + ".join(map(_joined, item)) if isinstance(item, list) else str(item)
 
 
 def _logs(request: HttpRequest, match: Match) -> list[tuple[str, str, str]]:

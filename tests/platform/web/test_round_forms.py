@@ -11,7 +11,7 @@ from django.http import QueryDict
 from django.test import Client
 
 from accounts.models import User
-from arena.rounds import GameName, Goal, Norm, PoisonMode, TargetRule
+from arena.rounds import POISONED, GameName, Goal, Norm, PoisonMode, TargetRule
 from arena.threat_model import (
     PRESET_NAMES,
     DefenseStructure,
@@ -299,3 +299,36 @@ def test_the_form_calls_the_switches_what_the_glossary_calls_them(
         assert name in shown, name
         assert name in terms, name
     assert not re.search(r"\bS(?:[1-9]|1[01])\b", shown)
+
+
+def shown_for(html: str, name: str) -> set[str]:
+    """The games in which the page, with its script, shows this setting of the first round."""
+    (found,) = re.findall(rf'name="rounds-0-{name}"[^>]*data-games="([^"]*)"', html)
+    return set(found.split())
+
+
+def test_every_setting_that_a_game_needs_is_shown_for_it(
+    world: World, as_: Callable[[User | None], Client]
+) -> None:
+    """What the script hides is not sent: a game whose bound is hidden could not be made at all."""
+    html = as_(world.oscar).get("/tournaments/new/").content.decode()
+    bounded = set(GameName) - {"minimum_norm", "poisoning", "online_poisoning", "extraction"}
+    assert shown_for(html, "epsilons") == bounded
+    assert shown_for(html, "shares") == POISONED
+
+
+def test_house_players_are_offered_for_the_games_that_they_play(
+    world: World, as_: Callable[[User | None], Client]
+) -> None:
+    html = as_(world.oscar).get("/tournaments/new/").content.decode()
+    boxes = re.findall(
+        r'name="rounds-0-(?:attacks|defenses)"[^>]*?value="([^"]+)"[^>]*?data-house="([^"]*)"', html
+    )
+    games = {name: set(found.split()) for name, found in boxes}
+    assert games["level-trend"] == games["ols-trend"] == {"trend_poisoning"}
+    assert games["online-greedy"] == {"online_poisoning"}
+    assert games["badnets"] == {"backdoor"}
+    assert games["label-flip"] == {"poisoning"}
+    assert "trend_poisoning" not in games["logistic-learner"]
+    assert {"poisoning", "backdoor", "attacker_first"} <= games["logistic-learner"]
+    assert {"evasion", "replay", "attacker_first"} <= games["pgd"]

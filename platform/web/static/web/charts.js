@@ -12,14 +12,14 @@
       animation: false,
       textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, color: ink },
       grid: { left: 8, right: 16, top: 40, bottom: 28, containLabel: true },
-      legend: { top: 4, left: 0, textStyle: { color: ink }, itemWidth: 18, itemHeight: 8, icon: "roundRect" },
+      legend: { type: "scroll", top: 4, left: 0, textStyle: { color: ink }, itemWidth: 18, itemHeight: 8, icon: "roundRect" },
       tooltip: { trigger: "axis", renderMode: "richText", confine: true, backgroundColor: colour("--surface"), borderColor: line, textStyle: { color: colour("--ink") } },
       xAxis: { type: "value", min: 0, nameLocation: "middle", nameGap: 26, axisLine: { lineStyle: { color: line } }, axisLabel: { color: ink }, nameTextStyle: { color: ink }, splitLine: { show: false } },
       yAxis: { type: "value", min: 0, max: 1, axisLabel: { color: ink, formatter: function (v) { return Math.round(100 * v) + " %"; } }, splitLine: { lineStyle: { color: line } } },
     };
   }
   function percent(value) { return value === null || value === undefined ? "–" : (100 * value).toFixed(1) + " %"; }
-  const TONES = { "Robust accuracy": "--defense", "Attack success": "--attack", "Error, poisoned": "--attack", "Error added": "--iris", "Trends kept": "--defense", "Made again": "--attack", "Error on fresh examples": "--attack" };
+  const TONES = { "Robust accuracy": "--defense", "Attack success": "--attack", "Error, poisoned": "--attack", "Error added": "--iris", "Trends kept": "--defense", "Made again": "--iris", "Error on fresh examples": "--attack" };
 
   function curve(data) {
     const option = base();
