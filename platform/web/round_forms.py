@@ -38,11 +38,13 @@ from arena.rounds import (
 from arena.threat_model import PRESET_NAMES, OracleOutput, Probes, ThreatModel, TrainingData
 from tournaments.services import MOST_ROUNDS, RoundPlan
 from web.forms import Moment, Numbers, Styled, utc
+from web.games import words_of
 from web.glossary import BY_SLUG
 
 PREFIX: Final = "rounds"
 COUNTED: Final = "counted"
 BALLS: Final = ("evasion", "transfer", "minimum_norm", "certification", "replay", "attacker_first")
+AIMED: Final = tuple(game.value for game in GameName if words_of(game).aimed)
 
 GROUPS: Final = (
     ("first_mover", "moves"),
@@ -207,14 +209,14 @@ class RoundForm(Styled):
         required=False,
         choices=_choices(Goal),
         help_text=BY_SLUG["goal"].short,
-        widget=_for(forms.Select, *BALLS),
+        widget=_for(forms.Select, *AIMED),
     )
     target_rule = forms.ChoiceField(
         label="Target rule",
         required=False,
         choices=_choices(TargetRule, least_likely="least likely", all="all other classes"),
         help_text="Targeted rounds only.",
-        widget=_for(forms.Select, *BALLS),
+        widget=_for(forms.Select, *AIMED),
     )
     norm = forms.ChoiceField(
         required=False,

@@ -43,7 +43,7 @@ def test_its_page_says_what_0_and_1_of_each_feature_stand_for(world: World, as_:
 
 @pytest.mark.usefixtures("own")
 def test_a_tournament_on_it_is_made_by_form_and_by_file(world: World, as_: As) -> None:
-    round_ = filled("black", epsilons="0.1")
+    round_ = filled("black", epsilons="0.1", defenses=["logistic-regression"])
     made = as_(world.oscar).post("/tournaments/new/", sent(round_, task="loans"))
     assert made.status_code == 302, made.content.decode()
     plan = loading.parse(

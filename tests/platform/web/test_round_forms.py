@@ -315,6 +315,7 @@ def test_every_setting_that_a_game_needs_is_shown_for_it(
     bounded = set(GameName) - {"minimum_norm", "poisoning", "online_poisoning", "extraction"}
     assert shown_for(html, "epsilons") == bounded
     assert shown_for(html, "shares") == POISONED
+    assert shown_for(html, "goal") == {"evasion", "transfer", "minimum_norm", "replay"}
 
 
 def test_house_players_are_offered_for_the_games_that_they_play(
