@@ -46,7 +46,7 @@ from arena.packages import Package
 from arena.referee import versions
 from arena.rounds import Limits
 from arena.runner import HOUSE, OUR_FAULT
-from arena.sandbox import choose
+from arena.sandbox import choose, processors
 from arena.sandbox.backend import (
     Ending,
     ExitReport,
@@ -137,6 +137,7 @@ class _Refereeing:
     tell: Tell
     jails: dict[int, Jail] = field(default_factory=dict)
     _started: int = 0
+    _processor: processors.ClaimedProcessor | None = None
 
     def __enter__(self) -> _Refereeing:
         return self
@@ -146,6 +147,8 @@ class _Refereeing:
             jail.kill()
             jail.socket.close()
         self.referee.close()
+        if self._processor is not None:
+            self._processor.release()
 
     def run(self, program: str, files: Mapping[str, bytes]) -> tuple[int, dict[str, bytes]]:
         """To its end: the status of the program, and what it found.
@@ -206,12 +209,24 @@ class _Refereeing:
             framework=Framework(call["framework"]),
             limits=Limits(**call["limits"]),
             device=Device(call["device"]),
+            in_turn=call["in_turn"],
         )
         jail = self.backend.start(spec)
+        if spec.in_turn:
+            self._gather(jail)
         self._started += 1
         self.jails[self._started] = jail
         descriptors.append(jail.socket.detach())
         return {"jail": self._started}
+
+    def _gather(self, jail: Jail) -> None:
+        """Have it, and the referee, run on the one processor of this match."""
+        if self._processor is None:
+            self._processor = processors.claim()
+        for spoken in (self.referee, jail):
+            pid = spoken.init_pid if isinstance(spoken, ZygoteJail) else None
+            if self._processor is not None and pid is not None:
+                self._processor.take(pid)
 
     def _poll(self, call: Mapping[str, Any], _descriptors: list[int]) -> dict[str, Any]:
         return _report(self.jails[call["jail"]].poll())

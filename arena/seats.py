@@ -160,8 +160,11 @@ class Seats(Protocol):
     def open_attack(self, revealed: Revealed) -> AttackSeat:
         """A fresh attack process with its own package and what is revealed, ready to play."""
 
-    def open_defense(self) -> DefenseSeat:
-        """A fresh defense (or learner) process with its own package, loaded."""
+    def open_defense(self, *, in_turn: bool = False) -> DefenseSeat:
+        """A fresh defense (or learner) process with its own package, loaded.
+
+        ``in_turn``: it answers the attack, which waits meanwhile.
+        """
 
     def prepare(self, *openers: Callable[[], object]) -> list[Any]:
         """Run openers side by side (jails start in parallel) and return their results."""

@@ -121,17 +121,19 @@ class Player(EvasionAttack):
         return moved.numpy()
 """
 SERVED = """
-import numpy as np
+import torch
 from arena.players import EvasionAttack
 
 class Player(EvasionAttack):
     def attack(self, challenge):
-        x, y, e = challenge.x, challenge.y, np.float32(challenge.epsilon)
-        moved = x.copy()
+        x = torch.tensor(challenge.x)
+        moved = x.clone()
         for _ in range({steps}):
-            slope = challenge.defense.gradient(moved, y)
-            moved = np.clip(np.clip(moved + e / 10 * np.sign(slope), x - e, x + e), 0, 1)
-        return moved
+            slope = torch.from_numpy(challenge.defense.gradient(moved.numpy(), challenge.y))
+            moved = moved + challenge.epsilon / 10 * slope.sign()
+            moved = torch.clamp(torch.clamp(
+                moved, x - challenge.epsilon, x + challenge.epsilon), 0, 1)
+        return moved.numpy()
 """
 
 
@@ -330,7 +332,7 @@ def _matches(bench: Bench, runs: int) -> Table:
     cnn, white = house.package("cnn", TASK), ThreatModel.white()
     black = scores()
     loaded = guest("attack", LOADED.format(steps=STEPS), "torch", "[needs]\ngradients = true")
-    served = guest("attack", SERVED.format(steps=STEPS), "numpy", "[needs]\ngradients = true")
+    served = guest("attack", SERVED.format(steps=STEPS), "torch", "[needs]\ngradients = true")
     single = guest("attack", SINGLE.format(queries=QUERIES))
     idle, forgetful = guest("attack", IDLE), guest("defense", FORGETFUL)
     pgd = timed(bare_pgd(STEPS, EXAMPLES), runs=runs)

@@ -91,7 +91,7 @@ class _ReferenceSeats:
     def open_attack(self, revealed: Revealed) -> AttackSeat:
         return self.seats.open_attack(revealed)
 
-    def open_defense(self) -> DefenseSeat:
+    def open_defense(self, *, in_turn: bool = False) -> DefenseSeat:
         return self.open_house(self.reference)
 
     def prepare(self, *openers: Callable[[], object]) -> list[Any]:

@@ -176,7 +176,7 @@ def _attack(table: Table, cases: Cases, budgets: Sequence[Budget]) -> Play:
         lambda: table.seats.open_attack(revealed(table, dealt.example))
     ]
     if model.gives_gradients or not model.probes.none:
-        openers.append(table.seats.open_defense)
+        openers.append(lambda: table.seats.open_defense(in_turn=True))
     table.report("load", 0, 1, "Starting the players in their jails.")
     opened = open_all(table.seats, openers)
     played = Play(faults=[seat for seat in opened if isinstance(seat, PlayerError)])

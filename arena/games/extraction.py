@@ -114,7 +114,7 @@ class _Stage:
 
     def steal(self) -> None:
         """A copy for each stop. Where he fails, the last one that he handed in stands."""
-        asked = guarded(self.table.seats.open_defense)()
+        asked = guarded(lambda: self.table.seats.open_defense(in_turn=True))()
         try:
             if isinstance(asked, PlayerError):
                 self.faults.append(asked)

@@ -84,7 +84,7 @@ class _Stage(TrainingStage):
         try:
             model = self.table.round.threat_model
             if model.gives_gradients or not model.probes.none:
-                probed = Renamed(self.table.seats.open_defense(), self.permutation)
+                probed = Renamed(self.table.seats.open_defense(in_turn=True), self.permutation)
             seat = self.table.seats.open_attack(revealed(self.table, np.arange(0)))
             for number, rows in enumerate(batches):
                 self._report_poison(j, number)

@@ -125,7 +125,7 @@ class TrainingStage:
 
     def _probed_model(self) -> DefenseSeat:
         """The learner trained on clean S, which the poisoner may probe; gone before judgement."""
-        seat = Renamed(self.table.seats.open_defense(), self.permutation)
+        seat = Renamed(self.table.seats.open_defense(in_turn=True), self.permutation)
         try:
             seat.fit(*self.training_set(None), self.table.match_seed("probed"))
         except PlayerError:

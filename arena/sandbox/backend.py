@@ -44,12 +44,16 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JailSpec:
-    """What a backend needs to start one jail. ``device``: of the task; "cuda" shows it a GPU."""
+    """What a backend needs to start one jail. ``device``: of the task; "cuda" shows it a GPU.
+
+    ``in_turn``: it works while the others of its match wait, and is best placed where they are.
+    """
 
     side: Side
     framework: Framework
     limits: Limits
     device: Device = Device.CPU
+    in_turn: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,18 @@ class Group:
         for directory in self.directories:
             (directory / "cgroup.procs").write_text(str(pid))
 
+    def doors(self, undo: ExitStack) -> list[int]:
+        """Descriptors, closed by ``undo``: a process with one thread that writes ``0`` to
+        each is in. Whoever opened them needed the right to; who writes needs none.
+
+        Much quicker than :meth:`add`, for which version 1 stops forks of the whole machine.
+        """
+        name = "cgroup.procs" if self.version == 2 else "tasks"
+        opened = [os.open(d / name, os.O_WRONLY | os.O_CLOEXEC) for d in self.directories]
+        for descriptor in opened:
+            undo.callback(os.close, descriptor)
+        return opened
+
     def out_of_memory(self) -> bool:
         """Whether the kernel killed a process of the group for its memory."""
         name = "memory.events" if self.version == 2 else "memory.oom_control"

@@ -115,10 +115,11 @@ def _onnx() -> None:
 def warm(framework: str) -> None:
     """Everything that players of ``framework`` need before their own first line."""
     import arena.sandbox.child  # noqa: F401
-    from arena.sandbox.guest_loader import import_framework
+    from arena.sandbox.guest_loader import import_framework, reseed
 
     import_framework(Framework(framework))
     _WARM[Framework(framework)]()
+    reseed(0)
 
 
 _WARM: Final[dict[Framework, Callable[[], None]]] = {

@@ -11,7 +11,8 @@ Messages, JSON in one packet each::
     ->  {"warm": [...]}                     load this too, for all later children
     <-  {"warmed": true}                    whether or not it could be
     ->  {"start": 7, "module": ..., "arguments": [...], "threads": 1, "disk_mib": 64,
-         "lockdown": "..."}                 + descriptors: the child's stream, its log
+         "lockdown": "..."}                 + descriptors: the child's stream, its log, and
+                                            the files of the control groups that it enters
     <-  {"ready": true}                     once, when all is loaded
     <-  {"started": 7}                      + descriptor: a pidfd of the child
     <-  {"ended": 7, "status": -9, "cpu_seconds": 1.5}   as waitpid tells it
@@ -31,6 +32,7 @@ import select
 import socket
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import Any, Final
 
 from arena.sandbox import guest_namespaces, guest_warmth
@@ -47,6 +49,10 @@ _FILES: Final = 4096
 _MIB: Final = 1024 * 1024
 _HOST_NAME: Final = "jail"
 _STREAM: Final = 3
+_DESCRIPTORS: Final = 4
+"""At most, that come with an order."""
+_MYSELF: Final = b"0"
+"""To a control group's list of members: whoever writes it."""
 _NOT_ALONE: Final = 70
 
 
@@ -97,7 +103,7 @@ class Zygote:
                     return
 
     def _take_order(self) -> bool:
-        text, given, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, 2)
+        text, given, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, _DESCRIPTORS)
         if not text:
             return False
         order = json.loads(text)
@@ -121,12 +127,12 @@ class Zygote:
             traceback.print_exc()
         self._tell({"warmed": True})
 
-    def _fork(self, order: dict[str, Any], stream: int, log: int) -> int:
+    def _fork(self, order: dict[str, Any], stream: int, log: int, *groups: int) -> int:
         """The child's pid. It is process 1 of its own namespace from its first moment."""
         guest_namespaces.leave(guest_namespaces.NEW_PROCESSES)
         pid = os.fork()
         if pid == 0:
-            _become(order, stream, log)
+            _become(order, stream, log, groups)
         guest_namespaces.have_children_here(self._self)
         return pid
 
@@ -147,11 +153,11 @@ class Zygote:
         socket.send_fds(self._control, [json.dumps(message).encode()], descriptors or [])
 
 
-def _become(order: dict[str, Any], stream: int, log: int) -> None:
+def _become(order: dict[str, Any], stream: int, log: int, groups: Sequence[int]) -> None:
     """The child's whole life. It never returns."""
     status = _NOT_ALONE
     try:
-        _stand_alone(order, stream, log)
+        _stand_alone(order, stream, log, groups)
         status = _run(order)
     except SystemExit as left:
         status = left.code if isinstance(left.code, int) else int(bool(left.code))
@@ -164,9 +170,9 @@ def _become(order: dict[str, Any], stream: int, log: int) -> None:
         os._exit(status)
 
 
-def _stand_alone(order: dict[str, Any], stream: int, log: int) -> None:
+def _stand_alone(order: dict[str, Any], stream: int, log: int, groups: Sequence[int]) -> None:
     """Nothing but a stream, a log and namespaces of its own is left."""
-    _take_descriptors(stream, log)
+    _take_descriptors(stream, log, groups)
     guest_namespaces.leave(guest_namespaces.ALL_BUT_PROCESSES)
     guest_namespaces.keep_mounts_private()
     for directory in _SCRATCH:
@@ -177,13 +183,15 @@ def _stand_alone(order: dict[str, Any], stream: int, log: int) -> None:
     os.environ[VARIABLE] = order["lockdown"]
 
 
-def _take_descriptors(stream: int, log: int) -> None:
+def _take_descriptors(stream: int, log: int, groups: Sequence[int]) -> None:
     """The stream at 3, the log at 1 and 2; what else is open is the zygote's, and is closed.
 
-    Both are above 3 here: descriptors 0 to 3 have been taken since the zygote began.
+    All are above 3 here: descriptors 0 to 3 have been taken since the zygote began.
     """
     os.dup2(log, 1)
     os.dup2(log, 2)
+    for group in groups:
+        os.write(group, _MYSELF)
     os.dup2(stream, _STREAM)
     os.set_inheritable(_STREAM, False)
     os.closerange(_STREAM + 1, os.sysconf("SC_OPEN_MAX"))

@@ -6,7 +6,8 @@ one end of a player's stream; what it learns of the jail, it learns by asking.
 
 Messages, JSON in one packet each, one answer to every call, in order::
 
-    ->  {"do": "start", "side": ..., "framework": ..., "limits": {...}, "device": ...}
+    ->  {"do": "start", "side": ..., "framework": ..., "limits": {...}, "device": ...,
+         "in_turn": false}
     <-  {"jail": 3}                         + descriptor: the stream into the jail
     ->  {"do": "poll", "jail": 3}           or "kill"
     <-  {"ending": ..., "sentence": ..., "status": ...}
@@ -82,6 +83,7 @@ class RemoteBackend:
             "framework": spec.framework.value,
             "limits": asdict(spec.limits),
             "device": spec.device.value,
+            "in_turn": spec.in_turn,
         }
         answer, descriptor = self.line.ask(call)
         assert descriptor is not None

@@ -91,21 +91,23 @@ class JailSeats:
     def open_attack(self, revealed: Revealed) -> JailedAttack:
         """A fresh attack process with its own package and what is revealed, ready to play."""
         files = {**_under("package", self.attack.files), **_files_of(revealed)}
-        session = self._open(Side.ATTACK, self.attack, self.round.attack_limits, files)
+        limits = self.round.attack_limits
+        session = self._open(Side.ATTACK, self.attack, limits, files, in_turn=self._asks)
         seat = JailedAttack(
             session,
             revealed,
             self._shape,
             self._columns(),
             self._columns_shown(),
-            quantum=QUANTUM if self.round.threat_model.output.kind in _LABELS_ALONE else 0.0,
+            quantum=QUANTUM if self._labels_alone else 0.0,
         )
         return self._loaded(seat, files, self._shown())
 
-    def open_defense(self) -> JailedDefense:
+    def open_defense(self, *, in_turn: bool = False) -> JailedDefense:
         """A fresh defense (or learner) process with its own package, loaded."""
         files = _under("package", self.defense.files)
-        session = self._open(Side.DEFENSE, self.defense, self.round.defense_limits, files)
+        limits = self.round.defense_limits
+        session = self._open(Side.DEFENSE, self.defense, limits, files, in_turn=in_turn)
         seat = JailedDefense(session, self._shape, self._columns())
         return self._loaded(seat, files, TaskKnowledge.COST)
 
@@ -126,14 +128,38 @@ class JailSeats:
     def _shape(self) -> tuple[int, ...]:
         return tuple(self.task.shape)
 
+    @property
+    def _asks(self) -> bool:
+        """Whether there is anything that the attack may ask of a defense."""
+        model = self.round.threat_model
+        return model.gives_gradients or not model.probes.none
+
+    @property
+    def _labels_alone(self) -> bool:
+        return self.round.threat_model.output.kind in _LABELS_ALONE
+
+    @property
+    def _share_a_processor(self) -> bool:
+        """Not where its caches could tell the attack more than answers do, nor where one player
+        works on several processors."""
+        limits = (self.round.attack_limits, self.round.defense_limits)
+        return not self._labels_alone and all(side.threads == 1 for side in limits)
+
     def _open(
-        self, side: Side, package: Package, limits: Limits, files: Mapping[str, bytes]
+        self,
+        side: Side,
+        package: Package,
+        limits: Limits,
+        files: Mapping[str, bytes],
+        *,
+        in_turn: bool,
     ) -> Session:
         spec = JailSpec(
             side=side,
             framework=package.manifest.framework,
             limits=_with_room_for(limits, files),
             device=self.task.device,
+            in_turn=in_turn and self._share_a_processor,
         )
         return Session.open(self.backend, spec, package.manifest, seed=self.seed)
 

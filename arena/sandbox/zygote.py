@@ -184,9 +184,8 @@ class Outer:
             wanted = lockdown or forked_lockdown(limits)
             order = _order(number, module, arguments, limits, wanted)
             self._alive.add(number)
-            pidfd = self._ask(order, [theirs.fileno(), log_end], undo)
-            if group is not None:
-                _admit(pidfd, group)
+            doors = [] if group is None else group.doors(given)
+            pidfd = self._ask(order, [theirs.fileno(), log_end, *doors], undo)
             undo.pop_all()
             drain = LogDrain(log, cap=limits.log_kib * _KIB)
             return ZygoteJail(
@@ -324,14 +323,6 @@ def _order(
         "disk_mib": limits.disk_mib,
         "lockdown": lockdown.to_text(),
     }
-
-
-def _admit(pidfd: int, group: cgroup.Group) -> None:
-    """Move the child into its control group: it waits for its first frame until then."""
-    pid = pid_of(pidfd)
-    if pid is not None:
-        with suppress(ProcessLookupError):
-            group.add(pid)
 
 
 def pid_of(pidfd: int) -> int | None:

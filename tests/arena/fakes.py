@@ -296,7 +296,7 @@ class FakeSeats:
     def open_attack(self, revealed: Revealed) -> AttackSeatFake:
         return AttackSeatFake(self.attack.manifest, self.fakes.attack, self.fakes, revealed)
 
-    def open_defense(self) -> DefenseSeatFake:
+    def open_defense(self, *, in_turn: bool = False) -> DefenseSeatFake:
         build = self.fakes.house.get(self.defense.manifest.name, self.fakes.defense)
         seat = DefenseSeatFake(self.defense.manifest, build())
         self.fakes.opened.append(seat)

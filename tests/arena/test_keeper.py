@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from contextlib import suppress
@@ -20,11 +21,11 @@ from arena.keeper import REFEREE, Keeper, Kept
 from arena.packages import Package
 from arena.rounds import GameName, Limits, RoundSpec
 from arena.runner import OUR_FAULT
-from arena.sandbox import choose
+from arena.sandbox import choose, processors
 from arena.sandbox.bubblewrap import Kind
 from arena.sandbox.limits import forked_lockdown
 from arena.sandbox.zygote import Outer, ZygoteBackend
-from arena.threat_model import ThreatModel
+from arena.threat_model import OracleOutput, OutputKind, ThreatModel
 from submissions import processes
 
 pytestmark = pytest.mark.jail
@@ -98,6 +99,77 @@ def test_a_jailed_referee_finds_what_one_without_a_jail_finds(
     assert one["provenance"]["versions"] == other["provenance"]["versions"]
     assert (jailed / "out" / "outcome.parquet").is_file()
     assert {step["stage"] for step in steps} >= {"load", "judge"}
+
+
+WHERE = """
+import os
+import numpy as np
+from arena.players import Defense, EvasionAttack
+
+def tell():
+    print("on", *sorted(os.sched_getaffinity(0)), flush=True)
+
+class Alice(EvasionAttack):
+    def attack(self, challenge):
+        tell()
+        challenge.defense.ask(challenge.x[:1], np.array([0]))
+        return challenge.x
+
+class Dana(Defense):
+    def predict(self, x):
+        tell()
+        return np.eye(10, dtype=np.float32)[np.zeros(len(x), int)]
+"""
+
+
+def teller(directory: Path, role: str, name: str) -> str:
+    """A player that says on which processors it may run."""
+    manifest = f'schema_version = 1\nname = "{name}"\nrole = "{role}"\ntask = "{TASK}"\n'
+    manifest += f'entry = "player.py:{name}"\n'
+    files = {"manifest.toml": manifest.encode(), "player.py": WHERE.encode()}
+    path = directory / f"{name}.zip"
+    path.write_bytes(Package.of(files).to_zip())
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("output", "threads", "placed"),
+    [
+        (OutputKind.PROBABILITIES, 1, True),
+        (OutputKind.LABEL, 1, False),  # a cache could tell more than a label
+        (OutputKind.PROBABILITIES, 2, False),
+    ],
+)
+def test_players_that_speak_in_turn_share_a_processor_and_judges_do_not(
+    keeper: Keeper,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    output: OutputKind,
+    threads: int,
+    placed: bool,
+) -> None:
+    usable = os.sched_getaffinity(0)
+    if len(usable) < 2:
+        pytest.skip("needs two processors")
+    chosen = max(usable)
+    claimed = processors.ClaimedProcessor(chosen, socket.socket())
+    monkeypatch.setattr(processors, "claim", lambda: claimed)
+    model = replace(ThreatModel.black(50), output=OracleOutput(output))
+    limits = Limits(threads=threads)
+    round_ = RoundSpec(
+        GameName.EVASION, TASK, model, epsilons=(0.1,), examples=4, attack_limits=limits
+    )
+    alice, dana = teller(tmp_path, "attack", "Alice"), teller(tmp_path, "defense", "Dana")
+    asked = order(tmp_path, round=round_.to_json(), attack=alice, defense=dana)
+    keeper.play(asked, lambda step: None)
+    claimed.release()
+    logs = finding(tmp_path)["logs"]
+
+    everywhere, there = "on " + " ".join(map(str, sorted(usable))), f"on {chosen}"
+    assert logs["attack"].split("\n")[0] == (there if placed else everywhere)
+    said = logs["defense"].split("\n")
+    assert said[0] == (there if placed else everywhere)  # the one that is asked
+    assert set(filter(None, said[1:])) == {everywhere}
 
 
 def test_a_package_that_nobody_has_seen_is_checked_outside_of_any_zygote(

@@ -141,7 +141,7 @@ class Cast:
         self.poisoners.append(PoisonerSeat(self.attack.manifest, self.move))
         return self.poisoners[-1]
 
-    def open_defense(self) -> LearnerSeat:
+    def open_defense(self, *, in_turn: bool = False) -> LearnerSeat:
         self.learners.append(LearnerSeat(self.defense.manifest, self.learner()))
         return self.learners[-1]
 

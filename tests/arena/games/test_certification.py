@@ -47,7 +47,7 @@ class Cast(Fakes):
     def __call__(self, **match: Any) -> Any:
         seats, opened = super().__call__(**match), self.opened
 
-        def open_defense() -> Any:
+        def open_defense(*, in_turn: bool = False) -> Any:
             seat: Any = fakes.FakeSeats.open_defense(seats)
             seat.certify = lambda x, seeds, *, norm, effort: seat._guarded(
                 lambda: seat.player.certify(x.copy(), seeds, norm=norm, effort=effort)

@@ -112,7 +112,7 @@ class Cast:
     def open_attack(self, revealed: object) -> PoisonerSeat:
         return PoisonerSeat(self.move, self.seen)
 
-    def open_defense(self) -> LearnerSeat:
+    def open_defense(self, *, in_turn: bool = False) -> LearnerSeat:
         self.learners.append(LearnerSeat(self.learner()))
         return self.learners[-1]
 

@@ -12,7 +12,7 @@ import pytest
 from arena.errors import FaultCode, Side
 from arena.rounds import Limits, RoundSpec
 from arena.sandbox import cgroup
-from arena.sandbox.backend import Ending, SandboxBackend
+from arena.sandbox.backend import Ending, Jail, SandboxBackend
 from arena.sandbox.bubblewrap import BubblewrapBackend
 from arena.sandbox.cgroup import Controllers
 from arena.sandbox.zygote import ZygoteBackend
@@ -33,6 +33,7 @@ USES_TOO_MUCH: dict[FaultCode, tuple[str, Limits]] = {
     FaultCode.WALL_TIME: ("import time; time.sleep(1e6)", HURRIED),
     FaultCode.CRASHED: ("import ctypes; ctypes.string_at(0)", TIGHT),
 }
+SAYS_THAT_IT_IS_UP = "import time; print('up', flush=True); time.sleep(99)"
 MALLORY = (
     "from arena.players import EvasionAttack\n"
     "class Player(EvasionAttack):\n"
@@ -59,7 +60,7 @@ def backend(request: pytest.FixtureRequest, how: str) -> Iterator[SandboxBackend
 
 
 @pytest.fixture
-def zygote(how: str) -> Iterator[SandboxBackend]:
+def zygote(how: str) -> Iterator[ZygoteBackend]:
     made = ZygoteBackend()
     yield made
     made.close()
@@ -156,6 +157,23 @@ def test_what_is_refused_beyond_its_limit_ends_nobody(zygote: SandboxBackend) ->
     assert "[log capped at 1 KiB" in verdict.logs["attack"]
 
 
+def test_a_fork_has_entered_its_groups_before_it_runs_a_line(
+    zygote: ZygoteBackend, how: str
+) -> None:
+    jail = zygote.start_module("timeit", Limits(), "-n1", SAYS_THAT_IT_IS_UP)
+    wait_until_up(jail)
+
+    assert (jail.group is not None) == (how == "control groups")
+    for directory in jail.group.directories if jail.group else ():
+        assert (directory / "cgroup.procs").read_text().split() == [str(jail.init_pid)]
+    jail.close()
+
+
+def wait_until_up(jail: Jail) -> None:
+    while "up" not in jail.log():
+        assert jail.poll().ending is Ending.RUNNING, jail.log()
+
+
 # --- version 2 of control groups, on a directory that looks like one ----------------------------
 
 
@@ -163,25 +181,28 @@ def test_what_is_refused_beyond_its_limit_ends_nobody(zygote: SandboxBackend) ->
 def version_2(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(cgroup, "controllers", lambda: Controllers(2, tmp_path, tmp_path))
     monkeypatch.setattr(cgroup, "_REMOVE_SECONDS", 0.0)  # these files are no kernel's
+    set_limits = cgroup._set_limits
+
+    def as_the_kernel(found: Controllers, name: str, **limits: int) -> None:
+        (tmp_path / name / "cgroup.procs").touch()
+        set_limits(found, name, **limits)
+
+    monkeypatch.setattr(cgroup, "_set_limits", as_the_kernel)
     return tmp_path
 
 
 @pytest.mark.parametrize("kind", [BubblewrapBackend, ZygoteBackend], ids=["per-match", "zygote"])
-def test_a_player_is_in_its_group_of_version_2_and_its_kernels_word_is_believed(
+def test_a_player_enters_its_group_of_version_2_and_its_kernels_word_is_believed(
     kind: Callable[[], BubblewrapBackend | ZygoteBackend], version_2: Path
 ) -> None:
+    """A fork writes 0, which a kernel takes for whoever writes it."""
     backend = kind()
-    jail = backend.start_module(
-        "timeit",
-        Limits(memory_mib=64),
-        "-n1",
-        "import time; print('up', flush=True); time.sleep(99)",
-    )
-    while "up" not in jail.log():
-        assert jail.poll().ending is Ending.RUNNING, jail.log()
+    jail = backend.start_module("timeit", Limits(memory_mib=64), "-n1", SAYS_THAT_IT_IS_UP)
+    wait_until_up(jail)
     (group,) = version_2.glob("arena-jail-*")
 
-    assert (group / "cgroup.procs").read_text() == str(jail.init_pid)
+    entered = "0" if kind is ZygoteBackend else str(jail.init_pid)
+    assert (group / "cgroup.procs").read_text() == entered
     assert (group / "memory.max").read_text() == str(64 * 2**20)
     (group / "memory.events").write_text("oom 1\noom_kill 1\n")
     assert jail.kill().ending is Ending.OUT_OF_MEMORY
