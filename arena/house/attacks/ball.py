@@ -8,12 +8,14 @@ rounding d features may add.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arena.players import EvasionChallenge
 
+Real = TypeVar("Real", bound=np.floating)
 Points = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -65,14 +67,13 @@ class Ball:
         return points
 
 
-def lengths(delta: Points) -> Points:
+def lengths(delta: NDArray[Real]) -> NDArray[Real]:
     """(n, 1) L2 norms."""
-    found: Points = np.sqrt(np.einsum("ij,ij->i", delta, delta))[:, None]
-    return found
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", delta, delta))[:, None], delta.dtype)
 
 
-def steepest(slope: Points, norm: str) -> Points:
+def steepest(slope: NDArray[Real], norm: str) -> NDArray[Real]:
     """The unit step (n, d) along which a linear function grows fastest."""
     if norm == "linf":
-        return np.sign(slope)
-    return np.asarray(slope / np.maximum(lengths(slope), 1e-30), np.float32)
+        return np.asarray(np.sign(slope), slope.dtype)
+    return np.asarray(slope / np.maximum(lengths(slope), 1e-30), slope.dtype)

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.house.attacks.ball import ROUNDING, Ball, Points, steepest
 from arena.players import EvasionAttack, EvasionChallenge, QueryBudgetExceeded
 
 MANIFEST = """
@@ -43,9 +44,6 @@ Images = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-
-ROUNDING = 3e-8
-"""The most that rounding to float32 moves a coordinate in [0, 1]."""
 
 
 class Pgd(EvasionAttack):
@@ -107,19 +105,28 @@ class Pgd(EvasionAttack):
 
     def _run(self, search: _Search, rng: np.random.Generator, restart: int) -> None:
         """One run over the examples still open. The first starts at x with a full step."""
-        delta = search.zeros() if restart == 0 else search.random_start(rng)
-        velocity = search.zeros()
+        rows = search.open
+        ball = Ball.of(search.challenge, search.epsilon).only(rows)
+        point, velocity = ball.x.copy(), np.zeros_like(ball.x)
+        if restart:
+            point = ball.project(point + search.random_start(rng)[rows].astype(np.float32))
         for step in range(self.steps):
-            if not (rows := search.open).size:
+            if not len(rows):
                 return
-            slope = search.slope(delta[rows], margin=restart % 2 == 1)
-            rows, slope = search.keep_open(rows, slope)
-            direction = steepest(slope, search.challenge.norm)
-            size = search.epsilon[rows, None] * self._share(step, restart)
-            velocity[rows] = self.momentum * velocity[rows] + (1 - self.momentum) * direction
-            move = direction if step == 0 else steepest(velocity[rows], search.challenge.norm)
-            delta[rows] = search.project(delta[rows] + size * move, rows)
-        search.judge(delta[search.open])
+            slope = search.slope(point, margin=restart % 2 == 1)
+            still = ~search.done[rows]
+            if not still.all():
+                rows, ball = rows[still], ball.only(still)
+                point, velocity, slope = point[still], velocity[still], slope[still]
+            move = steepest(slope, ball.norm)
+            velocity *= self.momentum
+            velocity += (1 - self.momentum) * move
+            if step:
+                move = steepest(velocity, ball.norm)
+            move *= (search.epsilon[rows, None] * self._share(step, restart)).astype(np.float32)
+            point += move
+            point = ball.project(point)
+        search.judge(point)
 
     def _share(self, step: int, restart: int) -> float:
         """Step size over ε: all of it first, then falling linearly."""
@@ -133,7 +140,7 @@ class Pgd(EvasionAttack):
         for radius, share in ((3.0, 0.3), (2.0, 0.3), (1.0, 0.4)):
             steps = max(1, round(share * 2 * self.steps))
             delta = self._sparse(search, delta, radius, steps, margin=restart % 2 == 1)
-        search.judge(delta[search.open])
+        search.judge(search.points(search.open, delta[search.open]))
 
     def _sparse(
         self, search: _Search, start: Floats, radius: float, steps: int, *, margin: bool
@@ -148,7 +155,8 @@ class Pgd(EvasionAttack):
             if not (rows := search.open).size:
                 return best
             judged = radius == 1.0
-            slope = search.slope(delta[rows], margin=margin, judge=judged)
+            points = search.points(rows, delta[rows], wide=not judged)
+            slope = search.slope(points, margin=margin, judge=judged).astype(np.float64)
             better = search.loss > best_loss[rows]
             best[rows[better]] = delta[rows[better]]
             best_loss[rows[better]] = search.loss[better]
@@ -201,11 +209,8 @@ class _Search:
             x=_flat(x).astype(np.float64),
         )
         search.logits = first.copy()
-        search.keep(search.open, np.zeros_like(search.x), first)
+        search.keep(search.open, _flat(x), first)
         return search
-
-    def zeros(self) -> Floats:
-        return np.zeros_like(self.x)
 
     def random_start(self, rng: np.random.Generator) -> Floats:
         """Uniform in the ball: L∞ and L2 directly, L1 by d + 1 exponentials."""
@@ -226,13 +231,13 @@ class _Search:
 
         That is the optimum of a linear defense. The points are looked at.
         """
-        rows, delta = self.open, self.zeros()
-        slope = self.slope(delta[rows], margin=True)
+        rows, delta = self.open, np.zeros_like(self.x)
+        slope = self.slope(_flat(self.challenge.x[rows]), margin=True).astype(np.float64)
         rows, slope = self.keep_open(rows, slope)
         slope = self.challenge.task.allowed(slope)
         delta[rows] = fill(slope, self.x[rows], self.epsilon[rows, None])
         delta[rows] = self.project(delta[rows], rows)
-        self.judge(delta[self.open])
+        self.judge(self.points(self.open, delta[self.open]))
         return delta
 
     def project(self, delta: Floats, rows: Labels, radius: float = 1.0) -> Floats:
@@ -240,35 +245,36 @@ class _Search:
         delta = self.challenge.task.allowed(delta)
         return project(delta, self.x[rows], radius * self.epsilon[rows, None], self.challenge.norm)
 
-    def slope(self, delta: Floats, *, margin: bool, judge: bool = True) -> Floats:
-        """The ascent direction at ``delta`` of the open examples; finished ones are noted."""
-        rows, point = self.open, self.images(self.open, delta)
+    def slope(self, points: Points, *, margin: bool, judge: bool = True) -> Points:
+        """The ascent direction at ``points`` of the open examples; finished ones are noted."""
+        rows = self.open
         weights = self._margin_weights(rows) if margin else self.labels[rows]
-        logits, raw = self.challenge.defense.logits_and_gradient(point, weights)
-        upward = -1.0 if self.challenge.targeted and not margin else 1.0
-        slope: Floats = upward * _flat(raw).astype(np.float64)
-        flat = np.abs(slope).max(1) == 0
+        logits, raw = self.challenge.defense.logits_and_gradient(self.shaped(points), weights)
+        slope = _flat(raw)
+        if self.challenge.targeted and not margin:
+            slope = -slope
+        flat = ~slope.any(1)
         if not margin and flat.any():  # the softmax is saturated: its loss has no slope left
-            weights = self._margin_weights(rows)[flat]
-            slope[flat] = _flat(self.challenge.defense.logits_and_gradient(point[flat], weights)[1])
+            weights, slope = self._margin_weights(rows)[flat], slope.copy()
+            images = self.shaped(points[flat])
+            slope[flat] = _flat(self.challenge.defense.logits_and_gradient(images, weights)[1])
         self._remember(rows, logits)
         self.loss = self._margins(rows, logits)
         if judge:
-            self.keep(rows, delta, logits)
+            self.keep(rows, points, logits)
         return slope
 
-    def judge(self, delta: Floats) -> None:
+    def judge(self, points: Points) -> None:
         """Look at where the run has ended."""
-        if len(delta):
-            rows = self.open
-            self.keep(rows, delta, self.challenge.defense.logits(self.images(rows, delta)))
+        if len(points):
+            self.keep(self.open, points, self.challenge.defense.logits(self.shaped(points)))
 
-    def keep(self, rows: Labels, delta: Floats, logits: NDArray[np.float32]) -> None:
+    def keep(self, rows: Labels, points: Points, logits: NDArray[np.float32]) -> None:
         """Note the successes among ``rows`` and close them."""
         hit = self._fooled(rows, logits)
         if self.repeats > 1 and hit.any():
-            hit[hit] = self._surely_fooled(rows[hit], delta[hit])
-        self.best[rows[hit]] = self.images(rows[hit], delta[hit])
+            hit[hit] = self._surely_fooled(rows[hit], points[hit])
+        self.best[rows[hit]] = self.shaped(points[hit])
         self.done[rows[hit]] = True
         self.open = np.flatnonzero(~self.done)
 
@@ -276,10 +282,14 @@ class _Search:
         still = ~self.done[rows]
         return rows[still], slope[still]
 
-    def images(self, rows: Labels, delta: Floats) -> Images:
-        """x + δ as float32, strictly within ε."""
-        flat = settled(self.x[rows], delta, self.epsilon[rows], self.challenge.norm)
-        return flat.reshape(-1, *self.challenge.x.shape[1:])
+    def points(self, rows: Labels, delta: Floats, *, wide: bool = False) -> Points:
+        """x + δ as float32, strictly within ε, or where it is ``wide``."""
+        if wide:
+            return np.clip(self.x[rows] + delta, 0, 1).astype(np.float32)
+        return settled(self.x[rows], delta, self.epsilon[rows], self.challenge.norm)
+
+    def shaped(self, points: Points) -> Images:
+        return points.reshape(-1, *self.challenge.x.shape[1:])
 
     def _remember(self, rows: Labels, logits: NDArray[np.float32]) -> None:
         assert self.logits is not None
@@ -293,12 +303,12 @@ class _Search:
         wrong: Bools = (answers != self.labels[rows]) & (answers < self._classes(logits))
         return wrong
 
-    def _surely_fooled(self, rows: Labels, delta: Floats) -> Bools:
+    def _surely_fooled(self, rows: Labels, points: Points) -> Bools:
         """For a stochastic defense: which rows are wrong most of the time, however often asked.
 
         The candidate that is wrong most often is kept even where it is not wrong often enough.
         """
-        point = self.images(rows, delta)
+        point = self.shaped(points)
         share = self._votes(rows, point, self.repeats)
         often = share > 0.5
         again = self._votes(rows[often], point[often], 2 * self.repeats)
@@ -357,14 +367,6 @@ class _Search:
 # ── geometry ───────────────────────────────────────────────────────────────────────────────────
 
 
-def steepest(slope: Floats, norm: str) -> Floats:
-    """The unit step along which a linear function grows fastest."""
-    if norm == "linf":
-        return np.sign(slope)
-    unit: Floats = slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-300)
-    return unit
-
-
 def largest(slope: Floats, active: Floats) -> Floats:
     """Signs of the ``active`` (n,) largest coordinates of each row, of L1 norm 1."""
     order = np.sort(np.abs(slope), axis=1)
@@ -418,7 +420,7 @@ def _project_l1(delta: Floats, x: Floats, epsilon: Floats) -> Floats:
     return clipped
 
 
-def settled(x: Floats, delta: Floats, epsilon: Floats, norm: str) -> Images:
+def settled(x: Floats, delta: Floats, epsilon: Floats, norm: str) -> Points:
     """x + δ in float32, with δ shortened until its norm, measured in float64, is within ε."""
     candidates = np.clip(x + delta, 0, 1).astype(np.float32)
     shrink = ROUNDING
