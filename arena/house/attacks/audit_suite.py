@@ -272,6 +272,8 @@ Loss = Callable[[Labels, Scores], tuple[Scores, Scores | Labels]]
 
 def apgd(audit: _Audit, loss: Loss, steps: int, rows: Labels) -> None:
     """One run over ``rows``, which stand (algorithm 1 of the paper)."""
+    if not len(rows):
+        return
     climb = _Climb.of(audit, loss, rows)
     checkpoints = _checkpoints(steps)
     for step in range(1, steps):
