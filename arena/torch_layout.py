@@ -45,7 +45,8 @@ def layout_of(module: nn.Module, scores: Callable[[Tensor], Tensor], x: Tensor) 
     ``scores`` runs the module and what a defense puts around it. A model that is at home in one
     format alone, because it takes a view of its channels, say, keeps to that.
     """
-    with torch.no_grad():
+    # weights that are moved in inference mode would never again see a gradient
+    with torch.inference_mode(mode=False), torch.no_grad():
         row_bytes = _row_bytes(module, scores, x)
         convolved = [
             layer.in_channels for layer in module.modules() if isinstance(layer, nn.Conv2d)

@@ -8,6 +8,7 @@ the method needs. Success is judged here in float32, for both sides by the same 
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 import time
 from collections.abc import Callable
@@ -81,9 +82,12 @@ class Problem:
     x: Images
     y: Array
     handle: Handle = field(init=False)
+    plain: nn.Module = field(init=False, repr=False)
+    """The net as it was built, for the bare loops."""
 
     def __post_init__(self) -> None:
         self.handle = Handle(self.defense)
+        self.plain = copy.deepcopy(self.defense.module).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
     @classmethod
     def of(cls, name: str, examples: int) -> Problem:
@@ -129,7 +133,7 @@ class Problem:
         return answers != self.y if targets is None else answers == targets
 
     def scores(self, x: torch.Tensor) -> torch.Tensor:
-        scores: torch.Tensor = self.defense.module(x)
+        scores: torch.Tensor = self.plain(x)
         return scores
 
 

@@ -213,7 +213,9 @@ def test_wide_convolutions_run_channels_last_where_they_can(
         expected, torch.from_numpy(np.asarray(LABELS)), reduction="sum"
     )
     (slope,) = torch.autograd.grad(loss, x)
+    answers = defense.predict(inputs())
     logits, gradient = defense.gradient(inputs(), LABELS)
+    np.testing.assert_allclose(answers, logits, atol=1e-6)
     assert defense._layout is not None
     assert defense._layout.channels_last == last
     np.testing.assert_allclose(logits, expected.detach(), atol=1e-5)
