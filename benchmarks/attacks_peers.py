@@ -107,8 +107,9 @@ def apgd_l1(model: Counted, problem: Problem, epsilon: float, steps: int, loss: 
     attack = kind(
         model, n_iter=steps, norm="L1", eps=epsilon, seed=0, use_largereps=True, device="cpu"
     )
-    found: Images = attack.perturb(torch.tensor(problem.x), torch.tensor(problem.y)).numpy()
-    return found
+    found = attack.perturb(torch.tensor(problem.x), torch.tensor(problem.y))
+    images: Images = found.detach().numpy()
+    return images
 
 
 # ── labels alone ───────────────────────────────────────────────────────────────────────────────

@@ -370,8 +370,7 @@ class _Climb:
 
     def move(self, share: float) -> None:
         """z = P(x + η s(g)), then x + a (z - x) + (1 - a) (x - x_before)."""
-        ahead = steepest(self.slope, self.ball.norm)
-        ahead *= self.size
+        ahead = steepest(self.slope, self.ball.norm, self.size)
         ahead += self.point
         ahead = self.ball.project(ahead)
         ahead -= self.point

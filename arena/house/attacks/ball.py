@@ -72,8 +72,10 @@ def lengths(delta: NDArray[Real]) -> NDArray[Real]:
     return np.asarray(np.sqrt(np.einsum("ij,ij->i", delta, delta))[:, None], delta.dtype)
 
 
-def steepest(slope: NDArray[Real], norm: str) -> NDArray[Real]:
-    """The unit step (n, d) along which a linear function grows fastest."""
+def steepest(slope: NDArray[Real], norm: str, size: NDArray[Real] | None = None) -> NDArray[Real]:
+    """The step (n, d) of ``size`` (n, 1), or 1, along which a linear function grows fastest."""
     if norm == "linf":
-        return np.asarray(np.sign(slope), slope.dtype)
-    return np.asarray(slope / np.maximum(lengths(slope), 1e-30), slope.dtype)
+        step = np.sign(slope)
+        return np.asarray(step if size is None else np.multiply(step, size, out=step), slope.dtype)
+    scale = (1.0 if size is None else size) / np.maximum(lengths(slope), 1e-30)
+    return np.asarray(slope * scale, slope.dtype)

@@ -118,12 +118,10 @@ class Pgd(EvasionAttack):
             if not still.all():
                 rows, ball = rows[still], ball.only(still)
                 point, velocity, slope = point[still], velocity[still], slope[still]
-            move = steepest(slope, ball.norm)
             velocity *= self.momentum
-            velocity += (1 - self.momentum) * move
-            if step:
-                move = steepest(velocity, ball.norm)
-            move *= (search.epsilon[rows, None] * self._share(step, restart)).astype(np.float32)
+            velocity += steepest(slope, ball.norm)
+            size = (search.epsilon[rows, None] * self._share(step, restart)).astype(np.float32)
+            move = steepest(velocity, ball.norm, size)
             point += move
             point = ball.project(point)
         search.judge(point)
@@ -135,8 +133,14 @@ class Pgd(EvasionAttack):
     # ── L1 ─────────────────────────────────────────────────────────────────────────────────
 
     def _run_l1(self, search: _Search, rng: np.random.Generator, restart: int) -> None:
-        """APGD-L1 on radii 3 ε, 2 ε and ε in turn, so that the step finds the right pixels."""
-        delta = search.filled() if restart == 0 else search.random_start(rng)
+        """APGD-L1 on radii 3 ε, 2 ε and ε in turn, so that the step finds the right pixels.
+
+        It starts from noise in all of them, once the optimum of a plane has been looked at.
+        """
+        if restart == 0:
+            search.filled()
+        noise = rng.standard_normal(search.x.shape)
+        delta = search.project(noise, np.arange(len(noise)), 3.0)
         for radius, share in ((3.0, 0.3), (2.0, 0.3), (1.0, 0.4)):
             steps = max(1, round(share * 2 * self.steps))
             delta = self._sparse(search, delta, radius, steps, margin=restart % 2 == 1)
@@ -145,12 +149,13 @@ class Pgd(EvasionAttack):
     def _sparse(
         self, search: _Search, start: Floats, radius: float, steps: int, *, margin: bool
     ) -> Floats:
-        n, d = start.shape
-        every = max(1, round(0.08 * steps))
+        """A run in one ball (algorithm 1 of the paper): the fewer coordinates the best point uses,
+        the fewer a step moves, and it goes on from there by a whole radius."""
+        every, n = max(1, int(0.04 * steps)), len(start)
         delta = search.project(start, np.arange(n), radius)
-        best, best_loss = delta.copy(), np.full(n, -np.inf)
-        active, old = np.full(n, 0.2 * d), np.full(n, float(d))
-        size = np.ones(n)
+        best, best_slope, best_loss = delta.copy(), np.zeros_like(delta), np.full(n, -np.inf)
+        old = used(delta)
+        active, size = np.maximum(old / 1.5, 1), np.ones(n)
         for step in range(steps):
             if not (rows := search.open).size:
                 return best
@@ -158,14 +163,19 @@ class Pgd(EvasionAttack):
             points = search.points(rows, delta[rows], wide=not judged)
             slope = search.slope(points, margin=margin, judge=judged).astype(np.float64)
             better = search.loss > best_loss[rows]
-            best[rows[better]] = delta[rows[better]]
-            best_loss[rows[better]] = search.loss[better]
+            at = rows[better]
+            best[at], best_slope[at] = delta[at], slope[better]
+            best_loss[at] = search.loss[better]
             rows, slope = search.keep_open(rows, slope)
             if step and step % every == 0:
-                now = (np.abs(best[rows]) > 1e-9).sum(1).astype(float)
+                now = used(best[rows])
                 sparser = now < 0.95 * old[rows]
                 size[rows] = np.where(sparser, 1.0, np.maximum(size[rows] / 1.5, 0.1))
                 active[rows], old[rows] = np.maximum(now / 1.5, 1), now
+                delta[rows[sparser]], slope[sparser] = (
+                    best[rows[sparser]],
+                    best_slope[rows[sparser]],
+                )
             move = largest(slope, active[rows])
             length = size[rows] * radius * search.epsilon[rows]
             delta[rows] = search.project(delta[rows] + length[:, None] * move, rows, radius)
@@ -213,32 +223,27 @@ class _Search:
         return search
 
     def random_start(self, rng: np.random.Generator) -> Floats:
-        """Uniform in the ball: L∞ and L2 directly, L1 by d + 1 exponentials."""
+        """Uniform in the ball of L∞ or L2."""
         n, d = self.x.shape
         if self.challenge.norm == "linf":
             delta = rng.uniform(-1, 1, (n, d))
-        elif self.challenge.norm == "l2":
+        else:
             delta = rng.standard_normal((n, d))
             radius = rng.uniform(size=(n, 1)) ** (1 / d)
             delta *= radius / np.linalg.norm(delta, axis=1, keepdims=True)
-        else:
-            drawn = rng.standard_exponential((n, d + 1))
-            delta = drawn[:, :d] / drawn.sum(1, keepdims=True) * rng.choice([-1.0, 1.0], (n, d))
-        return self.project(self.epsilon[:, None] * delta, np.arange(n))
+        return self.epsilon[:, None] * delta
 
-    def filled(self) -> Floats:
-        """L1: ε spent on the steepest coordinates, each to the end of its range.
+    def filled(self) -> None:
+        """L1: look at ε spent on the steepest coordinates, each to the end of its range.
 
-        That is the optimum of a linear defense. The points are looked at.
+        That is the optimum of a linear defense.
         """
-        rows, delta = self.open, np.zeros_like(self.x)
+        rows = self.open
         slope = self.slope(_flat(self.challenge.x[rows]), margin=True).astype(np.float64)
         rows, slope = self.keep_open(rows, slope)
         slope = self.challenge.task.allowed(slope)
-        delta[rows] = fill(slope, self.x[rows], self.epsilon[rows, None])
-        delta[rows] = self.project(delta[rows], rows)
-        self.judge(self.points(self.open, delta[self.open]))
-        return delta
+        delta = fill(slope, self.x[rows], self.epsilon[rows, None])
+        self.judge(self.points(rows, self.project(delta, rows)))
 
     def project(self, delta: Floats, rows: Labels, radius: float = 1.0) -> Floats:
         """The nearest perturbation within the ball and the box, on features that may change."""
@@ -365,6 +370,12 @@ class _Search:
 
 
 # ── geometry ───────────────────────────────────────────────────────────────────────────────────
+
+
+def used(delta: Floats) -> Floats:
+    """(n,) how many coordinates of each row are not zero."""
+    count: Floats = (np.abs(delta) > 1e-9).sum(1).astype(float)
+    return count
 
 
 def largest(slope: Floats, active: Floats) -> Floats:
