@@ -594,6 +594,20 @@ def test_whatever_lies_in_a_ball_is_within_epsilon_in_double_precision(
     assert points.max() <= 1
 
 
+def test_the_boundary_attack_comes_nearer_by_the_probes_it_is_given(direct: ModuleType) -> None:
+    task = tasks.load("mnist5k")
+    defense = direct.build("cnn", task)
+    x, y = direct.right_examples(defense, task, 10)
+    sizes = []
+    for queries in (150, 1000):
+        view = direct.View(defense, 10, output="label", per_example=queries, white=False)
+        attack = made(Boundary, queries=queries)
+        played = direct.play(attack, defense, task, x=x, y=y, norm="l2", view=view)
+        assert played.fooled.all()
+        sizes.append(played.sizes("l2"))
+    assert (sizes[1] < 0.9 * sizes[0]).all()
+
+
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_the_step_of_fab_lands_on_the_plane_or_in_the_corner(norm: str) -> None:
     rng = np.random.default_rng(3)
