@@ -13,6 +13,8 @@ from typing import Any, Final, Self
 
 from arena.errors import ThreatModelError
 from arena.threat_model import (
+    CUSTOM,
+    PRESET_NAMES,
     Architecture,
     DefenseStructure,
     Feedback,
@@ -196,6 +198,14 @@ class RoundSpec:
     def tier(self) -> tuple[str, str, str, str]:
         """Rows that may be compared share task, game, goal and norm; tiers nest within."""
         return (self.task, self.game.value, self.goal.value, self.norm.value)
+
+    @property
+    def preset(self) -> str:
+        """The preset that this game reads as the round's threat model, or ``custom``."""
+        for name in PRESET_NAMES:
+            if self.threat_model.is_like(threat_model_for(self.game, ThreatModel.preset(name))):
+                return name
+        return CUSTOM
 
     def shift_at(self, epsilon: float | None) -> float:
         """Pixels that a spatial change may shift by, beside ``epsilon`` degrees; else 0."""

@@ -18,6 +18,8 @@ from arena.errors import ThreatModelError
 SCHEMA_VERSION: Final = 1
 BLACK_BOX_SEED_POINTS: Final = 150
 PRESET_NAMES: Final = ("white", "grey", "black", "transfer")
+CUSTOM: Final = "custom"
+"""The name of a threat model that is no preset."""
 
 
 class Ordered(StrEnum):
@@ -225,14 +227,17 @@ class ThreatModel:
 
     @property
     def name(self) -> str:
-        """The preset this vector equals (probe counts aside), or ``custom``."""
+        """The preset this vector equals (probe counts aside), or :data:`CUSTOM`."""
         for preset in PRESET_NAMES:
-            other = type(self).preset(preset)
-            if self.probes.none != other.probes.none:
-                continue
-            if replace(other, probes=self.probes, true_label=self.true_label) == self:
+            if self.is_like(type(self).preset(preset)):
                 return preset
-        return "custom"
+        return CUSTOM
+
+    def is_like(self, other: Self) -> bool:
+        """Whether they are one, but for how many probes there are and for ``true_label``."""
+        if self.probes.none != other.probes.none:
+            return False
+        return replace(other, probes=self.probes, true_label=self.true_label) == self
 
     # ── what follows from the switches ─────────────────────────────────────────────────────
 

@@ -195,6 +195,6 @@ def _play(
         print_json(verdicts.as_json(verdict))
     else:
         model = match.round.threat_model
-        verdicts.print_verdict(verdict, title=f"{names} ({model.name})", logs=logs)
+        verdicts.print_verdict(verdict, title=f"{names} ({match.round.preset})", logs=logs)
         say(model.sentence())
     return verdicts.exit_of(verdict)

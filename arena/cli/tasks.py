@@ -83,13 +83,79 @@ def _row(name: str, task: Task | None) -> tuple[object, ...]:
 
 @app.command("import")
 def import_(
-    name: Annotated[str, typer.Argument(help="mnist or fashion-mnist.")],
-    source: Annotated[Path, typer.Option("--from", help="The folder with the four IDX files.")],
+    name: Annotated[
+        str, typer.Argument(help="mnist or fashion-mnist, or a name for data of your own.")
+    ],
+    source: Annotated[
+        Path,
+        typer.Option(
+            "--from", help="The folder with the four IDX files, or your own file: .csv or .npz."
+        ),
+    ],
+    *,
+    label: Annotated[str, typer.Option(help="CSV: the column of labels, or of values.")] = "",
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(help="CSV: a column to use; once for each, in order. All others by default."),
+    ] = None,
+    regression: Annotated[
+        bool,
+        typer.Option(
+            "--regression",
+            help="Values, not classes. The first feature is time, a second one the series.",
+        ),
+    ] = False,
+    test: Annotated[Path | None, typer.Option(help="CSV: the test split, same columns.")] = None,
+    test_share: Annotated[
+        float, typer.Option(help="Share of the examples that are held out where none are given.")
+    ] = 0.3,
+    seed: Annotated[int, typer.Option(help="What draws them.")] = 0,
+    title: Annotated[str, typer.Option(help="As pages show it.")] = "",
+    licence: Annotated[str, typer.Option(help="Under which the data may be used.")] = "not stated",
+    unit: Annotated[str, typer.Option(help="Of the values of a regression task.")] = "",
+    floor: Annotated[
+        float | None, typer.Option(help="Least clean accuracy that is ranked; a guess by default.")
+    ] = None,
+    drop_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--drop-duplicates", help="Leave out of a split what a later one holds as well."
+        ),
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace a task of that name; raises its version.")
+    ] = False,
 ) -> None:
-    """Bring in a full data set from its four IDX files; their hashes are checked."""
-    from arena.tasks.importing import import_idx
+    """Bring in a full data set from its IDX files, or data of your own from a CSV or NPZ file.
 
-    say(f"Task {name} is ready: {import_idx(name, source)}")
+    The hashes of IDX files are checked. Columns of a table are scaled to [0, 1], and the scaling is
+    kept in the task; an NPZ holds x and y, optionally x_test, y_test, x_final, y_final, features.
+    """
+    if source.suffix not in (".csv", ".npz"):
+        from arena.tasks.importing import import_idx
+
+        say(f"Task {name} is ready: {import_idx(name, source)}")
+        return
+    from arena.tasks.own_data import Wishes, import_own
+
+    wishes = Wishes(
+        label=label,
+        features=tuple(feature or ()),
+        regression=regression,
+        test=test,
+        share=test_share,
+        seed=seed,
+        title=title,
+        licence=licence,
+        unit=unit,
+        floor=floor,
+        drop_duplicates=drop_duplicates,
+        replace=replace,
+    )
+    imported = import_own(name, source, wishes)
+    for note in imported.notes:
+        say(note)
+    say(f"Task {name} is ready: {imported.path}")
 
 
 @app.command("fetch")

@@ -31,6 +31,8 @@ FOLDERS: Final[Mapping[str, str]] = {
 }
 #: Full data sets are played by the models that were trained on their vendored subsets.
 SUBSETS: Final[Mapping[str, str]] = {"mnist": "mnist5k", "fashion-mnist": "fashion5k"}
+#: Fitted to tasks that the house ships no weights for.
+BASELINE: Final = "logistic-regression"
 #: What a round with related parameters shows for a defense of another family, or of none.
 RELATED_DEFAULT: Final = ("related-cnn", "related-logistic-regression")
 
@@ -47,7 +49,7 @@ def package(name: str, task: str) -> Package:
     Raises:
         PackageError: no such player, or a defense that has no weights for this task.
     """
-    return _package(name, task, _path(name).stat().st_mtime_ns)
+    return _package(name, task, _path(name).stat().st_mtime_ns, _version(task))
 
 
 def related(family: str | None, task: str) -> tuple[Package, ...]:
@@ -67,6 +69,8 @@ def related(family: str | None, task: str) -> tuple[Package, ...]:
     default = [f"{player}-{_trained_task(task)}" for player in RELATED_DEFAULT]
     known = sidecar.read(WEIGHTS)
     found = [name for name in chosen if name in known] or [n for n in default if n in known]
+    if not found and _is_own(task):
+        return (_baseline_related(task),)
     return tuple(_related(name) for name in found)
 
 
@@ -86,7 +90,10 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def tasks_of(name: str) -> list[str]:
-    """Tasks that a defense has weights for; ``["*"]`` for players without weights."""
+    """Tasks that a defense ships weights for; ``["*"]`` for players without weights.
+
+    A baseline (:mod:`arena.house.baseline`) is fitted for an organizer's own as well.
+    """
     if not manifest(name).weights:
         return list(manifest(name).tasks)
     trained = sorted(_entries(name))
@@ -136,8 +143,15 @@ def _manifest_text(path: Path, _modified: int) -> str:
     return ""
 
 
+def _version(task: str) -> str:
+    """Of an organizer's own task: it may be replaced under its name."""
+    from arena import tasks
+
+    return tasks.load(task).digest if _is_own(task) else ""
+
+
 @lru_cache(maxsize=256)
-def _package(name: str, task: str, _modified: int) -> Package:
+def _package(name: str, task: str, _modified: int, _version: str) -> Package:
     path = _path(name)
     data = manifest(name)
     text = _manifest_text(path, path.stat().st_mtime_ns)
@@ -161,6 +175,8 @@ def _code(path: Path) -> dict[str, bytes]:
 def _weight_files(name: str, task: str) -> dict[str, bytes]:
     data = manifest(name)
     entry = _entries(name).get(_trained_task(task))
+    if entry is None and LENT.get(name, name) == BASELINE and _is_own(task):
+        return _baseline(task, seed=0)
     if entry is None:
         raise PackageError(
             f"House defense {name!r} has no weights for task {task!r}; it has them for "
@@ -170,6 +186,29 @@ def _weight_files(name: str, task: str) -> dict[str, bytes]:
     if data.architecture:
         files[data.architecture] = _architecture(entry)
     return files
+
+
+def _is_own(task: str) -> bool:
+    """Whether it is an organizer's, and no task of the house."""
+    from arena import tasks
+    from arena.tasks.library import house_names
+
+    return task not in house_names() and task in tasks.names()
+
+
+def _baseline(task: str, *, seed: int) -> dict[str, bytes]:
+    """Architecture and weights of the baseline on an organizer's own task."""
+    from arena import tasks
+    from arena.house import baseline
+
+    found = tasks.load(task)
+    entry = {
+        "architecture": baseline.ARCHITECTURE,
+        "shape": found.shape,
+        "classes": len(found.classes),
+    }
+    weights = baseline.weights(found, seed=seed)
+    return {"architecture.py": _architecture(entry), "weights.safetensors": weights}
 
 
 def _entries(name: str) -> dict[str, dict[str, Any]]:
@@ -197,8 +236,17 @@ def _architecture(entry: Mapping[str, Any]) -> bytes:
 
 @lru_cache(maxsize=64)
 def _related(name: str) -> Package:
-    """A related model as a package of architecture and weights, without code of its own."""
     entry = sidecar.read(WEIGHTS)[name]
+    files = {"architecture.py": _architecture(entry), "weights.safetensors": _weights(entry)}
+    return _model(name, files)
+
+
+def _baseline_related(task: str) -> Package:
+    return _model(f"related-{BASELINE}-{task}", _baseline(task, seed=1))
+
+
+def _model(name: str, files: Mapping[str, bytes]) -> Package:
+    """A related model as a package of architecture and weights, without code of its own."""
     text = (
         "schema_version = 1\n"
         f'name = "{name}"\n'
@@ -206,10 +254,4 @@ def _related(name: str) -> Package:
         'architecture = "architecture.py"\nweights = "weights.safetensors"\n'
         "differentiable = true\n"
     )
-    return Package.of(
-        {
-            "manifest.toml": text.encode(),
-            "architecture.py": _architecture(entry),
-            "weights.safetensors": _weights(entry),
-        }
-    )
+    return Package.of({"manifest.toml": text.encode(), **files})

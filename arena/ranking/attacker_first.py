@@ -16,7 +16,9 @@ from arena.ranking.single_figure import (
     attacks_board,
     defenses_board,
     interval_of,
+    lost_share,
     metric,
+    no_larger,
 )
 from arena.rounds import RoundSpec
 
@@ -38,15 +40,11 @@ def attack_board(records: Records, tier: Tier) -> Board:
 
 def fresh_error(cell: CellResult) -> float | None:
     """A learner that forfeits is wrong on everything; an attack that does moved nothing."""
-    if cell.forfeited_by_defense:
-        return 1.0
-    error = metric(cell, "fresh_error")
-    return 0.0 if error is None and cell.met else error
+    return lost_share(cell, "fresh_error")
 
 
-def _no_larger(weaker: RoundSpec, stronger: RoundSpec) -> bool:
-    smaller = max(weaker.epsilons) <= max(stronger.epsilons) + 1e-9
-    return smaller and weaker.published >= stronger.published
+def _shows_no_less(weaker: RoundSpec, stronger: RoundSpec) -> bool:
+    return no_larger(weaker, stronger) and weaker.published >= stronger.published
 
 
 ATTACKER_FIRST: Final = Contest(
@@ -58,5 +56,5 @@ ATTACKER_FIRST: Final = Contest(
     interval=lambda cell: interval_of(cell, "fresh_error"),
     axis="epsilon",
     point="fresh_error",
-    counts=_no_larger,
+    counts=_shows_no_less,
 )

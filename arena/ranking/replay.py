@@ -17,9 +17,10 @@ from arena.ranking.single_figure import (
     attacks_board,
     defenses_board,
     interval_of,
+    lost_share,
     metric,
+    no_larger,
 )
-from arena.rounds import RoundSpec
 
 REPEATED: Final = Headline(
     "repeated", "Chance that the surest mistake is made again", higher_is_better=False
@@ -41,14 +42,7 @@ def attack_board(records: Records, tier: Tier) -> Board:
 
 def wrong_again(cell: CellResult) -> float | None:
     """A defense that forfeits is wrong every time; an attack that forfeits early found nothing."""
-    if cell.forfeited_by_defense:
-        return 1.0
-    again = metric(cell, "wrong_again")
-    return 0.0 if again is None and cell.met else again
-
-
-def _no_larger(weaker: RoundSpec, stronger: RoundSpec) -> bool:
-    return max(weaker.epsilons) <= max(stronger.epsilons) + 1e-9
+    return lost_share(cell, "wrong_again")
 
 
 REPLAY: Final = Contest(
@@ -60,5 +54,5 @@ REPLAY: Final = Contest(
     interval=lambda cell: interval_of(cell, "wrong_again"),
     axis="epsilon",
     point="wrong_again",
-    counts=_no_larger,
+    counts=no_larger,
 )

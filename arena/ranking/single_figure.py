@@ -319,3 +319,19 @@ def interval_of(cell: CellResult, name: str) -> tuple[float, float] | None:
     """``name_low`` and ``name_high`` of the verdict, where both are there."""
     low, high = metric(cell, f"{name}_low"), metric(cell, f"{name}_high")
     return None if low is None or high is None else (low, high)
+
+
+def lost_share(cell: CellResult, name: str) -> float | None:
+    """A share ``name`` that the attack got: all of it where the defense forfeits, else as told.
+
+    An attack that forfeits before there is a figure got nothing.
+    """
+    if cell.forfeited_by_defense:
+        return 1.0
+    share = metric(cell, name)
+    return 0.0 if share is None and cell.met else share
+
+
+def no_larger(weaker: RoundSpec, stronger: RoundSpec) -> bool:
+    """Whether the budget of the one is within that of the other: :attr:`Contest.counts`."""
+    return max(weaker.epsilons) <= max(stronger.epsilons) + 1e-9

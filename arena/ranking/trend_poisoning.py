@@ -17,8 +17,8 @@ from arena.ranking.single_figure import (
     defenses_board,
     interval_of,
     metric,
+    no_larger,
 )
-from arena.rounds import RoundSpec
 
 KEPT: Final = Headline("trends_kept", "Trends kept against the worst poisoner")
 REMOVED: Final = Headline("trends_removed", "Trends removed, mean over teams")
@@ -39,10 +39,6 @@ def trend_kept(cell: CellResult) -> float | None:
     return 0.0 if cell.forfeited_by_defense else metric(cell, "trend_kept")
 
 
-def _no_larger(weaker: RoundSpec, stronger: RoundSpec) -> bool:
-    return max(weaker.epsilons) <= max(stronger.epsilons) + 1e-9
-
-
 TRENDS: Final = Contest(
     defense=KEPT,
     attack=REMOVED,
@@ -52,5 +48,5 @@ TRENDS: Final = Contest(
     interval=lambda cell: interval_of(cell, "attack_success_rate"),
     axis="epsilon",
     point="trend_kept",
-    counts=_no_larger,
+    counts=no_larger,
 )

@@ -127,8 +127,8 @@ def fetch(
 def _canonical(name: str) -> Canonical:
     if name not in CANONICAL:
         raise TaskError(
-            f"{name!r} cannot be imported; only {' and '.join(CANONICAL)} can. For data of your "
-            "own write a task file, and give its path."
+            f"{name!r} cannot be imported from IDX files; only {' and '.join(CANONICAL)} can. For "
+            "data of your own give a file: --from DATA.csv or --from DATA.npz."
         )
     return CANONICAL[name]
 

@@ -31,17 +31,25 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """A task's arrays, by the keys that every task's archive has."""
+    if not path.is_file():
+        raise TaskError(
+            f"There is no data file {path.name} beside the task's TOML: put it there, or correct "
+            "[data] file."
+        )
+    arrays = read_arrays(path)
+    _check_keys(set(arrays), path)
+    return arrays
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of the archive at ``path``, without running anything that is in it."""
     try:
         _refuse_bomb(path)
         with np.load(path, allow_pickle=False) as archive:
-            _check_keys(set(archive.files), path)
             return {key: archive[key] for key in archive.files}
     except FileNotFoundError:
-        raise TaskError(
-            f"There is no data file {path.name} beside the task's TOML: put it there, or correct "
-            "[data] file."
-        ) from None
+        raise TaskError(f"There is no file {path}: check the path.") from None
     except TaskError:
         raise
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:

@@ -21,7 +21,16 @@ from arena.errors import TaskError
 from arena.tasks.final import derive_final, derive_final_values
 from arena.tasks.split import Split, Splits, TaskWarning
 
-__all__ = ["SCHEMA_VERSION", "Device", "Split", "Splits", "Target", "Task", "TaskWarning"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Device",
+    "Scaling",
+    "Split",
+    "Splits",
+    "Target",
+    "Task",
+    "TaskWarning",
+]
 
 SCHEMA_VERSION: Final = 1
 WORD_LEVELS: Final = 2
@@ -45,6 +54,14 @@ class Target:
     high: float
 
 
+@dataclass(frozen=True)
+class Scaling:
+    """What 0 and 1 of each feature of a row stand for, in the units of the data as measured."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """One data set with the rules that belong to it. Compare two tasks by :attr:`digest`.
@@ -60,6 +77,7 @@ class Task:
     - ``mutable``: (*shape) bool, the features that an attack may change; None: all.
     - ``add_only``: (*shape) bool, features that an attack may raise and never lower; None: none.
     - ``features``: names of the features of one-dimensional examples; empty: they have none.
+    - ``scaling``: what 0 and 1 of each feature stood for before they were scaled; None: not told.
     - ``attacker_class``: the class whose examples belong to attackers (spam): the label that
       good-word rounds attack; None: no such class.
     - ``abstention_share``: share of clean inputs on which a defense may abstain.
@@ -82,6 +100,7 @@ class Task:
     mutable: NDArray[np.bool_] | None = None
     add_only: NDArray[np.bool_] | None = None
     features: tuple[str, ...] = ()
+    scaling: Scaling | None = None
     attacker_class: int | None = None
     abstention_share: float = 0.2
     device: Device = Device.CPU
@@ -164,6 +183,7 @@ class Task:
             "mutable": None if self.mutable is None else self.mutable.tolist(),
             "add_only": None if self.add_only is None else self.add_only.tolist(),
             "features": list(self.features),
+            "scaling": None if self.scaling is None else asdict(self.scaling),
             "attacker_class": self.attacker_class,
             "abstention_share": self.abstention_share,
             "device": self.device.value,

@@ -25,7 +25,7 @@ from arena.errors import TaskError
 from arena.tasks.digits import read_digits
 from arena.tasks.ice_cover import read_ice_cover
 from arena.tasks.npz import Arrays, read_npz, splits_of, unpacked
-from arena.tasks.task import SCHEMA_VERSION, Device, Split, Splits, Target, Task
+from arena.tasks.task import SCHEMA_VERSION, Device, Scaling, Split, Splits, Target, Task
 from arena.tasks.toml_table import Table
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -77,6 +77,7 @@ def read_task(path: Path) -> Task:
         mutable=_mask(table, "mutable", shape=shape),
         add_only=_mask(table, "add_only", shape=shape),
         features=_features(table, shape=shape),
+        scaling=_scaling(table.table("scaling"), shape=shape) if "scaling" in table else None,
         attacker_class=_attacker_class(table, classes),
         abstention_share=table.number("abstention_share", 0.2, least=0.0, most=1.0),
         device=_device(table) if "device" in table else Device.CPU,
@@ -177,6 +178,17 @@ def _features(table: Table, *, shape: tuple[int, ...]) -> tuple[str, ...]:
     if (len(names),) != shape:
         table.refuse("features", f"names {len(names)} features; examples have shape {list(shape)}")
     return names
+
+
+def _scaling(table: Table, *, shape: tuple[int, ...]) -> Scaling:
+    if len(shape) != 1:
+        table.refuse("low", "belongs to rows of features: leave [scaling] out for images")
+    low, high = (table.array(key, shape=shape) for key in ("low", "high"))
+    numbers = all(bound.dtype.kind in "iuf" and np.isfinite(bound).all() for bound in (low, high))
+    if not numbers or not (low < high).all():
+        table.refuse("high", "and low must be finite numbers, each high more than its low")
+    table.finish()
+    return Scaling(tuple(map(float, low)), tuple(map(float, high)))
 
 
 def _attacker_class(table: Table, classes: tuple[str, ...]) -> int | None:

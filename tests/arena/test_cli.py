@@ -451,3 +451,30 @@ def test_the_help_names_every_game() -> None:
     from arena.rounds import GameName
 
     assert set(rules.GAMES) == {game.value for game in GameName}
+
+
+@pytest.mark.jail
+def test_data_of_ones_own_become_a_task_that_is_trained_on_and_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ADVERSARIUM_DATA", str(tmp_path / "data"))
+    rows = [f"{i},{1000 - 7 * i},{'rich' if i % 100 > 49 else 'poor'}" for i in range(400)]
+    (tmp_path / "own.csv").write_text("\n".join(["age,debt,who", *rows]))
+    bring = ["tasks", "import", "own", "--from", str(tmp_path / "own.csv")]
+    assert run([*bring, "--feature", "age"]) == ExitCode.USAGE
+    assert "--label" in capsys.readouterr().err
+    assert (
+        run([*bring, "--label", "who", "--feature", "age", "--test-share", "0.25"]) == ExitCode.OK
+    )
+    assert "300 examples to train on, 100 to test; 2 classes" in capsys.readouterr().out
+    assert run(["tasks", "list", "--json"]) == ExitCode.OK
+    assert "own" in {task["name"] for task in json.loads(capsys.readouterr().out)}
+    defense = str(tmp_path / "defense")
+    assert run(["init", "defense", defense, "--template", "numpy", "--task", "own"]) == ExitCode.OK
+    rules = ("--task", "own", "--examples", "20", "--threat-model", "black", "--queries", "9")
+    code, verdict = played(capsys, defense, "random-noise", *rules)
+    assert code == ExitCode.OK
+    assert verdict["metrics"]["examples"] == 20
+    still = "import arena.players as a\nclass P(a.EvasionAttack):\n    attack = lambda s, c: c.x\n"
+    attack = player(tmp_path / "attack", still, extra='tasks = ["own"]\n')
+    assert run(["qualify", str(attack), "--task", "own"]) == ExitCode.OK

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from arena.errors import ThreatModelError
-from arena.rounds import GameName, Goal, Limits, Norm, RoundSpec
-from arena.threat_model import Architecture, Feedback, FirstMover, ThreatModel
+from arena.rounds import GameName, Goal, Limits, Norm, RoundSpec, threat_model_for
+from arena.threat_model import Architecture, Feedback, FirstMover, Parameters, ThreatModel
 
 
 def evasion(**changes: Any) -> RoundSpec:
@@ -89,3 +89,30 @@ def test_a_contradiction_names_the_switch_to_mend(broken: Callable[[], Any], swi
 def test_malformed_json_is_refused(damage: dict[str, Any]) -> None:
     with pytest.raises(ThreatModelError):
         RoundSpec.from_json({**evasion().to_json(), **damage})
+
+
+@pytest.mark.parametrize(
+    ("game", "preset"),
+    [
+        (GameName.EVASION, "white"),
+        (GameName.EVASION, "grey"),
+        (GameName.TRANSFER, "transfer"),
+        (GameName.EXTRACTION, "grey"),
+        (GameName.EXTRACTION, "black"),
+        (GameName.ATTACKER_FIRST, "white"),
+        (GameName.ATTACKER_FIRST, "black"),
+    ],
+)
+def test_a_preset_keeps_its_name_as_the_game_reads_it(game: GameName, preset: str) -> None:
+    model = threat_model_for(game, ThreatModel.preset(preset))
+    radii = () if game is GameName.EXTRACTION else (0.1,)
+    assert RoundSpec(game, "digits", model, epsilons=radii).preset == preset
+
+
+def test_a_trend_board_shows_the_preset_s_name() -> None:
+    model = threat_model_for(GameName.TREND_POISONING, ThreatModel.white())
+    assert model.name == "custom"
+    trend = RoundSpec(GameName.TREND_POISONING, "ice-cover", model, norm=Norm.L2, epsilons=(0.3,))
+    assert trend.preset == "white"
+    other = replace(model, parameters=Parameters.HIDDEN)
+    assert replace(trend, threat_model=other).preset == "custom"

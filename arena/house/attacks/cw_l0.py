@@ -18,9 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from arena.house.attacks.cw_l2 import Adam, CarliniWagner, Search
+from arena.house.attacks.cw_l2 import Adam, Bools, CarliniWagner, Floats, Images, Labels, Search
 from arena.players import EvasionAttack, EvasionChallenge, QueryBudgetExceeded
 
 MANIFEST = """
@@ -36,11 +35,6 @@ gradients = true
 norms = ["l0"]
 games = ["evasion", "minimum_norm"]
 """
-
-Images = NDArray[np.float32]
-Floats = NDArray[np.float64]
-Labels = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 FIRST_SHARE = 0.5
 CHANGED = 1e-6

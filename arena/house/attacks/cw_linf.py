@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from arena.house.attacks.cw_l2 import Adam, CarliniWagner, Search
+from arena.house.attacks.cw_l2 import Adam, Bools, CarliniWagner, Floats, Images, Labels, Search
 from arena.players import EvasionAttack, EvasionChallenge, QueryBudgetExceeded
 
 MANIFEST = """
@@ -34,11 +33,6 @@ gradients = true
 norms = ["linf"]
 games = ["evasion", "minimum_norm"]
 """
-
-Images = NDArray[np.float32]
-Floats = NDArray[np.float64]
-Labels = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 SHRINK = 0.92
 """τ over the largest change reached so far (the paper: .9)."""

@@ -91,11 +91,10 @@ class EnsembleTransfer(EvasionAttack):
         assert challenge.epsilon is not None, "A transfer attack needs a radius."
         x, linf = torch.tensor(challenge.x), challenge.norm == "linf"
         sign = -1.0 if challenge.targeted else 1.0
-        mutable = challenge.task.mutable
-        mask = torch.ones(x.shape[1:]) if mutable is None else torch.tensor(mutable).float()
         delta, velocity = torch.zeros_like(x), torch.zeros_like(x)
         for step in range(self.steps):
-            slope = sign * mask * _shifted(_slope(models, (x + delta).clamp(0, 1), labels))
+            slope = sign * _shifted(_slope(models, (x + delta).clamp(0, 1), labels))
+            slope = torch.from_numpy(challenge.task.allowed(slope.numpy()))
             velocity = self.momentum * velocity + slope / _lengths(slope, 1)
             move = velocity.sign() if linf else velocity / _lengths(velocity, 2)
             size = challenge.epsilon * (1.0 if step == 0 else 0.5 * (1 - step / self.steps))

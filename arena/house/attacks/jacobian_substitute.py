@@ -294,7 +294,6 @@ def crafted(challenge: EvasionChallenge, model: nn.Module, labels: Labels, steps
     aim = torch.from_numpy(labels if challenge.targets is None else challenge.targets)
     sign = 1.0 if challenge.targets is None else -1.0
     epsilon, linf = challenge.epsilon, challenge.norm == "linf"
-    mutable = 1.0 if challenge.task.mutable is None else torch.from_numpy(challenge.task.mutable)
     weights = list(model.parameters())
     learning = [weight.requires_grad for weight in weights]
     model.requires_grad_(False)
@@ -302,7 +301,7 @@ def crafted(challenge: EvasionChallenge, model: nn.Module, labels: Labels, steps
     for step in range(steps):
         point = (x + delta).clamp(0, 1).requires_grad_()
         (slope,) = torch.autograd.grad(sign * _margin(model(point), aim).sum(), point)
-        slope = slope * mutable
+        slope = torch.from_numpy(challenge.task.allowed(slope.numpy()))
         velocity = velocity + slope / _lengths(slope, 1)
         move = velocity.sign() if linf else velocity / _lengths(velocity, 2)
         size = epsilon * (1.0 if step == 0 else 0.5 * (1 - step / steps))

@@ -4,9 +4,9 @@ With gradients: the place is where a linear model of the loss could rise most,
 
     argmax over rectangles R of sum over p in R of max(g_p (1 - x_p), -g_p x_p),  g = grad loss(x),
 
-and projected gradient descent fills it (Karmon, Zoran & Goldberg 2018, arXiv:1801.02608); where it
-fails, the next best place. With probes or logits alone: random search over places and blocks of
-pixels (Croce et al. 2022, arXiv:2006.12834). Blind: a random patch.
+of what the task allows, and projected gradient descent fills it (Karmon, Zoran & Goldberg 2018,
+arXiv:1801.02608); where it fails, the next best place. With probes or logits alone: random search
+over places and blocks of pixels (Croce et al. 2022, arXiv:2006.12834). Blind: a random patch.
 
 Option ``universal``: one patch for all examples, by expectation over places and examples (Brown et
 al. 2017, arXiv:1712.09665, eq. 1): what could be printed and laid beside anything.
@@ -139,9 +139,8 @@ class Patch(EvasionAttack):
         best, worst = clean.copy(), np.full(len(rows), -np.inf)
         fallen = np.zeros(len(rows), bool)
         slope = self._slope(clean, rows, labels)
-        gain = np.maximum(slope * (1 - clean), -slope * clean)
-        if self.challenge.task.mutable is not None:
-            gain = gain * self.challenge.task.mutable
+        rise = self.challenge.task.allowed(np.where(slope > 0, 1 - clean, -clean))
+        gain = slope * rise
         score = frame.sums(gain.astype(np.float64))
         for _ in range(int(self.options.get("places", 5))):
             here = np.flatnonzero(~fallen)
@@ -149,8 +148,9 @@ class Patch(EvasionAttack):
                 break
             flat = score[here].reshape(len(here), -1).argmax(axis=1)
             places = np.stack(np.unravel_index(flat, score.shape[1:]), axis=1)
-            mask = self._mask(frame, places, clean.shape[1:])
-            start = np.where(mask, (slope[here] > 0).astype(np.float32), clean[here])
+            mask = frame.masks(places, clean.shape[1:])
+            painted = np.where(mask, (slope[here] > 0).astype(np.float32), clean[here])
+            start = self._allowed(painted, rows[here])
             found, loss, fell = self._steps(start, mask, rows[here], labels)
             better = here[loss > worst[here]]
             best[better], worst[better] = found[loss > worst[here]], loss[loss > worst[here]]
@@ -179,7 +179,7 @@ class Patch(EvasionAttack):
                 break
             slope = self._slope(x[here], rows[here], labels)
             moved = x[here] + np.float32(0.5 * (1 - step / steps)) * np.sign(slope) * mask[here]
-            x[here] = self.challenge.clip(moved)
+            x[here] = self._allowed(moved, rows[here])
         return best, worst, fallen
 
     def _slope(self, x: Array, rows: Labels, labels: Labels) -> Array:
@@ -202,8 +202,7 @@ class Patch(EvasionAttack):
             total = sum(_under(s, place, frame) for s, place in zip(slope, places, strict=True))
             patch = np.clip(patch + np.float32(0.2 * (1 - step / steps)) * np.sign(total), 0, 1)
         laid = _laid(clean, patch, frame.random_places(len(rows), self.rng), frame)
-        if self.challenge.task.mutable is not None:
-            laid = np.where(self.challenge.task.mutable, laid, clean)
+        laid = self._allowed(laid, rows)
         _, fell = self.answers.judged(self.answers.to(laid, rows), labels, rows)
         return laid, fell
 
@@ -227,8 +226,8 @@ class Patch(EvasionAttack):
             moves = self.rng.random(len(here)) < 0.5
             places[moves] = frame.random_places(int(moves.sum()), self.rng)
             self._repaint(paint, np.flatnonzero(~moves), places, frame)
-            mask = self._mask(frame, places, clean.shape[1:])
-            tried = np.where(mask, paint, clean[here])
+            mask = frame.masks(places, clean.shape[1:])
+            tried = self._allowed(np.where(mask, paint, clean[here]), rows[here])
             loss, fell = self.answers.judged(self.answers.to(tried, rows[here]), labels, rows[here])
             better = loss >= worst[here]
             kept = here[better]
@@ -250,14 +249,14 @@ class Patch(EvasionAttack):
 
     def _random(self, frame: Frame, rows: Labels) -> Array:
         clean = self.challenge.x[rows]
-        mask = self._mask(frame, frame.random_places(len(rows), self.rng), clean.shape[1:])
-        return np.where(mask, self.rng.integers(2, size=clean.shape), clean).astype(np.float32)
+        mask = frame.masks(frame.random_places(len(rows), self.rng), clean.shape[1:])
+        painted = np.where(mask, self.rng.integers(2, size=clean.shape), clean)
+        return self._allowed(painted.astype(np.float32), rows)
 
-    def _mask(self, frame: Frame, places: Labels, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-        """Where the patch lies and features may change."""
-        mask = frame.masks(places, shape)
-        mutable = self.challenge.task.mutable
-        return mask if mutable is None else mask & mutable
+    def _allowed(self, x: Array, rows: Labels) -> Array:
+        """``x`` without what the task forbids to do to those examples."""
+        clean = self.challenge.x[rows]
+        return np.clip(clean + self.challenge.task.allowed(x - clean), 0, 1).astype(np.float32)
 
 
 def _forget(score: NDArray[np.float64], rows: Labels, places: Labels, frame: Frame) -> None:

@@ -76,7 +76,7 @@ def noisy(challenge: EvasionChallenge, rows: Labels, rng: np.random.Generator) -
     if challenge.norm in ("spatial", "corruption"):
         return _moves(challenge, len(rows), rng)
     if challenge.norm == "patch":
-        return _patched(x, epsilon, challenge.task.mutable, rng)
+        return challenge.clip(x + challenge.task.allowed(_patched(x, epsilon, rng) - x))
     if challenge.norm == "l0":
         flipped = _flipped(x, int(epsilon), challenge.task.mutable, rng)
         return challenge.clip(x + challenge.task.allowed(flipped - x))
@@ -99,9 +99,7 @@ def _moves(challenge: EvasionChallenge, count: int, rng: np.random.Generator) ->
     return rng.uniform(-most, most, (count, 3)).astype(np.float32)
 
 
-def _patched(
-    x: Images, share: float, mutable: NDArray[np.bool_] | None, rng: np.random.Generator
-) -> Images:
+def _patched(x: Images, share: float, rng: np.random.Generator) -> Images:
     """A rectangle of at most that share, anywhere; a vector is a picture one pixel high."""
     height, width = x.shape[-2:] if x.ndim > 2 else (1, x.shape[-1])
     pixels = max(1, int(share * height * width + 1e-6))
@@ -112,8 +110,7 @@ def _patched(
         top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
         part = image[:, top : top + rows, left : left + columns]
         part[:] = rng.random(part.shape)
-    found: Images = painted.reshape(x.shape)
-    return found if mutable is None else np.where(mutable, found, x)
+    return painted.reshape(x.shape)
 
 
 def _of_size(noise: NDArray[np.float64], epsilon: float, *, order: int) -> NDArray[np.float64]:

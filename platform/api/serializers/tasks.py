@@ -30,6 +30,10 @@ class TaskDetailSerializer(TaskSerializer):
     mutable = serializers.JSONField(allow_null=True)
     add_only = serializers.JSONField(allow_null=True, help_text="Features that may only grow.")
     features = serializers.ListField(child=serializers.CharField(), help_text="Their names.")
+    scaling = serializers.JSONField(
+        allow_null=True,
+        help_text="What 0 and 1 of each feature stand for, before scaling (low, high); else null.",
+    )
     attacker_class = serializers.IntegerField(
         allow_null=True, help_text="The class whose examples belong to attackers."
     )

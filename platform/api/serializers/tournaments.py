@@ -22,7 +22,7 @@ class RoundSerializer(serializers.Serializer[Round]):
     title = serializers.CharField()
     game = serializers.ChoiceField(choices=[game.value for game in GameName])
     threat_model = serializers.CharField(
-        source="rules.threat_model.name", help_text="The preset's name, or custom."
+        source="rules.preset", help_text="The preset's name, or custom."
     )
     sentence = serializers.SerializerMethodField(help_text="The threat model in plain English.")
     spec = serializers.DictField(help_text="All rules; `arena play --round` reads them.")

@@ -67,15 +67,26 @@ def _named(features: tuple[str, ...], number: int) -> str:
 
 @dataclass(frozen=True)
 class Feature:
-    """``may``: what an attack may do with it."""
+    """``may``: what an attack may do with it; ``measured``: what 0 and 1 of it stood for, or ""."""
 
     name: str
     may: str
+    measured: str
 
 
 def features_of(task: Task) -> list[Feature]:
-    """Every feature of a task that names them."""
-    return [Feature(name, may) for name, may in zip(task.features, _may(task), strict=False)]
+    """Every feature of a task that names them, or says what they were scaled from."""
+    if not task.features and task.scaling is None:
+        return []
+    measured = _measured(task)
+    return [Feature(_named(task.features, i), may, measured[i]) for i, may in enumerate(_may(task))]
+
+
+def _measured(task: Task) -> list[str]:
+    if task.scaling is None:
+        return [""] * len(task.features)
+    bounds = zip(task.scaling.low, task.scaling.high, strict=True)
+    return [f"{low:,.6g} to {high:,.6g}" for low, high in bounds]
 
 
 def _may(task: Task) -> Iterator[str]:

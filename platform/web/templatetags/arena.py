@@ -207,7 +207,7 @@ def _sizes(rules: RoundSpec) -> str:
 def box(round_: Round) -> str:
     """white, grey, black, transfer or custom: a slug of the glossary too."""
     rules = spec(round_)
-    return rules.threat_model.name if rules else "custom"
+    return rules.preset if rules else "custom"
 
 
 @register.filter

@@ -25,6 +25,8 @@ MASKED = [
     ("audit-suite", "linf"),
     ("random-noise", "l0"),
     ("random-noise", "linf"),
+    ("random-noise", "patch"),
+    ("patch", "patch"),
 ]
 
 

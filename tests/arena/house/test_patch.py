@@ -33,10 +33,11 @@ def net(direct: ModuleType, digits: tasks.Task) -> Any:
 
 def challenge(direct: ModuleType, task: tasks.Task, net: Any, **given: Any) -> EvasionChallenge:
     x, y = direct.right_examples(net, task, 20)
-    epsilon, mutable = given.pop("epsilon", SHARE), given.pop("mutable", None)
+    epsilon = given.pop("epsilon", SHARE)
+    masks = {key: given.pop(key, None) for key in ("mutable", "add_only")}
     made = direct.View(net, len(x), **given)
     return EvasionChallenge(
-        task=TaskInfo(task.name, task.shape, task.classes, mutable=mutable),
+        task=TaskInfo(task.name, task.shape, task.classes, **masks),
         x=x,
         y=y,
         targets=None,
@@ -153,6 +154,20 @@ def test_what_may_not_change_does_not(direct: ModuleType, digits: tasks.Task, ne
     for view in ({}, {"white": False, "per_example": 10}, {"white": False}):
         given = challenge(direct, digits, net, mutable=mutable, **view)
         assert (made().attack(given) == given.x)[:, ~mutable].all()
+
+
+def test_what_may_only_grow_does_not_shrink(
+    direct: ModuleType, digits: tasks.Task, net: Any
+) -> None:
+    grows = np.zeros(digits.shape, bool)
+    grows[..., ::2] = True
+    for view in ({}, {"white": False, "per_example": 10}, {"white": False}):
+        given = challenge(direct, digits, net, add_only=grows, **view)
+        delta = made().attack(given) - given.x
+        assert (delta[:, ~grows] < 0).any()
+        for found in (delta, made(universal=True).attack(given) - given.x):
+            assert (found[:, grows] >= 0).all()
+            assert (found[:, grows] > 0).any()
 
 
 def test_plain_noise_fills_a_patch_too(direct: ModuleType, digits: tasks.Task, net: Any) -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load
 
-from arena import house
+from arena import house, tasks
 from arena.errors import PackageError
-from arena.house import recipes, registry
+from arena.house import baseline, recipes, registry
 from arena.manifest import Manifest, Role
+from arena.packages import Package
+from arena.tasks.own_data import Wishes, import_own
 
 ATTACKS = [
     "audit-suite",
@@ -199,3 +204,59 @@ def test_every_evasion_round_has_an_attack_that_can_play_it() -> None:
         for norm in ("linf", "l2", "l1", "l0"):
             for goal in ("untargeted", "targeted"):
                 assert any(plays(manifest, game, norm, goal) for manifest in attacks)
+
+
+# --- tasks that the house ships no weights for ----------------------------------------------------
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tasks.Task:
+    """Digits under another name, and without its house weights."""
+    monkeypatch.setenv("ADVERSARIUM_DATA", str(tmp_path / "data"))
+    digits = tasks.load("digits")
+    for split in (digits.train, digits.practice):
+        assert len(np.unique(split.y)) == 10
+    np.savez(
+        tmp_path / "own.npz",
+        x_train=digits.train.x, y_train=digits.train.y,
+        x_test=digits.practice.x, y_test=digits.practice.y,
+    )  # fmt: skip
+    import_own("own", tmp_path / "own.npz", Wishes(drop_duplicates=True))
+    return tasks.load("own")
+
+
+def accuracy(package: Package, task: tasks.Task) -> float:
+    tensors = load(package.files["weights.safetensors"])
+    flat = task.practice.x.reshape(len(task.practice), -1)
+    scores = flat @ tensors["1.weight"].T + tensors["1.bias"]
+    return float((scores.argmax(axis=1) == task.practice.y).mean())
+
+
+def test_the_baseline_is_fitted_to_an_organizer_s_own_task(own: tasks.Task) -> None:
+    shipped = accuracy(house.package("logistic-regression", "digits"), tasks.load("digits"))
+    fitted = house.package("logistic-regression", "own")
+    assert fitted.manifest.plays_task("own")
+    assert accuracy(fitted, own) > shipped - 0.03
+    for lent in ("rounded-answers", "top-answer", "refusal"):
+        weights = house.package(lent, "own").files["weights.safetensors"]
+        assert weights == fitted.files["weights.safetensors"]
+    (related,) = house.related("support vector machine", "own")
+    assert related.files["weights.safetensors"] != fitted.files["weights.safetensors"]
+    assert accuracy(related, own) > shipped - 0.05
+
+
+def test_what_must_be_trained_is_not_at_home_on_an_own_task(own: tasks.Task) -> None:
+    with pytest.raises(PackageError, match="no weights for task 'own'"):
+        house.package("cnn", "own")
+
+
+def test_the_baseline_s_slope_vanishes_where_it_was_fitted() -> None:
+    """Softmax regression is convex: at its optimum the penalized gradient is nothing."""
+    stream = np.random.default_rng(0)
+    x = stream.normal(size=(200, 3)) + 4
+    y = np.eye(3)[(x @ stream.normal(size=(3, 3)) + stream.gumbel(size=(200, 3))).argmax(axis=1)]
+    weight, bias = baseline.fitted(x, y)
+    scores = np.exp(x @ weight.T + bias)
+    wrong = scores / scores.sum(axis=1, keepdims=True) - y
+    assert np.abs(wrong.T @ (x - x.mean(axis=0)) / 200 + baseline.DECAY * weight).max() < 1e-3
+    assert np.abs(wrong.mean(axis=0)).max() < 1e-3

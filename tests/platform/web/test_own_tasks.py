@@ -1,0 +1,71 @@
+"""Data that Oscar imported: a task like any other on the site, in a form and in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.test import Client
+
+from accounts.models import User
+from arena.tasks.own_data import Wishes, import_own
+from tests.platform.web.seeding import World
+from tests.platform.web.test_round_forms import filled, sent
+from tournaments import loading, services
+from tournaments.models import Tournament
+
+As = Callable[[User | None], Client]
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADVERSARIUM_DATA", str(tmp_path / "data"))
+    rows = [f"{20 + i % 50},{1000 - 7 * i},{'yes' if i % 3 else 'no'}" for i in range(60)]
+    (tmp_path / "loans.csv").write_text("\n".join(["age,income <b>,paid", *rows]))
+    import_own("loans", tmp_path / "loans.csv", Wishes(label="paid", title="Loans"))
+    ice = [f"{1950 + t},{lake},{90 - t - lake}" for lake in range(6) for t in range(9)]
+    (tmp_path / "ice.csv").write_text("\n".join(["winter,lake,days", *ice]))
+    import_own("ice", tmp_path / "ice.csv", Wishes(label="days", regression=True, unit="days"))
+
+
+@pytest.mark.usefixtures("own")
+def test_its_page_says_what_0_and_1_of_each_feature_stand_for(world: World, as_: As) -> None:
+    page = as_(None).get("/tasks/loans/").content.decode()
+    assert "20 to 69" in page
+    assert "587 to 1,000" in page
+    assert "income &lt;b&gt;" in page
+    ice = as_(None).get("/tasks/ice/").content.decode()
+    assert "1,950 to 1,958" in ice
+    described = as_(None).get("/api/v1/tasks/loans/").json()
+    assert described["scaling"] == {"low": [20.0, 587.0], "high": [69.0, 1000.0]}
+
+
+@pytest.mark.usefixtures("own")
+def test_a_tournament_on_it_is_made_by_form_and_by_file(world: World, as_: As) -> None:
+    round_ = filled("black", epsilons="0.1")
+    made = as_(world.oscar).post("/tournaments/new/", sent(round_, task="loans"))
+    assert made.status_code == 302, made.content.decode()
+    plan = loading.parse(
+        {
+            "schema_version": 1,
+            "slug": "trends",
+            "title": "Trends",
+            "task": "ice",
+            "rounds": [
+                {
+                    "title": "First",
+                    "game": "trend_poisoning",
+                    "threat_model": "white",
+                    "norm": "l2",
+                    "epsilons": [0.3],
+                    "examples": 2,
+                    "attacks": ["level-trend"],
+                    "defenses": ["ols-trend"],
+                }
+            ],
+        }
+    )
+    services.create(plan, organizer=world.oscar)
+    played_on = {t.slug: t.task for t in Tournament.objects.filter(slug__in=("autumn", "trends"))}
+    assert played_on == {"autumn": "loans", "trends": "ice"}
