@@ -1,8 +1,8 @@
 """House attacks beside peers: ``python -m benchmarks.attacks_peers --autoattack DIR``.
 
-Foolbox comes with the development environment; AutoAttack, which holds APGD-L1, is in no package
-index: DIR is a checkout of its repository, and its rows are left out without one. Same net, same
-images, one thread; success and distances are judged here in float32, passes are counted.
+Foolbox and ART come with the development environment; AutoAttack, which holds APGD-L1, is in no
+package index: DIR is a checkout of its repository, and its rows are left out without one. Same
+net, same images, one thread; success and distances are judged here in float32, passes are counted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,8 @@ from benchmarks.attacks import Array, Images, Problem
 HERE = Path()
 RADII = (("adversarial-training", 8.0), ("cnn", 8.0))
 """Of L1."""
+STEPS = (("adversarial-training", "linf", 0.2), ("adversarial-training", "l2", 1.0))
+BATCH = 250
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,10 @@ def l1(*, examples: int) -> Table:
     for name, epsilon in RADII:
         problem = Problem.of(name, examples)
         sides = {
-            f"APGD-L1-{loss}, {steps} steps": theirs(
-                problem, partial(apgd_l1, problem=problem, epsilon=epsilon, steps=steps, loss=loss)
+            f"APGD-L1-{loss}, {count} steps": theirs(
+                problem, partial(apgd_l1, problem=problem, epsilon=epsilon, steps=count, loss=loss)
             )
-            for loss, steps in (("CE", 100), ("T", 100))
+            for loss, count in (("CE", 100), ("T", 100))
         }
         for restarts in (1, 4):
             attack = Pgd(HERE, {"steps": 50, "restarts": restarts})
@@ -110,6 +112,76 @@ def apgd_l1(model: Counted, problem: Problem, epsilon: float, steps: int, loss: 
     found = attack.perturb(torch.tensor(problem.x), torch.tensor(problem.y))
     images: Images = found.detach().numpy()
     return images
+
+
+# ── the same steps ──
+
+
+def steps(*, examples: int) -> Table:
+    """PGD of 40 steps, one run: success must not be less than any peer's by a point."""
+    table = Table(title="PGD, 40 steps, one run, beside Foolbox and ART")
+    for column in ("defense", "attack", "success", "s", "passes an image"):
+        table.add_column(column, justify="left" if column in ("defense", "attack") else "right")
+    for name, norm, epsilon in STEPS:
+        problem = Problem.of(name, examples)
+        sides = {
+            "Foolbox": theirs(problem, partial(by_foolbox, problem=problem, norm=norm, e=epsilon)),
+            "ART": theirs(problem, partial(by_art, problem=problem, norm=norm, e=epsilon)),
+            "ours": ours(
+                problem, Pgd(HERE, {"steps": 40, "restarts": 1}), norm=norm, epsilon=epsilon
+            ),
+        }
+        for method, side in sides.items():
+            success = f"{100 * problem.fooled(side.found).mean():.1f} %"
+            passes = f"{side.forward:.0f} + {side.backward:.0f}"
+            where = f"{name}, {norm} {epsilon:g}, {len(problem.x)}"
+            table.add_row(where, method, success, f"{side.seconds:.2f}", passes)
+    return table
+
+
+def by_foolbox(model: Counted, problem: Problem, norm: str, e: float) -> Images:
+    torch.manual_seed(0)
+    kind = {"linf": foolbox.attacks.LinfPGD, "l2": foolbox.attacks.L2PGD}[norm]
+    shown = foolbox.PyTorchModel(model.eval(), bounds=(0, 1), device="cpu")
+    found: list[Images] = []
+    for x, y in batches(problem):
+        attack = kind(steps=40, rel_stepsize=2.5 / 40)
+        criterion = foolbox.criteria.Misclassification(torch.tensor(y))
+        found.append(attack(shown, torch.tensor(x), criterion, epsilons=e)[1].numpy())
+    return np.concatenate(found)
+
+
+def by_art(model: Counted, problem: Problem, norm: str, e: float) -> Images:
+    from art.attacks.evasion import ProjectedGradientDescent
+    from art.estimators.classification import PyTorchClassifier
+
+    net = PyTorchClassifier(
+        model.eval(),
+        loss=torch.nn.CrossEntropyLoss(),
+        input_shape=problem.x.shape[1:],
+        nb_classes=10,
+        clip_values=(0, 1),
+        device_type="cpu",
+    )
+    attack = ProjectedGradientDescent(
+        net,
+        norm={"linf": np.inf, "l2": 2}[norm],
+        eps=e,
+        eps_step=2.5 * e / 40,
+        max_iter=40,
+        num_random_init=1,
+        batch_size=BATCH,
+        verbose=False,
+    )
+    np.random.seed(0)  # noqa: NPY002 (ART draws from it)
+    found: Images = attack.generate(problem.x, problem.y)
+    return found
+
+
+def batches(problem: Problem) -> Iterator[tuple[Images, Array]]:
+    for start in range(0, len(problem.x), BATCH):
+        rows = slice(start, start + BATCH)
+        yield problem.x[rows], problem.y[rows]
 
 
 # ── labels alone ───────────────────────────────────────────────────────────────────────────────
@@ -162,6 +234,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.attacks_peers", description=__doc__)
     parser.add_argument("--autoattack", type=Path, metavar="DIR", help="a checkout")
     parser.add_argument("--examples", type=int, default=250, help="images, of L1 (default 250)")
+    parser.add_argument("--many", type=int, default=1000, help="images, of PGD (default 1,000)")
     parser.add_argument("--few", type=int, default=50, help="images, of labels (default 50)")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -170,6 +243,7 @@ def main() -> None:
     if options.autoattack:
         sys.path.insert(0, str(options.autoattack))
         console.print(l1(examples=options.examples))
+    console.print(steps(examples=options.many))
     console.print(decisions(examples=options.few))
 
 
