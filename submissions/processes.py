@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -345,20 +345,31 @@ def _to_the_end(
 
 def kill_tree(pid: int) -> None:
     """SIGKILL for a process, its session and all its descendants, wherever they moved."""
-    for victim in [*reversed(descendants(pid)), pid]:
+    for victim in [*reversed(descendants(pid)), *_in_session(pid), pid]:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(victim, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 
 
-def descendants(pid: int) -> list[int]:
-    """Children and theirs, nearest first, as /proc tells (Linux; none elsewhere)."""
-    children: dict[int, list[int]] = {}
+def _in_session(pid: int) -> list[int]:
+    """Those of its session: they stay in it when their parent has died, and are nobody's then."""
+    return [process for process, (_, session) in _processes() if session == pid]
+
+
+def _processes() -> Iterator[tuple[int, tuple[int, int]]]:
+    """Every process with its parent and its session, as /proc tells (Linux; none elsewhere)."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):
-            after_name = stat.read_text().rpartition(")")[2].split()
-            children.setdefault(int(after_name[1]), []).append(int(stat.parent.name))
+            _state, parent, _group, session, *_ = stat.read_text().rpartition(")")[2].split()
+            yield int(stat.parent.name), (int(parent), int(session))
+
+
+def descendants(pid: int) -> list[int]:
+    """Children and theirs, nearest first."""
+    children: dict[int, list[int]] = {}
+    for process, (parent, _) in _processes():
+        children.setdefault(parent, []).append(process)
     found: list[int] = []
     layer = [pid]
     while layer:

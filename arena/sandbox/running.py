@@ -252,11 +252,25 @@ class RunningJail(KillableJail):
         self.process.wait()
 
     def _has_ended(self) -> bool:
-        if self.process.poll() is None:
+        if not self._bubblewrap_has_ended():
             return False
         if self.status is not None:
             self.status.read()
             self.status.close()
+        return True
+
+    def _bubblewrap_has_ended(self) -> bool:
+        """Killed in its first moments, it leaves a child that does not know yet whom to die with:
+        in its process group, and out of it under the number that it told us."""
+        if self.process.returncode is None:
+            if not _is_zombie(self.process.pid):
+                return False
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)  # its zombie keeps the number ours
+            if self.status is not None:
+                self.status.read()
+                _kill_left_behind(self.status.init_pid)
+            self.process.wait()
         return True
 
     def _exit_code(self) -> int | None:
@@ -277,6 +291,29 @@ class RunningJail(KillableJail):
     def _was_lost(self, code: int) -> bool:
         """Not to be told here: a player may send itself any signal."""
         return False
+
+
+def _is_zombie(child: int) -> bool:
+    """Whether it has ended. It is not reaped: nobody else may get its number yet."""
+    try:
+        return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
+
+
+def _kill_left_behind(pid: int | None) -> None:
+    """Kill the first process of a jail whose parent died, if that is what ``pid`` still is."""
+    if pid is None:
+        return
+    with suppress(OSError, ProcessLookupError):
+        descriptor = os.pidfd_open(pid)
+        try:
+            name = Path("/proc", str(pid), "comm").read_text().strip()
+            numbers = Path("/proc", str(pid), "status").read_text().partition("NSpid:")[2].split()
+            if name == "bwrap" and numbers[1:2] == ["1"]:
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        finally:
+            os.close(descriptor)
 
 
 def _kill_child(pid: int | None, *, parent: int) -> None:

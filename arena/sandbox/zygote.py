@@ -118,8 +118,9 @@ class Outer:
         """``warmth``: the module that the zygote warms up with, and that call's arguments."""
         self._jail: RunningJail = launch(binary, _OUTER, ZYGOTE, *warmth, kind=kind)
         self._control = self._jail.socket
+        self._bubblewrap = os.pidfd_open(self._jail.process.pid)
         # Nobody has to close it: it goes when neither its backend nor a jail of it is left.
-        weakref.finalize(self, self._jail.close)
+        self._finalizer = weakref.finalize(self, _end, self._jail, self._bubblewrap)
         self._turn = threading.RLock()
         self._is_ready = False
         self._is_lost = False
@@ -230,7 +231,7 @@ class Outer:
     def close(self) -> None:
         """End it with everything inside; idempotent."""
         self._is_lost = True
-        self._jail.close()
+        self._finalizer()
 
     def _hear(self, word: str, seconds: float) -> int | None:
         """Wait for a message that holds ``word``; the descriptor that came with it."""
@@ -242,8 +243,11 @@ class Outer:
         raise self._lost("it did not answer in time" if not self._is_lost else "it ended")
 
     def _listen(self, seconds: float) -> tuple[dict[str, Any], int | None] | None:
-        """One message, noted if it tells of an end; None if none comes in time."""
-        if not select.select([self._control], [], [], seconds)[0]:
+        """One message, noted if it tells of an end; None if none comes in time, or any more."""
+        control = self._control.fileno()
+        heard = select.select([control, self._bubblewrap], [], [], seconds)[0]
+        if control not in heard:
+            self._is_lost = self._is_lost or bool(heard)
             return None
         try:
             text, given, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, 1)
@@ -261,6 +265,14 @@ class Outer:
         self.close()
         said = self._jail.log().strip().splitlines() or [self._jail.poll().sentence]
         return LostOuter(f"The zygote does not serve ({detail}): {said[-1][:1000]}")
+
+
+def _end(jail: RunningJail, pidfd: int) -> None:
+    """Hanging up ends the zygote, also one whose bubblewrap was killed and that nobody owns."""
+    with suppress(OSError):
+        jail.socket.shutdown(socket.SHUT_RDWR)
+    jail.close()
+    os.close(pidfd)
 
 
 class RenewedOuter:

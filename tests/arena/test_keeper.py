@@ -24,7 +24,7 @@ from arena.runner import OUR_FAULT
 from arena.sandbox import choose, processors
 from arena.sandbox.bubblewrap import Kind
 from arena.sandbox.limits import forked_lockdown
-from arena.sandbox.zygote import Outer, ZygoteBackend
+from arena.sandbox.zygote import LostOuter, Outer, ZygoteBackend
 from arena.threat_model import OracleOutput, OutputKind, ThreatModel
 from submissions import processes
 
@@ -345,3 +345,42 @@ def test_after_its_zygotes_are_killed_the_next_match_is_played_as_ever(
 
     assert keeper.play(order(tmp_path), lambda step: None) == 0
     assert finding(tmp_path)["status"] == "scored"
+
+
+@pytest.mark.usefixtures("keeper")
+@pytest.mark.parametrize("after", [0.0, 0.001, 0.002, 0.004, 0.008, 0.016, 0.03, 0.06])
+def test_a_bubblewrap_killed_in_its_first_moments_holds_nobody_up_and_leaves_nothing(
+    after: float,
+) -> None:
+    """Its child does not know yet whom to die with, and may sleep for ever with our socket."""
+    outer = Outer(None, Kind.ZYGOTE, "arena.sandbox.guest_warmth", "numpy")
+    group = outer._jail.process.pid
+    time.sleep(after)
+    os.kill(group, signal.SIGKILL)
+    ended: list[str] = []
+
+    def wait() -> None:
+        with suppress(LostOuter):
+            outer.ready()
+        outer.close()
+        ended.append(outer._jail.log())
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+
+    assert ended, "It is waited for still."
+    left = time.monotonic() + PATIENCE
+    while (alive := _of_group(group)) and time.monotonic() < left:
+        time.sleep(0.01)
+    assert not alive
+
+
+def _of_group(group: int) -> list[str]:
+    """What still runs of a process group."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, own, *_ = stat.read_text().rpartition(")")[2].split()
+            found += [stat.parent.name] if int(own) == group and state != "Z" else []
+    return found
