@@ -29,11 +29,12 @@ from arena.players import Defense, DefenseView, Images, Labels, Scores, TaskInfo
 if TYPE_CHECKING:
     import torch
 
+    from arena.torch_layout import Layout
+
 __all__ = ["TorchDefense", "expected_gradient", "load_module", "straight_through"]
 
-BATCH_BYTES: Final = 64 * 2**20
-ACTIVATIONS_PER_INPUT: Final = 64
-"""How many times the bytes of its input a forward pass is taken to hold at once."""
+PROBED: Final = 2
+"""Rows on which a model's layout is read off."""
 SMALLEST_PROBABILITY: Final = 1e-12
 
 
@@ -47,6 +48,8 @@ class TorchDefense(Defense):
 
     module: torch.nn.Module
     manifest: Manifest
+    _layout: Layout | None = None
+    """Read off the module when it is first asked."""
 
     def __init__(self, package: Path, task: TaskInfo) -> None:
         self.manifest = read_manifest(package)
@@ -67,9 +70,9 @@ class TorchDefense(Defense):
         with torch.inference_mode():
             parts = [
                 self._forward(self._there(_tensor(x[rows])), None if seeds is None else seeds[rows])
-                for rows in batches(x)
+                for rows in self._batches(x, seeds)
             ]
-        return np.concatenate([part.cpu().numpy() for part in parts]) if parts else self._nothing()
+        return _joined([part.cpu().numpy() for part in parts]) if parts else self._nothing()
 
     def gradient(
         self,
@@ -85,11 +88,11 @@ class TorchDefense(Defense):
         """
         parts = [
             self._backward(x[rows], weights[rows], None if seeds is None else seeds[rows])
-            for rows in batches(x)
+            for rows in self._batches(x, seeds)
         ]
         if not parts:
             return self._nothing(), np.zeros_like(x)
-        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+        return _joined([p[0] for p in parts]), _joined([p[1] for p in parts])
 
     def _backward(
         self, x: Images, weights: NDArray[Any], seeds: NDArray[np.uint64] | None
@@ -114,8 +117,23 @@ class TorchDefense(Defense):
         return tensor.to(self.task.device)
 
     def _forward(self, x: torch.Tensor, seeds: NDArray[np.uint64] | None) -> torch.Tensor:
+        if self._layout is not None:
+            x = self._layout.placed(x)
         scores = self.forward(x) if seeds is None else self.forward(x, seeds)
         return scores.float().contiguous()
+
+    def _batches(self, x: Images, seeds: NDArray[np.uint64] | None) -> list[slice]:
+        """Slices of rows that the model holds at once."""
+        if not len(x):
+            return []
+        if self._layout is None:
+            from arena.torch_layout import layout_of
+
+            few = None if seeds is None else seeds[:PROBED]
+            probe = self._there(_tensor(x[:PROBED].copy()))
+            self._layout = layout_of(self.module, lambda some: self._forward(some, few), probe)
+        size = self._layout.rows(self.task.device)
+        return [slice(start, start + size) for start in range(0, len(x), size)]
 
     def _logits(self, scores: torch.Tensor) -> torch.Tensor:
         if self.manifest.output is Output.PROBABILITIES:
@@ -218,18 +236,15 @@ def read_manifest(package: Path) -> Manifest:
     return Manifest.parse((package / FILE_NAME).read_bytes())
 
 
-def batches(x: Images) -> list[slice]:
-    """Slices of rows whose forward pass should fit into BATCH_BYTES."""
-    row_bytes = max(1, x[:1].nbytes) * ACTIVATIONS_PER_INPUT
-    size = max(1, BATCH_BYTES // row_bytes)
-    return [slice(start, start + size) for start in range(0, len(x), size)]
-
-
 def _tensor(array: NDArray[Any]) -> torch.Tensor:
     """Shares memory where torch may; it warns of arrays that are read-only."""
     import torch
 
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+
+
+def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _frozen(module: torch.nn.Module) -> torch.nn.Module:

@@ -8,6 +8,7 @@ the method needs. Success is judged here in float32, for both sides by the same 
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 from torch.nn import functional
 
 from arena import house, tasks
@@ -55,8 +57,11 @@ class Handle:
         self.forward += len(x)
         return self.defense.predict(x)
 
+    output: str = "logits"
+
     def ask(self, x: Images, _examples: Array | None = None) -> Array:
-        return self.logits(x)
+        scores = self.logits(x)
+        return scores.argmax(1) if self.output == "label" else scores
 
     def gradient(self, x: Images, y: Array) -> Array:
         return self.logits_and_gradient(x, y)[1]
@@ -77,21 +82,38 @@ class Problem:
     x: Images
     y: Array
     handle: Handle = field(init=False)
+    plain: nn.Module = field(init=False, repr=False)
+    """The net as it was built, for the bare loops."""
 
     def __post_init__(self) -> None:
         self.handle = Handle(self.defense)
+        self.plain = copy.deepcopy(self.defense.module).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
     @classmethod
     def of(cls, name: str, examples: int) -> Problem:
         task = tasks.load(TASK)
         info = TaskInfo(task.name, task.shape, task.classes)
-        defense = bare_model(house.package(name, task.name), info)
+        return cls.against(bare_model(house.package(name, task.name), info), name, task, examples)
+
+    @classmethod
+    def wide(cls, examples: int) -> Problem:
+        """A net of 3 x 3 convolutions of 32 and 64 channels, trained here for an epoch."""
+        task = tasks.load(TASK)
+        info = TaskInfo(task.name, task.shape, task.classes)
+        defense = bare_model(house.package("cnn", task.name), info)
+        defense.module = trained(wide_net(), task)
+        return cls.against(defense, "wide net", task, examples)
+
+    @classmethod
+    def against(cls, defense: TorchDefense, name: str, task: tasks.Task, examples: int) -> Problem:
+        info = TaskInfo(task.name, task.shape, task.classes)
         right = defense.predict(task.practice.x).argmax(1) == task.practice.y
         rows = np.flatnonzero(right)[:examples]
         return cls(name, defense, info, task.practice.x[rows], task.practice.y[rows])
 
     def play(self, attack: Any, *, norm: str, epsilon: float | None, **fields: Any) -> Images:
-        self.handle = Handle(self.defense)
+        output = fields.get("output", "logits")
+        self.handle = Handle(self.defense, output=output)
         challenge = EvasionChallenge(
             task=self.info,
             x=self.x,
@@ -100,7 +122,7 @@ class Problem:
             norm=norm,
             epsilon=epsilon,
             defense=self.handle,
-            output="logits",
+            output=output,
             seed=0,
         )
         found: Images = attack.attack(challenge)
@@ -111,7 +133,7 @@ class Problem:
         return answers != self.y if targets is None else answers == targets
 
     def scores(self, x: torch.Tensor) -> torch.Tensor:
-        scores: torch.Tensor = self.defense.module(x)
+        scores: torch.Tensor = self.plain(x)
         return scores
 
 
@@ -126,11 +148,19 @@ class Row:
     our_success: float
     passes: tuple[float, float]
     size: str = ""
+    bare_passes: float = 0.0
 
     @property
     def ratio(self) -> float:
         """Ours over bare, of the medians: below 1 is faster."""
         return self.ours.median / self.bare.median
+
+    @property
+    def per_pass(self) -> float | None:
+        """The same, of each pass with its gradient, where the bare loop's number is known."""
+        if not self.bare_passes:
+            return None
+        return self.ratio * self.bare_passes / self.passes[1]
 
 
 def compared(
@@ -142,6 +172,7 @@ def compared(
     runs: int,
     targets: Array | None = None,
     size: Callable[[Images], float] | None = None,
+    bare_passes: float = 0.0,
 ) -> Row:
     seconds: tuple[list[float], list[float]] = ([], [])
     found: list[Images] = [problem.x, problem.x]
@@ -165,7 +196,35 @@ def compared(
         float(hits[1].mean()),
         (problem.handle.forward / count, problem.handle.backward / count),
         sizes,
+        bare_passes,
     )
+
+
+def wide_net() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(64 * 7 * 7, 64),
+        nn.ReLU(),
+        nn.Linear(64, 10),
+    )
+
+
+def trained(module: nn.Module, task: tasks.Task) -> nn.Module:
+    adam = torch.optim.Adam(module.parameters(), lr=0.001)
+    for start in range(0, len(task.train.x), 32):
+        rows = slice(start, start + 32)
+        scores = module(torch.tensor(task.train.x[rows]))
+        adam.zero_grad()
+        functional.cross_entropy(scores, torch.tensor(task.train.y[rows])).backward()
+        adam.step()
+    return module.requires_grad_(False)
 
 
 # ── bare loops ─────────────────────────────────────────────────────────────────────────────────
@@ -294,7 +353,8 @@ def _length(delta: torch.Tensor) -> torch.Tensor:
 def measure(*, runs: int, examples: int) -> list[Row]:
     """The comparisons of the attacks that have a bare loop."""
     robust, plain = (Problem.of(name, examples) for name in ("adversarial-training", "cnn"))
-    few = Problem.of("cnn", min(examples, 50))
+    many, wide = Problem.of("adversarial-training", 4 * examples), Problem.wide(examples)
+    few, fewer = (Problem.of("cnn", min(examples, count)) for count in (50, 16))
     targets = (few.y + 1) % 10
     here = Path()
 
@@ -311,28 +371,33 @@ def measure(*, runs: int, examples: int) -> list[Row]:
             plain,
             lambda: bare_fgsm(plain, 0.1),
             lambda: plain.play(Fgsm(here), norm="linf", epsilon=0.1),
-            {},
+            {"bare_passes": 1},
         ),
         *(
             (
-                f"PGD-40 {norm} {epsilon:g}, {problem.name}",
+                f"PGD-40 {norm} {epsilon:g}, {problem.name}, {len(problem.x)} images",
                 problem,
                 lambda p=problem, e=epsilon, n=norm: bare_pgd(p, e, 40, n),
                 lambda p=problem, e=epsilon, n=norm: p.play(Pgd(here, one_run), norm=n, epsilon=e),
-                {},
+                {"bare_passes": 40},
             )
             for problem, norm, epsilon in (
                 (robust, "linf", 0.2),
+                (many, "linf", 0.2),
+                (wide, "linf", 0.02),
                 (plain, "linf", 0.3),
                 (robust, "l2", 1.0),
             )
         ),
-        (
-            "CW-L2, bare 5 x 100",
-            few,
-            lambda: bare_cw(few, 5, 100),
-            lambda: few.play(CarliniWagner(here), norm="l2", epsilon=None),
-            {"size": euclid},
+        *(
+            (
+                f"CW-L2, bare {searches} x {steps}, {len(problem.x)} images",
+                problem,
+                lambda p=problem, n=searches, k=steps: bare_cw(p, n, k),
+                lambda p=problem: p.play(CarliniWagner(here), norm="l2", epsilon=None),
+                {"size": euclid, "bare_passes": searches * steps},
+            )
+            for problem, searches, steps in ((few, 5, 100), (fewer, 9, 1000))
         ),
         (
             "JSMA, pairs, Υ 14.5 %",
@@ -352,14 +417,14 @@ def measure(*, runs: int, examples: int) -> list[Row]:
         ),
     ]
     return [
-        compared(name, problem, bare, ours, runs=runs, **fields)
+        compared(name, problem, bare, ours, runs=1 if "x 1000" in name else runs, **fields)
         for name, problem, bare, ours, fields in table
     ]
 
 
 def rendered(rows: list[Row]) -> Table:
     table = Table(title="House attacks beside bare loops (s; success judged alike in float32)")
-    for column in ("method", "bare", "ours", "ratio", "success", "passes an image", "size"):
+    for column in ("method", "bare", "ours", "ratio", "a pass", "success", "passes", "size"):
         table.add_column(column, justify="left" if column == "method" else "right")
     for row in rows:
         table.add_row(
@@ -367,6 +432,7 @@ def rendered(rows: list[Row]) -> Table:
             f"{row.bare.median:.2f} ({row.bare.least:.2f})",
             f"{row.ours.median:.2f} ({row.ours.least:.2f})",
             f"{row.ratio:.2f} x",
+            "" if row.per_pass is None else f"{row.per_pass:.2f} x",
             f"{100 * row.bare_success:.1f} / {100 * row.our_success:.1f} %",
             f"{row.passes[0]:.0f} + {row.passes[1]:.0f}",
             row.size,

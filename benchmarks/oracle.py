@@ -14,6 +14,7 @@ from arena.packages import Package
 from arena.players import TaskInfo
 from arena.rounds import GameName, RoundSpec
 from arena.sandbox import choose
+from arena.sandbox.guest_loader import load_player
 from arena.sandbox.seats import JailSeats
 from arena.threat_model import ThreatModel
 from arena.torch_players import TorchDefense
@@ -55,4 +56,5 @@ def bare_model(package: Package, info: TaskInfo) -> TorchDefense:
     with TemporaryDirectory() as scratch:
         for name, content in package.files.items():
             (Path(scratch) / name).write_bytes(content)
-        return TorchDefense(Path(scratch), info)
+        defense: TorchDefense = load_player(Path(scratch), package.manifest, info)
+    return defense

@@ -35,6 +35,7 @@ SUBSETS: Final[Mapping[str, str]] = {"mnist": "mnist5k", "fashion-mnist": "fashi
 BASELINE: Final = "logistic-regression"
 #: What a round with related parameters shows for a defense of another family, or of none.
 RELATED_DEFAULT: Final = ("related-cnn", "related-logistic-regression")
+_BESIDE: Final = r"(?m)^from arena\.house\.{}\."
 
 
 def names(role: Role | str | None = None) -> list[str]:
@@ -163,13 +164,24 @@ def _package(name: str, task: str, _modified: int, _version: str) -> Package:
 
 
 def _code(path: Path) -> dict[str, bytes]:
-    """The player's file; a neighbour that it builds on travels along, as ``neighbour.py``."""
-    source = path.read_text("utf-8")
-    files: dict[str, bytes] = {}
-    for neighbour in re.findall(rf"(?m)^from arena\.house\.{path.parent.name}\.(\w+) ", source):
-        files[f"{neighbour}.py"] = (path.parent / f"{neighbour}.py").read_bytes()
-    plain = re.sub(rf"(?m)^from arena\.house\.{path.parent.name}\.", "from ", source)
-    return files | {"player.py": plain.encode()}
+    """The player's file; the neighbours that it builds on travel along, as ``neighbour.py``."""
+    files, waiting = {"player.py": _plain(path)}, _neighbours(path)
+    while waiting:
+        neighbour = waiting.pop()
+        if neighbour.name not in files:
+            files[neighbour.name] = _plain(neighbour)
+            waiting |= _neighbours(neighbour)
+    return files
+
+
+def _neighbours(path: Path) -> set[Path]:
+    found = re.findall(_BESIDE.format(path.parent.name) + r"(\w+) ", path.read_text("utf-8"))
+    return {path.parent / f"{name}.py" for name in found}
+
+
+def _plain(path: Path) -> bytes:
+    """The source, with neighbours imported as the files beside it that they become."""
+    return re.sub(_BESIDE.format(path.parent.name), "from ", path.read_text("utf-8")).encode()
 
 
 def _weight_files(name: str, task: str) -> dict[str, bytes]:

@@ -37,6 +37,7 @@ def _torch() -> None:
     import torch
     from torch import nn
 
+    import arena.torch_layout
     import arena.torch_players  # noqa: F401
 
     _numpy()

@@ -70,6 +70,7 @@ JAIL_FILES: Final = (
     "manifest.py",
     "players.py",
     "ranges.py",
+    "torch_layout.py",
     "torch_players.py",
     "wire.py",
     "sandbox/child.py",

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 from arena.errors import PackageError
 from arena.players import TaskInfo, row_noise
-from arena.torch_players import BATCH_BYTES, TorchDefense, batches, load_module
+from arena.torch_layout import HELD_BYTES, Layout
+from arena.torch_players import TorchDefense, load_module
 
 SHAPE = (1, 4, 4)
 TASK = TaskInfo(name="t", shape=SHAPE, classes=("a", "b", "c"))
@@ -178,13 +179,62 @@ def test_declared_probabilities_become_logits_for_the_gradient(tmp_path: Path) -
     np.testing.assert_allclose(slope, expected, atol=1e-6)
 
 
-def test_batches_bound_the_memory_and_cover_every_row() -> None:
-    x = np.zeros((1000, 3, 64, 64), np.float32)
-    slices = batches(x)
-    covered = np.concatenate([np.arange(1000)[s] for s in slices])
-    np.testing.assert_array_equal(covered, np.arange(1000))
-    assert max(x[s].nbytes for s in slices) * 64 <= BATCH_BYTES
-    assert len(batches(np.zeros((2, 10**8 // 4), np.float32))) == 2
+def convolutions(channels: int, last: torch.nn.Module) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(1, channels, 3, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(channels, channels, 3, padding=1),
+        last,
+        torch.nn.Linear(16 * channels, 3),
+    )
+
+
+class Viewed(torch.nn.Module):
+    """Flattens by a view, which channels-last pictures have not."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.view(len(x), -1)
+
+
+@pytest.mark.parametrize(
+    ("channels", "flatten", "last"),
+    [(8, torch.nn.Flatten(), False), (32, torch.nn.Flatten(), True), (32, Viewed(), False)],
+)
+def test_wide_convolutions_run_channels_last_where_they_can(
+    tmp_path: Path, channels: int, flatten: torch.nn.Module, last: bool
+) -> None:
+    write(tmp_path)
+    defense = TorchDefense(tmp_path, TASK)
+    defense.module = convolutions(channels, flatten).requires_grad_(False)
+    x = torch.from_numpy(inputs()).requires_grad_()
+    expected = defense.module(x)
+    loss = torch.nn.functional.cross_entropy(
+        expected, torch.from_numpy(np.asarray(LABELS)), reduction="sum"
+    )
+    (slope,) = torch.autograd.grad(loss, x)
+    answers = defense.predict(inputs())
+    logits, gradient = defense.gradient(inputs(), LABELS)
+    np.testing.assert_allclose(answers, logits, atol=1e-6)
+    assert defense._layout is not None
+    assert defense._layout.channels_last == last
+    np.testing.assert_allclose(logits, expected.detach(), atol=1e-5)
+    np.testing.assert_allclose(gradient, slope, atol=1e-5)
+
+
+def test_a_model_is_asked_about_as_many_rows_as_it_can_hold(tmp_path: Path) -> None:
+    write(tmp_path)
+    defense, asked = TorchDefense(tmp_path, TASK), list[int]()
+    defense.module = convolutions(64, torch.nn.Flatten()).requires_grad_(False)
+    defense.module.register_forward_pre_hook(lambda _module, inputs: asked.append(len(inputs[0])))
+    x = np.repeat(inputs(), 400, axis=0)  # 2,000 rows
+    assert defense.predict(x).shape == (2000, 3)
+    layers = 3 * 64 * 16 * 4  # two convolutions and a rectifier, of 64 channels of 4 x 4
+    whole = [rows for rows in asked if rows > 2]  # the others were to see the layout
+    assert sum(whole) == 2000
+    assert 1 < len(whole) <= 5
+    assert max(asked) * layers <= HELD_BYTES["cpu"]
+    assert Layout(False, 10**12).rows("cpu") == 1
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,18 @@ AutoAttack's standard protocol (Croce & Hein 2020, arXiv:2003.01690, section 5):
 APGD (algorithm 1 of the first paper): steps of 2 ε, halved at checkpoints where too few steps
 climbed or neither size nor best loss has changed, and taken up again from the best point. Targets
 are the likeliest wrong classes. Nothing is computed for an example that has fallen, within a run
-too, and a larger ε begins with what fell at a smaller one. Where time runs short, what is left of
-the protocol is left out, and what was found is handed in.
+too, and a larger ε begins with what fell at a smaller one.
+
+What the verdict does not hang on is left out: a run whose slope is zero, which cannot move; a run
+whose last gains, kept up, would not reach a mistake (``hopeless`` in Square).
+What that saves pays for a second start of the targeted APGD where a ratio came close to zero. A
+slope takes one pass: the classes in the ratio's denominator are those of the point before. Where
+time runs short, what is left of the protocol is left out, and what was found is handed in.
 """
 
 from __future__ import annotations
 
+import math
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -27,8 +33,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.house.attacks.pgd import norms, project, settled
-from arena.house.attacks.square import Square
+from arena.house.attacks.ball import Ball, Points, lengths, steepest
+from arena.house.attacks.fab import BACK, sizes, stepped
+from arena.house.attacks.square import Square, doubled, hopeless
 from arena.players import EvasionAttack, EvasionChallenge, QueryBudgetExceeded
 
 MANIFEST = """
@@ -48,11 +55,12 @@ goals = ["untargeted"]
 
 Images = NDArray[np.float32]
 Scores = NDArray[np.float32]
-Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 MOMENTUM = 0.75
+NEAR = 0.1
+"""A best ratio above -NEAR is a near miss: its run is played to the end, and it gets another."""
 CLIMBS = 0.75
 """ρ: a stretch in which a smaller share of the steps climbed halves the step."""
 SHARE = 0.85
@@ -61,11 +69,15 @@ USUAL_SECONDS = 120.0
 
 
 class AuditSuite(EvasionAttack):
-    """``steps`` a run, ``targets`` classes, ``queries`` of Square; ``parts`` that are played."""
+    """``steps`` a run, ``targets`` classes, ``queries`` of Square; ``parts`` that are played.
+
+    ``slack``: runs that are hopeless by it are given up; infinite plays all to the end.
+    """
 
     steps = 100
     targets = 9
     queries = 5000
+    slack = 1.0
     parts = ("apgd-ce", "apgd-t", "fab-t", "square")
 
     _ends = 0.0
@@ -73,9 +85,9 @@ class AuditSuite(EvasionAttack):
     """The examples of the level before, their candidates, and which of them fell."""
 
     def attack(self, challenge: EvasionChallenge) -> Images:
-        for option in ("steps", "targets", "queries", "parts"):
+        for option in ("steps", "targets", "queries", "slack", "parts"):
             setattr(self, option, self.options.get(option, getattr(self, option)))
-        audit = _Audit.of(challenge, until=self._until(), before=self._fallen)
+        audit = _Audit.of(challenge, until=self._until(), before=self._fallen, slack=self.slack)
         try:
             for part in self.parts:
                 for run in self._runs(part, audit):
@@ -91,9 +103,13 @@ class AuditSuite(EvasionAttack):
     def _runs(self, part: str, audit: _Audit) -> Iterator[Callable[[], None]]:
         targets = range(min(self.targets, audit.classes - 1))
         if part == "apgd-ce":
-            yield lambda: apgd(audit, audit.cross_entropy, self.steps)
+            yield lambda: apgd(audit, audit.cross_entropy, self.steps, audit.open)
         elif part == "apgd-t":
-            yield from (lambda k=k: apgd(audit, audit.ratio(k), self.steps) for k in targets)
+            for rows in (lambda: audit.open, lambda: audit.near):
+                yield from (
+                    lambda k=k, rows=rows: apgd(audit, audit.ratio(k), self.steps, rows())
+                    for k in targets
+                )
         elif part == "fab-t":
             yield from (lambda k=k: fab(audit, k, self.steps) for k in targets)
         else:
@@ -111,17 +127,24 @@ class AuditSuite(EvasionAttack):
 
 @dataclass
 class _Audit:
-    """Which examples still stand, and the candidates of those that fell."""
+    """Which examples still stand, and the candidates of those that fell.
+
+    ``rivals`` (n, classes): the classes of each example, the likeliest wrong one first.
+    ``slack``: see :func:`hopeless`.
+    """
 
     challenge: EvasionChallenge
     labels: Labels
     first: Scores = field(repr=False)
-    x: Floats = field(repr=False)
+    ball: Ball = field(repr=False)
+    rivals: Labels = field(repr=False)
     best: Images = field(repr=False)
+    closest: Scores
     done: Bools
     until: float
     rng: np.random.Generator
     repeats: int
+    slack: float
 
     @classmethod
     def of(
@@ -130,22 +153,28 @@ class _Audit:
         *,
         until: float,
         before: tuple[Images, Images, Bools] | None,
+        slack: float,
     ) -> _Audit:
+        assert challenge.epsilon is not None, "The audit searches a ball of a given size."
         x = challenge.x
         first = challenge.defense.logits(x).copy()
         noisy = not np.array_equal(first, challenge.defense.logits(x))
+        labels = first.argmax(1) if challenge.y is None else challenge.y
         audit = cls(
             challenge=challenge,
-            labels=first.argmax(1) if challenge.y is None else challenge.y,
+            labels=labels,
             first=first,
-            x=x.reshape(len(x), -1).astype(np.float64),
+            ball=Ball.of(challenge, np.full(len(x), challenge.epsilon)),
+            rivals=_rivals(first[:, : len(challenge.task.classes) or None], labels),
             best=x.copy(),
+            closest=np.full(len(x), -np.inf, np.float32),
             done=np.zeros(len(x), bool),
             until=until,
             rng=challenge.rng(),
             repeats=10 if noisy else 1,
+            slack=np.inf if noisy else slack,
         )
-        audit.keep(np.arange(len(x)), x, first)
+        audit.keep(np.arange(len(x)), audit.ball.x, first)
         if before is not None and np.array_equal(before[0], x):
             rows = np.flatnonzero(before[2] & ~audit.done)
             audit.best[rows], audit.done[rows] = before[1][rows], True
@@ -156,97 +185,96 @@ class _Audit:
         return np.flatnonzero(~self.done)
 
     @property
+    def near(self) -> Labels:
+        return np.flatnonzero(~self.done & (self.closest > -NEAR))
+
+    @property
     def late(self) -> bool:
         return time.monotonic() > self.until
 
     @property
     def classes(self) -> int:
-        return len(self.challenge.task.classes) or self.first.shape[1]
+        return int(self.rivals.shape[1])
 
     @property
     def epsilon(self) -> float:
-        assert self.challenge.epsilon is not None, "The audit searches a ball of a given size."
-        return self.challenge.epsilon
+        return self.challenge.epsilon or 0.0
 
-    def images(self, rows: Labels, delta: Floats) -> Images:
-        """x + δ in float32, strictly within ε."""
-        radius = np.full(len(rows), self.epsilon)
-        flat = settled(self.x[rows], delta.copy(), radius, self.challenge.norm)
-        return flat.reshape(-1, *self.challenge.x.shape[1:])
+    def logits(self, points: Points) -> Scores:
+        return self.challenge.defense.logits(self.shaped(points))
 
-    def within(self, rows: Labels, delta: Floats) -> Floats:
-        """The nearest perturbation in ball and box, on features that may change."""
-        delta = self.challenge.task.allowed(delta)
-        radius = np.full((len(rows), 1), self.epsilon)
-        return project(delta, self.x[rows], radius, self.challenge.norm)
+    def slopes(self, points: Points, weights: Scores | Labels) -> tuple[Scores, Points]:
+        """Logits, and the gradient (n, d) of what ``weights`` say of them."""
+        answer = self.challenge.defense.logits_and_gradient(self.shaped(points), weights)
+        return answer[0], answer[1].reshape(len(points), -1)
 
-    def keep(self, rows: Labels, images: Images, logits: Scores) -> Bools:
-        """Note which of ``rows`` fell to these images; (rows,) those."""
+    def shaped(self, points: Points) -> Images:
+        return points.reshape(-1, *self.challenge.x.shape[1:])
+
+    def keep(self, rows: Labels, points: Points, logits: Scores) -> Bools:
+        """Note which of ``rows`` fell to these points; (rows,) those."""
         answers = logits.argmax(1)
         hit: Bools = (answers != self.labels[rows]) & (answers < self.classes) & ~self.done[rows]
         if self.repeats > 1 and hit.any():
-            hit[hit] = self._mostly(rows[hit], images[hit])
-        self.best[rows[hit]], self.done[rows[hit]] = images[hit], True
+            hit[hit] = self._mostly(rows[hit], points[hit])
+        self.best[rows[hit]], self.done[rows[hit]] = self.shaped(points[hit]), True
         return hit
 
-    def _mostly(self, rows: Labels, images: Images) -> Bools:
+    def _mostly(self, rows: Labels, points: Points) -> Bools:
         """For a stochastic defense: which rows are wrong most of the time."""
         wrong = np.zeros(len(rows))
         for _ in range(self.repeats):
-            answers = self.challenge.defense.logits(images).argmax(1)
+            answers = self.logits(points).argmax(1)
             wrong += (answers != self.labels[rows]) & (answers < self.classes)
         mostly: Bools = wrong > 0.5 * self.repeats
         return mostly
 
     # ── losses: value (n,) and weights of the logits whose gradient climbs it ─────────────────
 
-    def cross_entropy(self, rows: Labels, logits: Scores) -> tuple[Floats, Scores]:
-        z = logits.astype(np.float64)
-        z -= z.max(1, keepdims=True)
-        odds = np.exp(z)
-        share = odds / odds.sum(1, keepdims=True)
-        line, own = np.arange(len(rows)), self.labels[rows]
-        loss = np.log(odds.sum(1)) - z[line, own]
-        share[line, own] -= 1
-        return loss, share.astype(np.float32)
+    def cross_entropy(self, rows: Labels, logits: Scores) -> tuple[Scores, Labels]:
+        z = logits - logits.max(1, keepdims=True)
+        own = self.labels[rows]
+        return np.log(np.exp(z).sum(1)) - z[np.arange(len(rows)), own], own
 
     def ratio(self, rank: int) -> Loss:
         """DLR towards each example's ``rank``-th likeliest wrong class (eq. 7)."""
 
-        def loss(rows: Labels, logits: Scores) -> tuple[Floats, Scores]:
-            z, line = logits[:, : self.classes].astype(np.float64), np.arange(len(rows))
-            own, aim = self.labels[rows], self.rivals(rank)[rows]
+        def loss(rows: Labels, logits: Scores) -> tuple[Scores, Scores]:
+            z, line = logits[:, : self.classes], np.arange(len(rows))
+            own, aim = self.labels[rows], self.rivals[rows, rank]
             order = np.argsort(-z, axis=1, kind="stable")
             third, fourth = order[:, min(2, z.shape[1] - 1)], order[:, min(3, z.shape[1] - 1)]
             spread = z[line, order[:, 0]] - (z[line, third] + z[line, fourth]) / 2 + 1e-12
             gap = z[line, own] - z[line, aim]
-            weights = np.zeros_like(logits, np.float64)
-            np.add.at(weights, (line, own), -1 / spread)
-            np.add.at(weights, (line, aim), 1 / spread)
-            np.add.at(weights, (line, order[:, 0]), gap / spread**2)
+            weights = np.zeros_like(logits)
+            weights[line, own] -= 1 / spread
+            weights[line, aim] += 1 / spread
+            weights[line, order[:, 0]] += gap / spread**2
             for place in (third, fourth):
-                np.add.at(weights, (line, place), -gap / (2 * spread**2))
-            return -gap / spread, np.clip(weights, -1e4, 1e4).astype(np.float32)
+                weights[line, place] -= gap / (2 * spread**2)
+            return -gap / spread, np.clip(weights, -1e4, 1e4)
 
         return loss
 
-    def rivals(self, rank: int) -> Labels:
-        """(n,) the ``rank``-th likeliest wrong class on x, 0 the likeliest."""
-        others = self.first[:, : self.classes].astype(np.float64)
-        others[np.arange(len(others)), self.labels] = -np.inf
-        chosen: Labels = np.argsort(-others, axis=1, kind="stable")[:, rank]
-        return chosen
+
+def _rivals(logits: Scores, labels: Labels) -> Labels:
+    others = logits.copy()
+    others[np.arange(len(others)), labels] = -np.inf
+    order: Labels = np.argsort(-others, axis=1, kind="stable")
+    return order
 
 
-Loss = Callable[[Labels, Scores], tuple[Floats, Scores]]
+Loss = Callable[[Labels, Scores], tuple[Scores, Scores | Labels]]
 
 
 # ── APGD ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def apgd(audit: _Audit, loss: Loss, steps: int) -> None:
-    """One run over the examples that stand (algorithm 1 of the paper)."""
-    climb = _Climb.of(audit, loss)
+def apgd(audit: _Audit, loss: Loss, steps: int, rows: Labels) -> None:
+    """One run over ``rows``, which stand (algorithm 1 of the paper)."""
+    if not len(rows):
+        return
+    climb = _Climb.of(audit, loss, rows)
     checkpoints = _checkpoints(steps)
     for step in range(1, steps):
         if not len(climb.rows) or audit.late:
@@ -254,7 +282,8 @@ def apgd(audit: _Audit, loss: Loss, steps: int) -> None:
         climb.move(1.0 if step == 1 else MOMENTUM)
         climb.look()
         if step in checkpoints:
-            climb.check(checkpoints[step])
+            left = math.log(steps / step) / math.log(step / (step - checkpoints[step] or 1))
+            climb.check(checkpoints[step], left=left)
 
 
 def _checkpoints(steps: int) -> dict[int, int]:
@@ -270,206 +299,172 @@ def _checkpoints(steps: int) -> dict[int, int]:
 
 @dataclass
 class _Climb:
-    """Where the run stands, one row for each example that has not fallen."""
+    """Where the run stands, one row for each example that has not fallen or been given up.
+
+    ``weights`` are what the loss makes of the logits at the point before: the slope takes one pass
+    a step, the likeliest classes trail it by one.
+    """
 
     audit: _Audit
     loss_of: Loss
     rows: Labels
-    delta: Floats
-    before: Floats
-    slope: Floats
-    loss: Floats
-    size: Floats
-    best: Floats
-    best_slope: Floats
-    best_loss: Floats
-    climbs: Floats
-    last_best: Floats
+    ball: Ball
+    point: Points
+    before: Points
+    slope: Points
+    weights: Scores | Labels
+    loss: Scores
+    size: Points
+    best: Points
+    best_slope: Points
+    best_loss: Scores
+    climbs: Labels
+    last_best: Scores
     reduced: Bools
 
     @classmethod
-    def of(cls, audit: _Audit, loss: Loss) -> _Climb:
-        rows = audit.open
-        drawn = audit.rng.uniform(-1, 1, (len(rows), audit.x.shape[1]))
-        if audit.challenge.norm == "l2":
-            drawn = audit.rng.standard_normal(drawn.shape)
-        drawn *= audit.epsilon / np.maximum(norms(drawn, audit.challenge.norm), 1e-300)[:, None]
-        n, delta = len(rows), audit.within(rows, drawn)
+    def of(cls, audit: _Audit, loss: Loss, rows: Labels) -> _Climb:
+        ball, n = audit.ball.only(rows), len(rows)
+        if ball.norm == "l2":
+            drawn = audit.rng.standard_normal(ball.x.shape, np.float32)
+            drawn *= audit.epsilon / np.maximum(lengths(drawn), 1e-30)
+        else:
+            drawn = 2 * audit.rng.random(ball.x.shape, np.float32) - 1
+            drawn *= audit.epsilon / np.abs(drawn).max(1, keepdims=True)
+        drawn += ball.x
+        point = ball.project(drawn)
         climb = cls(
             audit=audit,
             loss_of=loss,
             rows=rows,
-            delta=delta,
-            before=delta.copy(),
-            slope=np.zeros_like(delta),
-            loss=np.zeros(n),
-            size=np.full(n, 2 * audit.epsilon),
-            best=delta.copy(),
-            best_slope=np.zeros_like(delta),
-            best_loss=np.full(n, -np.inf),
-            climbs=np.zeros(n),
-            last_best=np.zeros(n),
+            ball=ball,
+            point=point,
+            before=point,
+            slope=np.zeros_like(point),
+            weights=loss(rows, audit.first[rows])[1],
+            loss=np.zeros(n, np.float32),
+            size=np.full((n, 1), 2 * audit.epsilon, np.float32),
+            best=point.copy(),
+            best_slope=np.zeros_like(point),
+            best_loss=np.full(n, -np.inf, np.float32),
+            climbs=np.zeros(n, np.int64),
+            last_best=np.zeros(n, np.float32),
             reduced=np.ones(n, bool),
         )
         climb.look()
-        climb.last_best, climb.climbs = climb.best_loss.copy(), np.zeros(len(climb.rows))
+        climb.only((climb.slope != 0).any(1))  # where there is no slope, no step is ever taken
+        climb.last_best, climb.climbs = climb.best_loss.copy(), np.zeros_like(climb.climbs)
         return climb
 
     def look(self) -> None:
-        """Loss and slope at δ; what fell leaves, the best point is kept."""
-        images = self.audit.images(self.rows, self.delta)
-        logits, slope, loss = slopes(self.audit, self.rows, images, self.loss_of)
-        hit = self.audit.keep(self.rows, images, logits)
+        """Loss and slope at the point; what fell leaves, the best point is kept."""
+        logits, self.slope = self.audit.slopes(self.point, self.weights)
+        loss, self.weights = self.loss_of(self.rows, logits)
+        hit = self.audit.keep(self.rows, self.point, logits)
         self.climbs += loss > self.loss
-        self.loss, self.slope = loss, slope
+        self.loss = loss
         better = loss > self.best_loss
-        self.best[better], self.best_slope[better] = self.delta[better], slope[better]
+        self.best[better], self.best_slope[better] = self.point[better], self.slope[better]
         self.best_loss[better] = loss[better]
-        self._only(~hit)
+        self.only(~hit)
 
     def move(self, share: float) -> None:
         """z = P(x + η s(g)), then x + a (z - x) + (1 - a) (x - x_before)."""
-        size = self.size[:, None]
-        ahead = self.audit.within(
-            self.rows, self.delta + size * _steepest(self.slope, self.audit.challenge.norm)
-        )
-        moved = self.delta + share * (ahead - self.delta) + (1 - share) * (self.delta - self.before)
-        self.before, self.delta = self.delta, self.audit.within(self.rows, moved)
+        ahead = steepest(self.slope, self.ball.norm, self.size)
+        ahead += self.point
+        ahead = self.ball.project(ahead)
+        ahead -= self.point
+        ahead *= share
+        if share < 1:
+            inertia = self.point - self.before
+            inertia *= 1 - share
+            ahead += inertia
+        ahead += self.point
+        self.before, self.point = self.point, self.ball.project(ahead)
 
-    def check(self, stretch: int) -> None:
-        """Halve the step where it does not pay, and go on from the best point."""
+    def check(self, stretch: int, *, left: float) -> None:
+        """Halve the step where it does not pay, and go on from the best point; or not at all."""
         stuck = self.climbs < CLIMBS * stretch
         still = ~self.reduced & (self.last_best >= self.best_loss)
         halve = stuck | still
         self.size[halve] /= 2
-        self.delta[halve], self.slope[halve] = self.best[halve], self.best_slope[halve]
+        self.point[halve], self.slope[halve] = self.best[halve], self.best_slope[halve]
         self.loss[halve] = self.best_loss[halve]
+        lost = self._lost(left)
         self.reduced, self.last_best = halve, self.best_loss.copy()
-        self.climbs = np.zeros(len(self.rows))
+        self.climbs = np.zeros_like(self.climbs)
+        self.only(~lost)
 
-    def _only(self, keep: Bools) -> None:
+    def _lost(self, left: float) -> Bools:
+        """Which runs to give up; of a ratio, 0 is the boundary."""
+        if self.loss_of == self.audit.cross_entropy:
+            return np.zeros(len(self.rows), bool)
+        best, closest = self.best_loss, self.audit.closest
+        closest[self.rows] = np.maximum(closest[self.rows], best)
+        lost = hopeless(-best, -self.last_best, left=left, slack=self.audit.slack)
+        return lost & (best < -NEAR)
+
+    def only(self, keep: Bools) -> None:
         if keep.all():
             return
+        self.ball = self.ball.only(keep)
         for name, value in vars(self).items():
             if isinstance(value, np.ndarray):
                 setattr(self, name, value[keep])
 
 
-def _steepest(slope: Floats, norm: str) -> Floats:
-    if norm == "linf":
-        return np.sign(slope)
-    unit: Floats = slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-12)
-    return unit
-
-
-def slopes(
-    audit: _Audit, rows: Labels, images: Images, loss_of: Loss
-) -> tuple[Scores, Floats, Floats]:
-    """(logits, slope of the loss, loss) at ``images``.
-
-    The weights of the logits hang on the logits: one forward pass finds them, and the gradient's
-    own pass answers again. The cross-entropy needs one pass alone.
-    """
-    defense = audit.challenge.defense
-    if loss_of == audit.cross_entropy:
-        logits, raw = defense.logits_and_gradient(images, audit.labels[rows])
-        loss = loss_of(rows, logits)[0]
-    else:
-        loss, weights = loss_of(rows, defense.logits(images))
-        logits, raw = defense.logits_and_gradient(images, weights)
-    return logits, raw.reshape(len(rows), -1).astype(np.float64), loss
-
-
 # ── FAB ────────────────────────────────────────────────────────────────────────────────────────
-
-FARTHER = 1.05
-"""η: overshoot of each projection."""
-PULL_MOST = 0.1
-"""α: the most that x itself counts in a step."""
-BACK = 0.9
-"""β: a success is drawn so far towards x."""
 
 
 def fab(audit: _Audit, rank: int, steps: int) -> None:
     """FAB towards each example's ``rank``-th likeliest wrong class (algorithm 1 of its paper).
 
-    Each step projects point and x onto the plane where the two logits would be equal if they were
-    linear, mixes both and overshoots; a success steps back towards x. It looks for the nearest
-    mistake; what comes to lie within ε has fallen.
+    It looks for the nearest mistake; what comes to lie within ε has fallen.
     """
     rows, norm = audit.open, audit.challenge.norm
-    x, point = audit.x[rows], audit.x[rows].copy()
-    for _ in range(steps):
+    ball, point = audit.ball.only(rows), audit.ball.x[rows]
+    checks, far = doubled(steps), sizes(np.ones_like(point), norm)
+    nearest, before = far, np.full(len(rows), np.inf)
+    for step in range(steps):
         if not len(rows) or audit.late:
             return
-        images = point.astype(np.float32).reshape(-1, *audit.challenge.x.shape[1:])
+        line, aim = np.arange(len(rows)), audit.rivals[rows, rank]
         weights = np.zeros((len(rows), audit.first.shape[1]), np.float32)
-        line, aim = np.arange(len(rows)), audit.rivals(rank)[rows]
         weights[line, aim], weights[line, audit.labels[rows]] = 1.0, -1.0
-        logits, raw = audit.challenge.defense.logits_and_gradient(images, weights)
-        gap = (weights * logits).sum(1).astype(np.float64)
-        normal = raw.reshape(len(rows), -1).astype(np.float64)
-        mutable = audit.challenge.task.mutable
-        if mutable is not None:
-            normal = normal * mutable.reshape(1, -1)
-        fallen = _settle(audit, rows, point, gap)
-        point = x + audit.challenge.task.allowed(_step(x, point, gap, normal, norm) - x)
-        keep = ~fallen
-        rows, x, point = rows[keep], x[keep], point[keep]
+        logits, normal = audit.slopes(point, weights)
+        gap = logits[line, aim] - logits[line, audit.labels[rows]]
+        normal = normal * (ball.low < ball.high)
+        keep = (normal != 0).any(1)
+        fallen, size = _settled(audit, rows, ball, point, gap)
+        nearest = np.minimum(nearest, size)
+        keep &= ~fallen
+        if step in checks:
+            far = nearest - audit.epsilon
+            keep &= ~hopeless(far, before, left=checks[step], slack=audit.slack)
+            before = far
+        point = stepped(ball.x, point, gap, normal, norm)
+        if audit.challenge.task.mutable is not None or audit.challenge.task.add_only is not None:
+            point = ball.x + audit.challenge.task.allowed(point - ball.x)
+        if not keep.all():
+            rows, ball, point = rows[keep], ball.only(keep), point[keep]
+            nearest, before = nearest[keep], before[keep]
 
 
-def _settle(audit: _Audit, rows: Labels, point: Floats, gap: Floats) -> Bools:
-    """Judge the points that are mistakes and near enough; step those that are mistakes back."""
-    wrong = gap > 0
-    near = wrong & (norms(point - audit.x[rows], audit.challenge.norm) <= 1.02 * audit.epsilon)
-    fallen = np.zeros(len(rows), bool)
-    if near.any():
-        some = rows[near]
-        images = audit.images(some, audit.within(some, point[near] - audit.x[some]))
-        fallen[near] = audit.keep(some, images, audit.challenge.defense.logits(images))
-    point[wrong] = (1 - BACK) * audit.x[rows[wrong]] + BACK * point[wrong]
-    return fallen
+def _settled(
+    audit: _Audit, rows: Labels, ball: Ball, point: Points, gap: Points
+) -> tuple[Bools, Points]:
+    """Which points fell, and how far those that are mistakes are from x; they step back towards it.
 
-
-def _step(x: Floats, point: Floats, gap: Floats, normal: Floats, norm: str) -> Floats:
-    """Eq. 9 of the paper."""
-    here = _to_plane(point, normal, -gap, norm)
-    level = -gap - (normal * (x - point)).sum(1)
-    there = _to_plane(x, normal, level, norm)
-    one, other = norms(here, norm), norms(there, norm)
-    share = np.minimum(one / np.maximum(one + other, 1e-12), PULL_MOST)[:, None]
-    mixed = (1 - share) * (point + FARTHER * here) + share * (x + FARTHER * there)
-    return np.clip(mixed, 0, 1)
-
-
-def _to_plane(point: Floats, normal: Floats, level: Floats, norm: str) -> Floats:
-    """The smallest δ with <normal, δ> = level and point + δ in the box.
-
-    |δ_i| = min(τ r_i, room_i), with r_i = 1 for L∞ and |n_i| for L2. The product with the normal
-    is linear in τ between the places where coordinates reach the wall: sorted, they tell τ.
-    Where the box does not reach the plane, its corner.
+    Those that are near enough are judged within the ball.
     """
-    towards = normal * np.where(level >= 0, 1.0, -1.0)[:, None]
-    steep = np.abs(towards)
-    room = np.where(towards > 0, 1 - point, point) * (steep > 0)
-    rise = (steep > 0).astype(float) if norm == "linf" else steep
-    wall = np.where(rise > 0, room / np.maximum(rise, 1e-300), np.inf)
-    order, line = np.argsort(wall, axis=1), np.arange(len(point))
-    walls, spend, pull = (
-        np.take_along_axis(array, order, 1) for array in (wall, steep * room, steep * rise)
-    )
-    stopped = np.cumsum(spend, axis=1)
-    moving = np.cumsum(pull[:, ::-1], axis=1)[:, ::-1]
-    sorted_wall = np.where(np.isinf(walls), 0.0, walls)
-    after = np.c_[moving[:, 1:], np.zeros(len(point))]
-    reached = stopped + sorted_wall * after >= np.abs(level)[:, None]
-    place = np.where(reached.any(1), reached.argmax(1), -1)
-    spent = np.where(place > 0, stopped[line, np.maximum(place - 1, 0)], 0.0)
-    scale = (np.abs(level) - spent) / np.maximum(moving[line, place], 1e-300)
-    scale = np.where(place >= 0, scale, np.inf)[:, None]
-    size = np.minimum(np.where(rise > 0, scale * np.maximum(rise, 1e-300), 0.0), room)
-    step: Floats = np.sign(towards) * size
-    return step
+    wrong, fallen = gap > 0, np.zeros(len(rows), bool)
+    size = np.where(wrong, sizes(point - ball.x, ball.norm), np.inf)
+    near = size <= 1.02 * audit.epsilon
+    if near.any():
+        within = ball.only(near).project(point[near])
+        fallen[near] = audit.keep(rows[near], within, audit.logits(within))
+    point[wrong] = (1 - BACK) * ball.x[wrong] + BACK * point[wrong]
+    return fallen, size
 
 
 # ── Square ─────────────────────────────────────────────────────────────────────────────────────
@@ -485,7 +480,7 @@ class _Free:
     def probes_left(self) -> float:
         return np.inf
 
-    def probes_left_for(self, examples: Labels) -> Floats:
+    def probes_left_for(self, examples: Labels) -> NDArray[np.float64]:
         return np.full(len(examples), np.inf)
 
     def ask(self, x: Images, _examples: Labels | None = None) -> Scores:
@@ -496,7 +491,7 @@ class _Free:
 
 def square(audit: _Audit, queries: int) -> None:
     """Square on what stands, by the same handle."""
-    rows = audit.open
+    rows, options = audit.open, {"queries": queries, "slack": audit.slack}
     part = replace(
         audit.challenge,
         x=audit.challenge.x[rows],
@@ -505,5 +500,6 @@ def square(audit: _Audit, queries: int) -> None:
         output="logits",
         submit_candidates=lambda _x, _rows: None,
     )
-    images = Square(audit.challenge.package or Path(), {"queries": queries}).attack(part)
-    audit.keep(rows, images, audit.challenge.defense.logits(images))
+    images = Square(audit.challenge.package or Path(), options).attack(part)
+    points = images.reshape(len(rows), -1)
+    audit.keep(rows, points, audit.logits(points))

@@ -82,13 +82,14 @@ class Boundary(EvasionAttack):
                 break
 
     def _approach(self, walk: _Walk, rows: Labels) -> None:
-        """Halve in on the boundary between x and the point reached."""
+        """Halve in on the boundary between x and the point reached, and stand there."""
         far = walk.point[rows].copy()
         low, high = np.zeros(len(rows)), np.ones(len(rows))
         for _ in range(8 if walk.challenge.norm == "l2" else 10):
             middle = (low + high) / 2
             hit = walk.ask(rows, walk.between(rows, far, middle))
             low, high = np.where(hit, low, middle), np.where(hit, middle, high)
+        walk.stand(rows, walk.between(rows, far, high))
 
 
 def _starts(
@@ -207,6 +208,10 @@ class _Walk:
             hit[able] = self._wanted(mine, self.answers(mine, flat[able]))
         self._keep(rows[hit], flat[hit])
         return hit
+
+    def stand(self, rows: Labels, flat: Floats) -> None:
+        """Go on from there, be it nearer than before or not: a normal is found at the boundary."""
+        self.point[rows] = self.x[rows] + self.challenge.task.allowed(flat - self.x[rows])
 
     def _keep(self, rows: Labels, flat: Floats) -> None:
         size = self._size(flat.astype(np.float32) - self.x[rows])

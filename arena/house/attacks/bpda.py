@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from arena.house.attacks.pgd import project, settled, steepest
+from arena.house.attacks.ball import steepest
+from arena.house.attacks.pgd import project, settled
 from arena.players import EvasionAttack, EvasionChallenge, QueryBudgetExceeded
 from arena.torch_players import load_module
 

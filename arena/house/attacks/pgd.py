@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.house.attacks.ball import ROUNDING, Ball, Points, steepest
 from arena.players import EvasionAttack, EvasionChallenge, QueryBudgetExceeded
 
 MANIFEST = """
@@ -43,9 +44,6 @@ Images = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-
-ROUNDING = 3e-8
-"""The most that rounding to float32 moves a coordinate in [0, 1]."""
 
 
 class Pgd(EvasionAttack):
@@ -107,19 +105,26 @@ class Pgd(EvasionAttack):
 
     def _run(self, search: _Search, rng: np.random.Generator, restart: int) -> None:
         """One run over the examples still open. The first starts at x with a full step."""
-        delta = search.zeros() if restart == 0 else search.random_start(rng)
-        velocity = search.zeros()
+        rows = search.open
+        ball = Ball.of(search.challenge, search.epsilon).only(rows)
+        point, velocity = ball.x.copy(), np.zeros_like(ball.x)
+        if restart:
+            point = ball.project(point + search.random_start(rng)[rows].astype(np.float32))
         for step in range(self.steps):
-            if not (rows := search.open).size:
+            if not len(rows):
                 return
-            slope = search.slope(delta[rows], margin=restart % 2 == 1)
-            rows, slope = search.keep_open(rows, slope)
-            direction = steepest(slope, search.challenge.norm)
-            size = search.epsilon[rows, None] * self._share(step, restart)
-            velocity[rows] = self.momentum * velocity[rows] + (1 - self.momentum) * direction
-            move = direction if step == 0 else steepest(velocity[rows], search.challenge.norm)
-            delta[rows] = search.project(delta[rows] + size * move, rows)
-        search.judge(delta[search.open])
+            slope = search.slope(point, margin=restart % 2 == 1)
+            still = ~search.done[rows]
+            if not still.all():
+                rows, ball = rows[still], ball.only(still)
+                point, velocity, slope = point[still], velocity[still], slope[still]
+            velocity *= self.momentum
+            velocity += steepest(slope, ball.norm)
+            size = (search.epsilon[rows, None] * self._share(step, restart)).astype(np.float32)
+            move = steepest(velocity, ball.norm, size)
+            point += move
+            point = ball.project(point)
+        search.judge(point)
 
     def _share(self, step: int, restart: int) -> float:
         """Step size over ε: all of it first, then falling linearly."""
@@ -128,36 +133,49 @@ class Pgd(EvasionAttack):
     # ── L1 ─────────────────────────────────────────────────────────────────────────────────
 
     def _run_l1(self, search: _Search, rng: np.random.Generator, restart: int) -> None:
-        """APGD-L1 on radii 3 ε, 2 ε and ε in turn, so that the step finds the right pixels."""
-        delta = search.filled() if restart == 0 else search.random_start(rng)
+        """APGD-L1 on radii 3 ε, 2 ε and ε in turn, so that the step finds the right pixels.
+
+        It starts from noise in all of them, once the optimum of a plane has been looked at.
+        """
+        if restart == 0:
+            search.filled()
+        noise = rng.standard_normal(search.x.shape)
+        delta = search.project(noise, np.arange(len(noise)), 3.0)
         for radius, share in ((3.0, 0.3), (2.0, 0.3), (1.0, 0.4)):
             steps = max(1, round(share * 2 * self.steps))
             delta = self._sparse(search, delta, radius, steps, margin=restart % 2 == 1)
-        search.judge(delta[search.open])
+        search.judge(search.points(search.open, delta[search.open]))
 
     def _sparse(
         self, search: _Search, start: Floats, radius: float, steps: int, *, margin: bool
     ) -> Floats:
-        n, d = start.shape
-        every = max(1, round(0.08 * steps))
+        """A run in one ball (algorithm 1 of the paper): the fewer coordinates the best point uses,
+        the fewer a step moves, and it goes on from there by a whole radius."""
+        every, n = max(1, int(0.04 * steps)), len(start)
         delta = search.project(start, np.arange(n), radius)
-        best, best_loss = delta.copy(), np.full(n, -np.inf)
-        active, old = np.full(n, 0.2 * d), np.full(n, float(d))
-        size = np.ones(n)
+        best, best_slope, best_loss = delta.copy(), np.zeros_like(delta), np.full(n, -np.inf)
+        old = used(delta)
+        active, size = np.maximum(old / 1.5, 1), np.ones(n)
         for step in range(steps):
             if not (rows := search.open).size:
                 return best
             judged = radius == 1.0
-            slope = search.slope(delta[rows], margin=margin, judge=judged)
+            points = search.points(rows, delta[rows], wide=not judged)
+            slope = search.slope(points, margin=margin, judge=judged).astype(np.float64)
             better = search.loss > best_loss[rows]
-            best[rows[better]] = delta[rows[better]]
-            best_loss[rows[better]] = search.loss[better]
+            at = rows[better]
+            best[at], best_slope[at] = delta[at], slope[better]
+            best_loss[at] = search.loss[better]
             rows, slope = search.keep_open(rows, slope)
             if step and step % every == 0:
-                now = (np.abs(best[rows]) > 1e-9).sum(1).astype(float)
+                now = used(best[rows])
                 sparser = now < 0.95 * old[rows]
                 size[rows] = np.where(sparser, 1.0, np.maximum(size[rows] / 1.5, 0.1))
                 active[rows], old[rows] = np.maximum(now / 1.5, 1), now
+                delta[rows[sparser]], slope[sparser] = (
+                    best[rows[sparser]],
+                    best_slope[rows[sparser]],
+                )
             move = largest(slope, active[rows])
             length = size[rows] * radius * search.epsilon[rows]
             delta[rows] = search.project(delta[rows] + length[:, None] * move, rows, radius)
@@ -201,74 +219,67 @@ class _Search:
             x=_flat(x).astype(np.float64),
         )
         search.logits = first.copy()
-        search.keep(search.open, np.zeros_like(search.x), first)
+        search.keep(search.open, _flat(x), first)
         return search
 
-    def zeros(self) -> Floats:
-        return np.zeros_like(self.x)
-
     def random_start(self, rng: np.random.Generator) -> Floats:
-        """Uniform in the ball: L∞ and L2 directly, L1 by d + 1 exponentials."""
+        """Uniform in the ball of L∞ or L2."""
         n, d = self.x.shape
         if self.challenge.norm == "linf":
             delta = rng.uniform(-1, 1, (n, d))
-        elif self.challenge.norm == "l2":
+        else:
             delta = rng.standard_normal((n, d))
             radius = rng.uniform(size=(n, 1)) ** (1 / d)
             delta *= radius / np.linalg.norm(delta, axis=1, keepdims=True)
-        else:
-            drawn = rng.standard_exponential((n, d + 1))
-            delta = drawn[:, :d] / drawn.sum(1, keepdims=True) * rng.choice([-1.0, 1.0], (n, d))
-        return self.project(self.epsilon[:, None] * delta, np.arange(n))
+        return self.epsilon[:, None] * delta
 
-    def filled(self) -> Floats:
-        """L1: ε spent on the steepest coordinates, each to the end of its range.
+    def filled(self) -> None:
+        """L1: look at ε spent on the steepest coordinates, each to the end of its range.
 
-        That is the optimum of a linear defense. The points are looked at.
+        That is the optimum of a linear defense.
         """
-        rows, delta = self.open, self.zeros()
-        slope = self.slope(delta[rows], margin=True)
+        rows = self.open
+        slope = self.slope(_flat(self.challenge.x[rows]), margin=True).astype(np.float64)
         rows, slope = self.keep_open(rows, slope)
         slope = self.challenge.task.allowed(slope)
-        delta[rows] = fill(slope, self.x[rows], self.epsilon[rows, None])
-        delta[rows] = self.project(delta[rows], rows)
-        self.judge(delta[self.open])
-        return delta
+        delta = fill(slope, self.x[rows], self.epsilon[rows, None])
+        self.judge(self.points(rows, self.project(delta, rows)))
 
     def project(self, delta: Floats, rows: Labels, radius: float = 1.0) -> Floats:
         """The nearest perturbation within the ball and the box, on features that may change."""
         delta = self.challenge.task.allowed(delta)
         return project(delta, self.x[rows], radius * self.epsilon[rows, None], self.challenge.norm)
 
-    def slope(self, delta: Floats, *, margin: bool, judge: bool = True) -> Floats:
-        """The ascent direction at ``delta`` of the open examples; finished ones are noted."""
-        rows, point = self.open, self.images(self.open, delta)
+    def slope(self, points: Points, *, margin: bool, judge: bool = True) -> Points:
+        """The ascent direction at ``points`` of the open examples; finished ones are noted."""
+        rows = self.open
         weights = self._margin_weights(rows) if margin else self.labels[rows]
-        logits, raw = self.challenge.defense.logits_and_gradient(point, weights)
-        upward = -1.0 if self.challenge.targeted and not margin else 1.0
-        slope: Floats = upward * _flat(raw).astype(np.float64)
-        flat = np.abs(slope).max(1) == 0
+        logits, raw = self.challenge.defense.logits_and_gradient(self.shaped(points), weights)
+        slope = _flat(raw)
+        if self.challenge.targeted and not margin:
+            slope = -slope
+        flat = ~slope.any(1)
         if not margin and flat.any():  # the softmax is saturated: its loss has no slope left
-            weights = self._margin_weights(rows)[flat]
-            slope[flat] = _flat(self.challenge.defense.logits_and_gradient(point[flat], weights)[1])
+            weights, slope = self._margin_weights(rows)[flat], slope.copy()
+            images = self.shaped(points[flat])
+            slope[flat] = _flat(self.challenge.defense.logits_and_gradient(images, weights)[1])
         self._remember(rows, logits)
         self.loss = self._margins(rows, logits)
         if judge:
-            self.keep(rows, delta, logits)
+            self.keep(rows, points, logits)
         return slope
 
-    def judge(self, delta: Floats) -> None:
+    def judge(self, points: Points) -> None:
         """Look at where the run has ended."""
-        if len(delta):
-            rows = self.open
-            self.keep(rows, delta, self.challenge.defense.logits(self.images(rows, delta)))
+        if len(points):
+            self.keep(self.open, points, self.challenge.defense.logits(self.shaped(points)))
 
-    def keep(self, rows: Labels, delta: Floats, logits: NDArray[np.float32]) -> None:
+    def keep(self, rows: Labels, points: Points, logits: NDArray[np.float32]) -> None:
         """Note the successes among ``rows`` and close them."""
         hit = self._fooled(rows, logits)
         if self.repeats > 1 and hit.any():
-            hit[hit] = self._surely_fooled(rows[hit], delta[hit])
-        self.best[rows[hit]] = self.images(rows[hit], delta[hit])
+            hit[hit] = self._surely_fooled(rows[hit], points[hit])
+        self.best[rows[hit]] = self.shaped(points[hit])
         self.done[rows[hit]] = True
         self.open = np.flatnonzero(~self.done)
 
@@ -276,10 +287,14 @@ class _Search:
         still = ~self.done[rows]
         return rows[still], slope[still]
 
-    def images(self, rows: Labels, delta: Floats) -> Images:
-        """x + δ as float32, strictly within ε."""
-        flat = settled(self.x[rows], delta, self.epsilon[rows], self.challenge.norm)
-        return flat.reshape(-1, *self.challenge.x.shape[1:])
+    def points(self, rows: Labels, delta: Floats, *, wide: bool = False) -> Points:
+        """x + δ as float32, strictly within ε, or where it is ``wide``."""
+        if wide:
+            return np.clip(self.x[rows] + delta, 0, 1).astype(np.float32)
+        return settled(self.x[rows], delta, self.epsilon[rows], self.challenge.norm)
+
+    def shaped(self, points: Points) -> Images:
+        return points.reshape(-1, *self.challenge.x.shape[1:])
 
     def _remember(self, rows: Labels, logits: NDArray[np.float32]) -> None:
         assert self.logits is not None
@@ -293,12 +308,12 @@ class _Search:
         wrong: Bools = (answers != self.labels[rows]) & (answers < self._classes(logits))
         return wrong
 
-    def _surely_fooled(self, rows: Labels, delta: Floats) -> Bools:
+    def _surely_fooled(self, rows: Labels, points: Points) -> Bools:
         """For a stochastic defense: which rows are wrong most of the time, however often asked.
 
         The candidate that is wrong most often is kept even where it is not wrong often enough.
         """
-        point = self.images(rows, delta)
+        point = self.shaped(points)
         share = self._votes(rows, point, self.repeats)
         often = share > 0.5
         again = self._votes(rows[often], point[often], 2 * self.repeats)
@@ -357,12 +372,10 @@ class _Search:
 # ── geometry ───────────────────────────────────────────────────────────────────────────────────
 
 
-def steepest(slope: Floats, norm: str) -> Floats:
-    """The unit step along which a linear function grows fastest."""
-    if norm == "linf":
-        return np.sign(slope)
-    unit: Floats = slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-300)
-    return unit
+def used(delta: Floats) -> Floats:
+    """(n,) how many coordinates of each row are not zero."""
+    count: Floats = (np.abs(delta) > 1e-9).sum(1).astype(float)
+    return count
 
 
 def largest(slope: Floats, active: Floats) -> Floats:
@@ -418,7 +431,7 @@ def _project_l1(delta: Floats, x: Floats, epsilon: Floats) -> Floats:
     return clipped
 
 
-def settled(x: Floats, delta: Floats, epsilon: Floats, norm: str) -> Images:
+def settled(x: Floats, delta: Floats, epsilon: Floats, norm: str) -> Points:
     """x + δ in float32, with δ shortened until its norm, measured in float64, is within ε."""
     candidates = np.clip(x + delta, 0, 1).astype(np.float32)
     shrink = ROUNDING

@@ -45,6 +45,7 @@ games = ["evasion"]
 
 Images = NDArray[np.float32]
 Floats = NDArray[np.float64]
+Gaps = NDArray[np.floating]
 Labels = NDArray[np.int64]
 
 FALLS_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -57,14 +58,16 @@ class Square(EvasionAttack):
     """``queries``: at most so many an example; ``share``: p of the first squares.
 
     ``starts``: at most so many images of other classes are tried where the score is flat.
+    ``slack``: examples that are :func:`hopeless` by it are given up; by default none is.
     """
 
     queries = 1000
     share = 0.8
     starts = 40
+    slack = np.inf
 
     def attack(self, challenge: EvasionChallenge) -> Images:
-        for option in ("queries", "share", "starts"):
+        for option in ("queries", "share", "starts", "slack"):
             setattr(self, option, self.options.get(option, getattr(self, option)))
         everyone = np.arange(len(challenge))
         granted = np.minimum(challenge.defense.probes_left_for(everyone), self.queries)
@@ -81,10 +84,17 @@ class Square(EvasionAttack):
         rows = search.next_rows()
         search.propose(rows, search.first(rows, rng))
         pull = _Pull.of(challenge, self.starts)
-        step = 1
+        step, checks = 1, doubled(search.longest)
+        before = np.full(len(search.loss), np.inf)
         while len(rows := search.next_rows()):
             if step % 100 == 0:
                 challenge.submit(search.best.reshape(challenge.x.shape))
+            if step in checks:
+                lost = hopeless(search.loss, before, left=checks[step], slack=self.slack)
+                search.left[lost] = 0
+                before = search.loss.copy()
+                if not len(rows := search.next_rows()):
+                    break
             side = self._side(search.spent(step), search.height * search.width, search.longest)
             images = search.moved(rows, side, rng)
             flat = search.waited[rows] >= PATIENCE
@@ -101,6 +111,25 @@ class Square(EvasionAttack):
         reached = spent * np.sqrt(10_000 * queries)
         halvings = sum(reached > mark for mark in FALLS_AT)
         return max(1, round(float(np.sqrt(self.share / 2**halvings * pixels))))
+
+
+def doubled(steps: float) -> dict[int, float]:
+    """Step -> doublings left to the end, for the last four times that a search has doubled."""
+    return {max(1, round(steps / 2**k)): float(k) for k in (4, 3, 2, 1)}
+
+
+def hopeless(gap: Gaps, before: Gaps, *, left: float, slack: float) -> NDArray[np.bool_]:
+    """(n,) whether a search has too far to go to be worth its steps.
+
+    A search gains no more from one doubling of its steps than from the doubling before. ``gap``:
+    what parts its best point from a mistake; ``before``: a doubling ago, infinite for not known;
+    ``left``: doublings to come. Where ``slack`` times what they would gain does not close the gap,
+    the end is foreseen.
+    """
+    lost = np.zeros(gap.shape, bool)
+    known = np.isfinite(before) & np.isfinite(slack)
+    lost[known] = gap[known] > slack * left * (before[known] - gap[known]).clip(0)
+    return lost
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from arena import house, tasks
-from arena.house.attacks import audit_suite as audit_module
+from arena.house.attacks import fab
 from arena.house.attacks import pgd as pgd_module
 from arena.house.attacks.audit_suite import AuditSuite
+from arena.house.attacks.ball import Ball
 from arena.house.attacks.boundary import Boundary
 from arena.house.attacks.cw_l0 import CarliniWagnerL0
 from arena.house.attacks.cw_l2 import CarliniWagner
@@ -24,7 +25,8 @@ from arena.house.attacks.fgsm import Fgsm
 from arena.house.attacks.jsma import Jsma
 from arena.house.attacks.pgd import Pgd
 from arena.house.attacks.random_noise import RandomNoise
-from arena.house.attacks.square import Square
+from arena.house.attacks.square import Square, hopeless
+from arena.players import TaskInfo
 from arena.torch_players import expected_gradient, straight_through
 
 TOLERANCE = 1e-6
@@ -549,12 +551,69 @@ def test_the_audit_begins_a_larger_radius_with_what_fell_at_a_smaller_one(
     assert rows[1][1] < rows[0][1] / 2 or rows[0][0].mean() < 0.5
 
 
+def test_the_audit_loses_nothing_by_giving_up_what_is_hopeless(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any
+) -> None:
+    x, y = direct.right_examples(house_cnn, digits, 40)
+    fooled, passes = {}, {}
+    for slack in (1.0, np.inf):
+        view = direct.View(house_cnn, 40)
+        attack = made(AuditSuite, slack=slack, queries=1000)
+        played = direct.play(attack, house_cnn, digits, x=x, y=y, epsilon=0.08, view=view)
+        fooled[slack], passes[slack] = played.fooled, view.gradient_rows
+    assert fooled[1.0].sum() >= fooled[np.inf].sum() - 1
+    assert passes[1.0] < passes[np.inf] / 2
+
+
+def test_a_search_is_hopeless_where_gains_kept_up_would_not_close_the_gap() -> None:
+    gap, before = np.array([1.0, 1.0, 1.0, 0.0, 1.0]), np.array([1.6, 1.4, 1.0, 0.0, np.inf])
+    kept = {"left": 2.0, "slack": 1.0}
+    assert hopeless(gap, before, **kept).tolist() == [False, True, True, False, False]
+    assert not hopeless(gap, before, left=2.0, slack=1.5)[1]
+    assert not hopeless(gap, before, left=0.0, slack=np.inf).any()
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    epsilon=st.floats(1e-4, 1, exclude_max=True),
+    norm=st.sampled_from(["linf", "l2"]),
+    seed=st.integers(0, 99),
+)
+def test_whatever_lies_in_a_ball_is_within_epsilon_in_double_precision(
+    epsilon: float, norm: str, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.random((5, 1, 8, 8), np.float32)
+    x[0] = x[0].round()
+    far = (x + rng.normal(size=x.shape)).astype(np.float32).reshape(5, -1)
+    challenge: Any = SimpleNamespace(x=x, norm=norm, task=TaskInfo("digits", (1, 8, 8), ()))
+    points = Ball.of(challenge, np.full(5, epsilon)).project(far)
+    size = pgd_module.norms(points - x.reshape(5, -1).astype(np.float64), norm)
+    assert (size <= epsilon).all()
+    assert points.min() >= 0
+    assert points.max() <= 1
+
+
+def test_the_boundary_attack_comes_nearer_by_the_probes_it_is_given(direct: ModuleType) -> None:
+    task = tasks.load("mnist5k")
+    defense = direct.build("cnn", task)
+    x, y = direct.right_examples(defense, task, 10)
+    sizes = []
+    for queries in (150, 1000):
+        view = direct.View(defense, 10, output="label", per_example=queries, white=False)
+        attack = made(Boundary, queries=queries)
+        played = direct.play(attack, defense, task, x=x, y=y, norm="l2", view=view)
+        assert played.fooled.all()
+        sizes.append(played.sizes("l2"))
+    assert (sizes[1] < 0.9 * sizes[0]).all()
+
+
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_the_step_of_fab_lands_on_the_plane_or_in_the_corner(norm: str) -> None:
     rng = np.random.default_rng(3)
     point, normal = rng.random((50, 12)), rng.normal(size=(50, 12)).round(1)
     level = rng.normal(size=50)
-    step = audit_module._to_plane(point, normal, level, norm)
+    step = fab.to_plane(point, normal, level, norm)
     assert ((point + step >= -1e-9) & (point + step <= 1 + 1e-9)).all()
     most = np.where(normal * np.sign(level)[:, None] > 0, 1 - point, point) * np.abs(normal)
     reachable = most.sum(1) >= np.abs(level)

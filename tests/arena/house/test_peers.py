@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arena import tasks
+from arena.house.attacks.audit_suite import AuditSuite
 from arena.house.attacks.cw_l0 import CarliniWagnerL0
 from arena.house.attacks.cw_l2 import CarliniWagner
 from arena.house.attacks.cw_linf import CarliniWagnerLinf
@@ -53,22 +54,24 @@ class Stubborn:
 
 
 @pytest.mark.parametrize(
-    ("method", "norm"),
+    ("method", "norm", "epsilon"),
     [
-        (CarliniWagner, "l2"),
-        (CarliniWagnerL0, "l0"),
-        (CarliniWagnerLinf, "linf"),
-        (Jsma, "l0"),
-        (Pgd, "linf"),
+        (CarliniWagner, "l2", None),
+        (CarliniWagnerL0, "l0", None),
+        (CarliniWagnerLinf, "linf", None),
+        (Jsma, "l0", None),
+        (Pgd, "linf", None),
+        (AuditSuite, "linf", 0.1),
+        (AuditSuite, "l2", 1.0),
     ],
 )
 def test_where_nothing_is_found_x_comes_back_and_no_black_image(
-    direct: ModuleType, digits: tasks.Task, method: Any, norm: str
+    direct: ModuleType, digits: tasks.Task, method: Any, norm: str, epsilon: float | None
 ) -> None:
-    attack = method(FOLDER, {"searches": 2})
+    attack = method(FOLDER, {"searches": 2, "queries": 50})
     x = digits.practice.x[:10]
     y = np.zeros(10, np.int64)
-    played = direct.play(attack, Stubborn(), digits, x=x, y=y, norm=norm)
+    played = direct.play(attack, Stubborn(), digits, x=x, y=y, norm=norm, epsilon=epsilon)
     assert np.array_equal(played.candidates, x)
 
 

@@ -120,6 +120,7 @@ def test_weights_may_be_lent_by_another_defense() -> None:
 def test_a_player_that_builds_on_a_neighbour_takes_its_file_along() -> None:
     package = house.package("audit-suite", "digits")
     assert package.files["square.py"] == house.package("square", "digits").files["player.py"]
+    assert {"ball.py", "fab.py", "square.py"} < set(package.files)
     assert b"from square import Square" in package.files["player.py"]
     assert b"arena.house" not in package.files["player.py"]
 

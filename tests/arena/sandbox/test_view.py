@@ -29,7 +29,8 @@ def jail_modules() -> set[str]:
 
 def test_everything_the_child_imports_is_in_the_jail_and_nothing_the_referee_needs() -> None:
     guests = sorted(path.stem for path in (ROOT / "sandbox").glob("guest_*.py"))
-    imports = ["arena.sandbox.child", "arena.torch_players", "arena.sandbox.landlock"]
+    imports = ["arena.sandbox.child", "arena.sandbox.landlock"]
+    imports += ["arena.torch_layout", "arena.torch_players"]
     imports += [f"arena.sandbox.{name}" for name in guests]
     script = f"import sys; sys.path.insert(0, {str(ROOT.parent)!r})\n"
     script += "".join(f"import {name}\n" for name in imports)
