@@ -55,7 +55,7 @@ CASES = (
     Case("held out, robust", "fashion5k", "adversarial-training", 0.1),
     Case("held out, masked", "mnist5k", "defensive-distillation", 0.1),
 )
-"""The suite was tuned on the first three, and not on those that are held out."""
+"""The rules of the suite were made on the first two; see docs/house.md for what was seen when."""
 
 
 @dataclass(frozen=True)

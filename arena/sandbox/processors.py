@@ -4,14 +4,16 @@ A question goes from attack to referee to defense, and its answer back: whicheve
 wait. On processors of their own each of the four messages wakes one that had gone to sleep; on the
 same one it is a switch between processes, which takes half the time (``make bench-sandbox``).
 
-A claim is an abstract socket of the processor's number: atomic, seen by all workers of the machine,
-and given back by the kernel when this process ends, however it ends. Where every processor is
-claimed, or there is but one, the kernel goes on placing them as it likes.
+A claim is an abstract socket of the processor's number: atomic, seen by all workers of a network
+namespace, and given back by the kernel when this process ends, however it ends. Workers in other
+containers do not see it: any free one is drawn, so that two of them seldom meet. Where every
+processor is claimed, or there is but one, the kernel goes on placing them as it likes.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -36,7 +38,8 @@ class ClaimedProcessor:
 
 def claim() -> ClaimedProcessor | None:
     """One that no other match has, of those that this process may use; None where there is none."""
-    usable = sorted(os.sched_getaffinity(0), reverse=True)  # low numbers serve the devices
+    usable = list(os.sched_getaffinity(0))
+    random.shuffle(usable)
     return _first_free(usable) if len(usable) > 1 else None
 
 
