@@ -90,17 +90,18 @@ class Kept:
         """``scored``, ``void``, ``keeper died`` or what else became of it."""
         assert self.process is not None
         assert self.process.stdout is not None
-        until = time.monotonic() + ENDS_WITHIN
+        stdout, until, text = self.process.stdout.fileno(), time.monotonic() + ENDS_WITHIN, b""
         while (left := until - time.monotonic()) > 0:
-            if not select.select([self.process.stdout], [], [], left)[0]:
+            if not select.select([stdout], [], [], left)[0]:
                 break
-            line = self.process.stdout.readline()
-            if not line:
+            more = os.read(stdout, 65536)  # a buffered line would not be seen by select
+            if not more:
                 self.process.wait()
                 return "keeper died"
-            said = json.loads(line)
-            if "ended" in said:
-                return self._status(said)
+            *lines, text = (text + more).split(b"\n")
+            for said in map(json.loads, lines):
+                if "ended" in said:
+                    return self._status(said)
         return "hung"
 
     def _status(self, said: dict[str, Any]) -> str:
