@@ -5,6 +5,6 @@ One player is one file in ``attacks``, ``defenses``, ``learners``, ``poisoners``
 adding a file. :mod:`arena.house.registry` finds them.
 """
 
-from arena.house.registry import describe, manifest, names, package, related
+from arena.house.registry import describe, manifest, names, no_weights, package, related
 
-__all__ = ["describe", "manifest", "names", "package", "related"]
+__all__ = ["describe", "manifest", "names", "no_weights", "package", "related"]

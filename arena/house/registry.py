@@ -101,6 +101,18 @@ def tasks_of(name: str) -> list[str]:
     return trained + [full for full, subset in SUBSETS.items() if subset in trained]
 
 
+def no_weights(name: str, task: str) -> str | None:
+    """Why a house player cannot play on that task, one sentence; None if it can."""
+    if not manifest(name).weights or _trained_task(task) in _entries(name):
+        return None
+    if LENT.get(name, name) == BASELINE and _is_own(task):
+        return None
+    return (
+        f"House defense {name!r} has no weights for task {task!r}; it has them for "
+        f"{', '.join(tasks_of(name)) or 'none yet (run `make house-weights`)'}."
+    )
+
+
 def manifest(name: str) -> Manifest:
     """The checked manifest in the player's file."""
     path = _path(name)
@@ -185,15 +197,12 @@ def _plain(path: Path) -> bytes:
 
 
 def _weight_files(name: str, task: str) -> dict[str, bytes]:
-    data = manifest(name)
+    data, reason = manifest(name), no_weights(name, task)
+    if reason is not None:
+        raise PackageError(reason)
     entry = _entries(name).get(_trained_task(task))
-    if entry is None and LENT.get(name, name) == BASELINE and _is_own(task):
-        return _baseline(task, seed=0)
     if entry is None:
-        raise PackageError(
-            f"House defense {name!r} has no weights for task {task!r}; it has them for "
-            f"{', '.join(tasks_of(name)) or 'none yet (run `make house-weights`)'}."
-        )
+        return _baseline(task, seed=0)
     files = {data.weights: _weights(entry)}
     if data.architecture:
         files[data.architecture] = _architecture(entry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,15 @@ _HEAD: Final = (
 def read(folder: Path) -> dict[str, dict[str, Any]]:
     """The tables of ``weights.toml`` in that folder, by name of weight file."""
     path = folder / FILE_NAME
-    return tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    found = path.stat()
+    return dict(_parsed(path, found.st_mtime_ns, found.st_size))
+
+
+@lru_cache(maxsize=8)
+def _parsed(path: Path, _modified: int, _size: int) -> Mapping[str, dict[str, Any]]:
+    return tomllib.loads(path.read_text("utf-8"))
 
 
 def record(folder: Path, name: str, entry: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 from django.db.models.functions import Now
 from django.utils import timezone
 
+import arena.house
 from arena.applicability import (
     INELIGIBLE,
     ROLES,
@@ -114,6 +115,8 @@ def _obstacle(attack: Entry, defense: Entry, rules: RoundSpec) -> str | None:
     """What the manifests say, and what qualification found; the house was built to be eligible."""
     manifest = _manifest(defense)
     reason = applicability(_manifest(attack), manifest, rules)
+    if reason is None and defense.house:
+        reason = arena.house.no_weights(defense.house, rules.task)
     if reason is not None or defense.submission is None:
         return reason
     failed = defense.submission.figures.get("grey_eligible") is False

@@ -57,9 +57,13 @@ def preview(plan: RoundPlan) -> RoundPreview:
         Idle(attack, defense, reason)
         for attack, its in attacks.items()
         for defense, theirs in defenses.items()
-        if (reason := applicability(its, theirs, plan.spec)) is not None
+        if (reason := applicability(its, theirs, plan.spec) or _untrained(defense, plan))
     ]
     return RoundPreview(plan, len(attacks), len(defenses), tuple(idle))
+
+
+def _untrained(defense: str, plan: RoundPlan) -> str | None:
+    return arena.house.no_weights(defense, plan.spec.task)
 
 
 def _manifests(names: tuple[str, ...]) -> dict[str, Manifest]:

@@ -13,7 +13,8 @@ from arena.tasks.own_data import Wishes, import_own
 from tests.platform.web.seeding import World
 from tests.platform.web.test_round_forms import filled, sent
 from tournaments import loading, services
-from tournaments.models import Tournament
+from tournaments.models import Match, Tournament
+from tournaments.states import MatchState, Phase
 
 As = Callable[[User | None], Client]
 
@@ -69,3 +70,22 @@ def test_a_tournament_on_it_is_made_by_form_and_by_file(world: World, as_: As) -
     services.create(plan, organizer=world.oscar)
     played_on = {t.slug: t.task for t in Tournament.objects.filter(slug__in=("autumn", "trends"))}
     assert played_on == {"autumn": "loans", "trends": "ice"}
+
+
+@pytest.mark.usefixtures("own")
+def test_a_house_defense_without_weights_for_it_meets_nobody_and_says_why(
+    world: World, as_: As
+) -> None:
+    oscar = as_(world.oscar)
+    pool = {"attacks": ["square"], "defenses": ["logistic-regression", "cnn"]}
+    round_ = filled("black", epsilons="0.1", **pool)
+    shown = oscar.post("/tournaments/new/preview/", sent(round_, task="loans")).content.decode()
+    assert "cnn" in shown
+    assert "has no weights for task" in shown
+    oscar.post("/tournaments/new/", sent(round_, task="loans"))
+    tournament = Tournament.objects.get(slug="autumn")
+    services.move(tournament=tournament, to=Phase.OPEN, organizer=world.oscar)
+    states = {m.defense.house: (m.state, m.sentence) for m in Match.objects.all()}
+    assert states["logistic-regression"][0] == MatchState.PENDING
+    assert states["cnn"][0] == MatchState.NOT_APPLICABLE
+    assert "has no weights for task" in states["cnn"][1]
