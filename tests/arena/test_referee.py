@@ -42,7 +42,7 @@ class Broken(Fakes):
     def __call__(self, **match: Any) -> FakeSeats:
         seats = super().__call__(**match)
 
-        def fail(*_: object) -> Any:
+        def fail(*_: object, **__: object) -> Any:
             raise self.error
 
         name = "open_attack" if self.side is Side.ATTACK else "open_defense"
