@@ -111,12 +111,18 @@ def _match(
     )
 
 
+def cannot_meet(
+    attack: Manifest, defense: Manifest, rules: RoundSpec, *, house: str = ""
+) -> str | None:
+    """The first reason, one sentence. ``house``: the name of the defense if it is the house's."""
+    reason = applicability(attack, defense, rules)
+    return arena.house.no_weights(house, rules.task) if reason is None and house else reason
+
+
 def _obstacle(attack: Entry, defense: Entry, rules: RoundSpec) -> str | None:
     """What the manifests say, and what qualification found; the house was built to be eligible."""
     manifest = _manifest(defense)
-    reason = applicability(_manifest(attack), manifest, rules)
-    if reason is None and defense.house:
-        reason = arena.house.no_weights(defense.house, rules.task)
+    reason = cannot_meet(_manifest(attack), manifest, rules, house=defense.house)
     if reason is not None or defense.submission is None:
         return reason
     failed = defense.submission.figures.get("grey_eligible") is False

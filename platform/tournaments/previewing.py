@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import arena.house
-from arena.applicability import applicability
 from arena.manifest import Manifest
+from tournaments.planning import cannot_meet
 from tournaments.services import RoundPlan, check_round
 
 
@@ -57,13 +57,9 @@ def preview(plan: RoundPlan) -> RoundPreview:
         Idle(attack, defense, reason)
         for attack, its in attacks.items()
         for defense, theirs in defenses.items()
-        if (reason := applicability(its, theirs, plan.spec) or _untrained(defense, plan))
+        if (reason := cannot_meet(its, theirs, plan.spec, house=defense)) is not None
     ]
     return RoundPreview(plan, len(attacks), len(defenses), tuple(idle))
-
-
-def _untrained(defense: str, plan: RoundPlan) -> str | None:
-    return arena.house.no_weights(defense, plan.spec.task)
 
 
 def _manifests(names: tuple[str, ...]) -> dict[str, Manifest]:

@@ -8,28 +8,15 @@ import numpy as np
 import pytest
 
 from arena import house, tasks
-from arena.errors import FaultCode, SandboxUnavailable, Side
+from arena.errors import FaultCode, Side
 from arena.packages import Package
 from arena.rounds import GameName, Norm
-from arena.sandbox import choose
 from arena.sandbox.backend import SandboxBackend
 from arena.threat_model import ThreatModel
 from arena.verdict import Status, Verdict
-from tests.arena.cheats import (
-    blamed,
-    play,
-    player,
-)
+from tests.arena.cheats import blamed, play, player
 
 pytestmark = [pytest.mark.jail, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def backend() -> SandboxBackend:
-    try:
-        return choose(trusted=False)
-    except SandboxUnavailable as error:
-        pytest.skip(f"needs a sandbox for guests: {error}")
 
 
 # ── thieves ────────────────────────────────────────────────────────────────────────────────

@@ -17,11 +17,10 @@ import numpy as np
 import pytest
 
 from arena import tasks
-from arena.errors import FaultCode, SandboxUnavailable, Side
+from arena.errors import FaultCode, Side
 from arena.packages import Package
 from arena.referee import MatchSpec, play_match
 from arena.rounds import GameName, Limits, RoundSpec
-from arena.sandbox import choose
 from arena.sandbox.backend import SandboxBackend
 from arena.threat_model import ThreatModel
 from arena.verdict import Status, Verdict
@@ -137,14 +136,6 @@ def defense(source: str = DEFENSE) -> Package:
         "weights.npz": buffer.getvalue(),
     }
     return Package.of(files)
-
-
-@pytest.fixture(scope="module")
-def backend() -> SandboxBackend:
-    try:
-        return choose(trusted=False)
-    except SandboxUnavailable as error:
-        pytest.skip(f"needs a sandbox for guests: {error}")
 
 
 def black(queries: int = 12, **rules: Any) -> RoundSpec:

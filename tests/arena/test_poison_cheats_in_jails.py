@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from arena import house
-from arena.errors import FaultCode, SandboxUnavailable, Side
+from arena.errors import FaultCode, Side
 from arena.packages import Package
 from arena.rounds import GameName, Norm, PoisonMode
-from arena.sandbox import choose
 from arena.sandbox.backend import SandboxBackend
 from arena.verdict import Status, Verdict
 from tests.arena.cheats import (
@@ -29,14 +28,6 @@ from tests.arena.cheats import (
 )
 
 pytestmark = [pytest.mark.jail, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def backend() -> SandboxBackend:
-    try:
-        return choose(trusted=False)
-    except SandboxUnavailable as error:
-        pytest.skip(f"needs a sandbox for guests: {error}")
 
 
 # ── poison ─────────────────────────────────────────────────────────────────────────────────
