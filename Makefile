@@ -89,8 +89,8 @@ format: install-dev ## let ruff format and mend what it can
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
-calibrate: install-dev ## the house players against the figures of their papers; ONLY=A1 plays one bar
-	@$(PY) -m arena.calibrate $(if $(ONLY),--only $(ONLY)) --json arena/measured.json --page docs/calibration.md
+calibrate: install-dev ## the house players against the figures of their papers; ONLY="A1 A2" plays those bars
+	@$(PY) -m arena.calibrate $(foreach bar,$(ONLY),--only $(bar)) --json arena/measured.json --page docs/calibration.md
 	@$(if $(ONLY),true,$(PY) -m pytest -m calibration -q)
 
 bench: install-dev ## the tables that performance claims rest on

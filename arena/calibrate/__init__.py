@@ -134,18 +134,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     every = list(dict.fromkeys(id_ for id_, _ in BARS))
     parser = argparse.ArgumentParser(prog="python -m arena.calibrate", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer examples, no slow lines")
-    parser.add_argument("--only", metavar="ID", help=f"one of {', '.join(every)}")
+    parser.add_argument(
+        "--only", metavar="ID", action="append", help=f"of {', '.join(every)}; may be repeated"
+    )
     parser.add_argument("--examples", type=int, help="examples a match (200; 40 when quick)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the lines there too")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write that file's page there")
     options = parser.parse_args(arguments)
     examples = options.examples or (40 if options.quick else 200)
-    if options.only and options.only not in every:
-        parser.error(f"there is no bar {options.only!r}; bars are {', '.join(every)}")
+    for id_ in options.only or ():
+        if id_ not in every:
+            parser.error(f"there is no bar {id_!r}; bars are {', '.join(every)}")
     if options.page and not options.json:
         parser.error("--page shows what --json keeps: give both.")
     kept = _kept(options.json)
-    ids = [options.only] if options.only else QUICK if options.quick else every
+    ids = options.only or (QUICK if options.quick else every)
     if set(ids) & set(FULL) and not full_mnist.there():
         remedy = "All of MNIST is not here: run `arena tasks import mnist --from FOLDER`."
         if options.only:

@@ -72,7 +72,15 @@ def _setting(recipe: Recipe, examples: int, more: str = "") -> str:
 def black_box(lab: Laboratory) -> list[Line]:
     """Papernot et al. 2017, labels alone; misclassified, so that clean errors count as there."""
     deep: dict[str, Any] = {"labels": 6400, "seeds": 150, "rounds": 7, "step": 0.3}
-    flat: dict[str, Any] = {"seeds": 100, "rounds": 5, "step": 0.1, "substitute": "linear"}
+    flat: dict[str, Any] = {
+        "seeds": 100,
+        "rounds": 5,
+        "step": 0.3,
+        "turn": 1,
+        "epochs": 20,
+        "decay": 30.0,
+        "substitute": "linear",
+    }
     return [
         _oracle(lab),
         _substitute(lab, ORACLE, "84.24 % (own DNN, one step)", 0.8424, deep),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +45,20 @@ def test_one_bar_renews_its_lines_in_the_file_and_leaves_the_others(
     monkeypatch.setattr(calibrate, "BARS", (("A1", lambda _: []), ("A2", lambda _: [fresh])))
     calibrate.main(["--only", "A2", "--json", str(out)])
     assert [line.measured for line in measured.read(out)] == ["97.0 %", "99.0 %"]
+
+
+def test_several_bars_are_played_in_one_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    out = tmp_path / "lines.json"
+    lines = [replace(LINE, id=id_) for id_ in ("A1", "A2", "A3")]
+    bars = tuple((line.id, lambda _, line=line: [line]) for line in lines)
+    monkeypatch.setattr(calibrate, "BARS", bars)
+    calibrate.main(["--only", "A1", "--only", "A3", "--json", str(out)])
+    assert [line.id for line in measured.read(out)] == ["A1", "A3"]
+
+
+def test_its_module_runs_nothing_when_it_is_imported() -> None:
+    module = importlib.import_module("arena.calibrate.__main__")
+    assert module.main is calibrate.main
 
 
 def test_a_file_that_holds_something_else_is_found_before_anything_is_played(

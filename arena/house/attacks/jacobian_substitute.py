@@ -6,8 +6,9 @@ ask the oracle for labels, train the substitute F, and augment along its Jacobia
     S_{ρ+1} = S_ρ ∪ {x + λ_ρ sign(∂F_{O(x)}(x) / ∂x) : x in S_ρ},   λ's sign turns every τ rounds
 
 from round σ on with at most κ points drawn by reservoir sampling (section 6.2). The paper crafts
-with one step; here momentum steps (Dong et al. 2018) climb the margin of the *true* label on the
-substitute, which transfers much better.
+with one step; here momentum steps (Dong et al. 2018) climb the cross-entropy of the *true* label on
+the substitute, which transfers much better. It weighs every class that may win by its chance, where
+the margin bets on one.
 
 A round with several ε asks for the same examples again: one substitute serves them all. Training
 ends early when the share SHARE of the time is over; after each round of labels, quick candidates
@@ -57,7 +58,9 @@ USUAL_SECONDS = 120.0
 class JacobianSubstitute(EvasionAttack):
     """``labels``: at most so many probes; ``rounds``: ρ; ``step``: λ; ``reservoir``: κ from σ on.
 
-    ``substitute``: "net" or "linear". ``quick_steps``: of the candidates that are handed in early.
+    ``turn``: τ. ``decay``: weight of |w|²/2 beside the sum of the losses over S: a Gaussian prior,
+    for few labels. ``substitute``: "net" or "linear".
+    ``quick_steps``: of the candidates that are handed in early.
     ``seconds``: after which training ends; 0 for SHARE of what the process may use.
     """
 
@@ -69,6 +72,7 @@ class JacobianSubstitute(EvasionAttack):
     reservoir_from = 5
     reservoir = 1600
     epochs = 5
+    decay = 0.0
     substitute = "net"
     craft_steps = 40
     quick_steps = 4
@@ -107,9 +111,9 @@ class JacobianSubstitute(EvasionAttack):
         x = x[: len(y)]
         classes = len(challenge.task.classes) or int(max(y.max(initial=1), 1)) + 1
         model = self._untrained(challenge, classes)
-        adam = _Adam(list(model.parameters()), 1e-3 if self.substitute == "net" else 1e-2)
+        rate = 1e-3 if self.substitute == "net" else 1e-2
         for round_ in range(self.rounds + 1):
-            _fit(model, adam, x, y, self.epochs, rng, clock)
+            _fit(model, rate, x, y, self.epochs, self.decay, rng, clock)
             if round_ == self.rounds or not asked.left or clock.over:
                 break
             challenge.submit(crafted(challenge, model, asked.own_labels(model), self.quick_steps))
@@ -118,7 +122,7 @@ class JacobianSubstitute(EvasionAttack):
             fresh = _augmented(model, x[sources], y[sources], sign * self.step)
             answers = asked.labels(fresh)
             x, y = np.concatenate([x, fresh[: len(answers)]]), np.concatenate([y, answers])
-        _fit(model, adam, x, y, self.epochs, rng, clock)
+        _fit(model, rate, x, y, self.epochs, self.decay, rng, clock)
         return model.eval().requires_grad_(False)
 
     def _sources(self, count: int, round_: int, rng: np.random.Generator) -> Labels:
@@ -240,13 +244,14 @@ class _Adam:
 
     def __init__(self, weights: list[nn.Parameter], rate: float) -> None:
         self.weights, self.rate, self.time = weights, rate, 0
+        self.share = 1.0
         self.mean = [torch.zeros_like(weight) for weight in weights]
         self.square = [torch.zeros_like(weight) for weight in weights]
 
     def step(self, loss: Tensor) -> None:
         self.time += 1
         slopes = torch.autograd.grad(loss, self.weights)
-        rate = self.rate * (1 - 0.999**self.time) ** 0.5 / (1 - 0.9**self.time)
+        rate = self.share * self.rate * (1 - 0.999**self.time) ** 0.5 / (1 - 0.9**self.time)
         with torch.no_grad():
             for weight, slope, mean, square in zip(
                 self.weights, slopes, self.mean, self.square, strict=True
@@ -258,20 +263,28 @@ class _Adam:
 
 def _fit(
     model: nn.Module,
-    adam: _Adam,
+    rate: float,
     x: Images,
     y: Labels,
     epochs: int,
+    decay: float,
     rng: np.random.Generator,
     clock: _Clock,
 ) -> None:
-    """So many epochs, or as many as the clock allows."""
-    for _ in range(epochs):
+    """So many epochs at a rate that falls to nothing, or as many as the clock allows."""
+    adam = _Adam(list(model.parameters()), rate)
+    matrices = [weight for weight in adam.weights if weight.ndim > 1]
+    for epoch in range(epochs):
         if clock.over:
             return
+        adam.share = 1 - epoch / epochs
         for rows in _batches(len(x), 64, rng):
             scores = model(torch.from_numpy(x[rows]))
-            adam.step(functional.cross_entropy(scores, torch.from_numpy(y[rows])))
+            loss = functional.cross_entropy(scores, torch.from_numpy(y[rows]))
+            if decay:
+                prior = torch.stack([matrix.square().sum() for matrix in matrices]).sum()
+                loss = loss + decay / (2 * len(x)) * prior
+            adam.step(loss)
 
 
 def _batches(count: int, size: int, rng: np.random.Generator) -> Iterator[Labels]:
@@ -300,7 +313,7 @@ def crafted(challenge: EvasionChallenge, model: nn.Module, labels: Labels, steps
     delta, velocity = torch.zeros_like(x), torch.zeros_like(x)
     for step in range(steps):
         point = (x + delta).clamp(0, 1).requires_grad_()
-        (slope,) = torch.autograd.grad(sign * _margin(model(point), aim).sum(), point)
+        (slope,) = torch.autograd.grad(sign * _doubt(model(point), aim).sum(), point)
         slope = torch.from_numpy(challenge.task.allowed(slope.numpy()))
         velocity = velocity + slope / _lengths(slope, 1)
         move = velocity.sign() if linf else velocity / _lengths(velocity, 2)
@@ -312,11 +325,11 @@ def crafted(challenge: EvasionChallenge, model: nn.Module, labels: Labels, steps
     return challenge.clip((x + delta).numpy())
 
 
-def _margin(scores: Tensor, labels: Tensor) -> Tensor:
-    """The best other class over the label."""
+def _doubt(scores: Tensor, labels: Tensor) -> Tensor:
+    """The log of the odds against the label: the cross-entropy's direction, never vanishing."""
     mine = scores.gather(1, labels[:, None])
     others = scores.scatter(1, labels[:, None], -torch.inf)
-    return others.amax(1) - mine[:, 0]
+    return others.logsumexp(1) - mine[:, 0]
 
 
 def _projected(x: Tensor, delta: Tensor, epsilon: float, *, linf: bool) -> Tensor:

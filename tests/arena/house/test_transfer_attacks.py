@@ -27,6 +27,26 @@ def substitute(direct: ModuleType, digits: tasks.Task, defense: Any, **fields: A
     return played(direct, "jacobian-substitute", digits, defense, **settings)
 
 
+def test_decay_keeps_a_linear_substitute_small_and_still_fools(
+    direct: ModuleType, digits: tasks.Task
+) -> None:
+    defense, x, y = direct.build("logistic-regression", digits), digits.train.x, digits.train.y
+    sizes, fooled = [], []
+    for decay in (0.0, 100.0):
+        attack = direct.build("jacobian-substitute", digits)
+        attack.options.update(
+            {"labels": 400, "seeds": 100, "rounds": 3, "epochs": 20, "turn": 1, "step": 0.3}
+            | {"substitute": "linear", "decay": decay}
+        )
+        view = direct.View(defense, 60, output="label", per_example=20, white=False)
+        fields = {"x": x[-60:], "y": y[-60:], "training": (x[:100], y[:100])}
+        found = direct.play(attack, defense, digits, epsilon=0.3, view=view, **fields)
+        sizes.append(float(attack._learned[1][1].weight.norm()))
+        fooled.append(float(found.fooled.mean()))
+    assert sizes[1] < sizes[0]
+    assert min(fooled) > 0.9
+
+
 def test_a_substitute_trained_on_labels_alone_fools_the_defense(
     direct: ModuleType, digits: tasks.Task, house_cnn: Any
 ) -> None:
