@@ -20,6 +20,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -51,6 +52,8 @@ NETS = ("cnn", "adversarial-training")
 JITTER = 0.02
 """Of a weight, as a share of its tensor's standard deviation."""
 SECRET = "00" * 32
+SETTLING_SECONDS = 0.5
+COUNTS = ("forward", "backward", "broken")
 
 ARCHITECTURE = """
 from torch import nn
@@ -77,9 +80,10 @@ Images = NDArray[np.float32]
 
 @dataclass
 class Cost:
-    """Wall seconds, rows forward and backward, and how many examples were broken."""
+    """Wall and processor seconds, rows forward and backward, how many examples were broken."""
 
     seconds: float = 0.0
+    processor: float = 0.0
     forward: int = 0
     backward: int = 0
     broken: int = 0
@@ -88,6 +92,7 @@ class Cost:
         return replace(
             self,
             seconds=self.seconds + other.seconds,
+            processor=self.processor + other.processor,
             forward=self.forward + other.forward,
             backward=self.backward + other.backward,
             broken=self.broken + other.broken,
@@ -189,7 +194,7 @@ class Arena:
             "seed": 1,
             "secret": SECRET,
         }
-        began = time.perf_counter()
+        began, mine = time.perf_counter(), time.process_time()
         related = house.related_names(defense.manifest.family, TASK)
         facts = shared_facts(round_, defense.manifest, related=related)
         crafted, anew = None, False
@@ -200,7 +205,7 @@ class Arena:
                 crafted = self.crafted[key] = self._ordered("crafting", order) / CRAFTED
             order["crafted"] = str(crafted)
         out = self._ordered("match", order)
-        seconds = time.perf_counter() - began
+        seconds, spent = time.perf_counter() - began, time.process_time() - mine
         verdict = json.loads((out / "verdict.json").read_text())
         if verdict["status"] != "scored":
             raise RuntimeError(f"The match ended {verdict['status']}: {verdict['fault']}")
@@ -210,7 +215,7 @@ class Arena:
         if anew:  # the referee asks the related model what it says to what was crafted
             cost.forward += len(round_.epsilons) * round_.examples
         broken = int(verdict["kills"]["broken"][-1] or "0", 16).bit_count()
-        return replace(cost, seconds=seconds, broken=broken)
+        return replace(cost, seconds=seconds, processor=spent, broken=broken)
 
     def _ordered(self, program: str, order: dict[str, Any]) -> Path:
         """Have it carried out; where its finding lies."""
@@ -232,7 +237,7 @@ def rows_told(log: str) -> Cost:
     """What the nets of one side have printed."""
     told = re.findall(r"^rows (\d+) ([01])$", log, re.MULTILINE)
     rows, sloped = (np.array([int(pair[i]) for pair in told], np.int64) for i in (0, 1))
-    return Cost(0.0, int(rows.sum()), int((rows * sloped).sum()))
+    return Cost(forward=int(rows.sum()), backward=int((rows * sloped).sum()))
 
 
 # --- bare ---------------------------------------------------------------------------------------
@@ -255,12 +260,12 @@ class Bare:
         self.crafted: dict[tuple[int, str | None], Images] = {}
 
     def clean(self) -> Cost:
-        began = time.perf_counter()
+        began = _now()
         self.right = [net.labels(self.x) == self.y for net in self.nets]
         return self._cost(began)
 
     def cell(self, kind: str, number: int, work: dict[str, int], column: int) -> Cost:
-        net, began = self.nets[column], time.perf_counter()
+        net, began = self.nets[column], _now()
         if kind == "white":
             found = climb(slope_of(net), self.x, self.y, EPSILON, steps=work["steps"])
         elif kind == "scores":
@@ -278,12 +283,18 @@ class Bare:
             self.crafted[key] = climb(source, self.x, self.y, EPSILON, steps=steps)
         return self.crafted[key]
 
-    def _cost(self, began: float) -> Cost:
-        seconds, nets = time.perf_counter() - began, [*self.nets, *self.sources.values()]
-        cost = Cost(seconds, sum(n.forward_rows for n in nets), sum(n.sloped_rows for n in nets))
+    def _cost(self, began: tuple[float, float]) -> Cost:
+        spent = (now - then for now, then in zip(_now(), began, strict=True))
+        nets = [*self.nets, *self.sources.values()]
+        rows = sum(net.forward_rows for net in nets), sum(net.sloped_rows for net in nets)
+        cost = Cost(*spent, *rows)
         for net in nets:
             net.forward_rows = net.sloped_rows = 0
         return cost
+
+
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
 
 
 class Counting(torch.nn.Module):
@@ -310,6 +321,26 @@ class Counting(torch.nn.Module):
         return np.asarray(self.scores(x).argmax(1))
 
 
+# --- the processor ---
+
+
+def processor_of_jails() -> float:
+    """Seconds that all processes which this one has started, and theirs, have had so far.
+
+    Jails are forks of zygotes, which are ours: once reaped, their time stands with the zygote.
+    """
+    parents, ticks = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            pid, rest = int(stat.parent.name), stat.read_text().rpartition(")")[2].split()
+            parents[pid], ticks[pid] = int(rest[1]), sum(map(int, rest[11:15]))
+    found, waiting = 0, {os.getpid()}
+    while waiting:
+        waiting = {pid for pid, parent in parents.items() if parent in waiting}
+        found += sum(ticks[pid] for pid in waiting)
+    return found / os.sysconf("SC_CLK_TCK")
+
+
 # --- the board ----------------------------------------------------------------------------------
 
 
@@ -326,11 +357,13 @@ def board(arena: Arena, options: argparse.Namespace) -> Iterator[tuple[str, Cost
     arena.match(specs["white"], attacks[0], columns[0])  # what is dear the first time
     yield "clean", Cost(), bare.clean()
     for kind in list(specs)[: options.rounds]:
-        through, alone = Cost(), Cost()
+        through, alone, jails = Cost(), Cost(), processor_of_jails()
         for column, defense in enumerate(columns):
             for number, attacker in enumerate(attacks):
                 through += arena.match(specs[kind], attacker, defense)
                 alone += bare.cell(kind, number, ours[number], column)
+        time.sleep(SETTLING_SECONDS)  # until the last jails are reaped, and count
+        through.processor += processor_of_jails() - jails
         yield kind, through, alone
 
 
@@ -350,8 +383,15 @@ def main() -> None:
         raise SystemExit(1)
     console.print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {vars(options)}")
     table = Table(title="A board through the arena and its bare loops (rows in thousands)")
-    for column in ("round", "s", "bare s", "ratio", "forward", "bare", "backward", "bare ",
-                   "broken", "bare  "):  # fmt: skip
+    pairs = [(name, "bare" + " " * n) for n, name in enumerate(("s", "cpu s", *COUNTS))]
+    heads = [
+        *pairs[0],
+        "ratio",
+        *pairs[1],
+        "ratio ",
+        *(head for pair in pairs[2:] for head in pair),
+    ]
+    for column in ("round", *heads):
         table.add_column(column, justify="left" if column == "round" else "right")
     total, alone = Cost(), Cost()
     with tempfile.TemporaryDirectory() as scratch:
@@ -363,8 +403,8 @@ def main() -> None:
 
 
 def _cells(one: Cost, other: Cost) -> Iterator[str]:
-    yield from (f"{one.seconds:.2f}", f"{other.seconds:.2f}")
-    yield f"{one.seconds / other.seconds:.2f}"
+    for ours, theirs in ((one.seconds, other.seconds), (one.processor, other.processor)):
+        yield from (f"{ours:.2f}", f"{theirs:.2f}", f"{ours / theirs:.2f}")
     for ours, theirs in ((one.forward, other.forward), (one.backward, other.backward)):
         yield from (f"{ours / 1000:,.1f}", f"{theirs / 1000:,.1f}")
     yield from (str(one.broken), str(other.broken))
