@@ -275,6 +275,10 @@ _WHOLE: Final = ("examples", "repeats", "replays", "published", "seeds", "target
 
 def _read(key: str, value: Any) -> Any:
     if key in _ENUMS:
+        known = [choice.value for choice in _ENUMS[key]]
+        if value not in known:
+            message = f"{key} must be one of {', '.join(known)}, not {value!r}."
+            raise ThreatModelError(message, switch=key)
         return _ENUMS[key](value)
     if key == "threat_model":
         return value if isinstance(value, ThreatModel) else ThreatModel.from_json(value)

@@ -127,11 +127,14 @@ def check(plan: TournamentPlan) -> None:
             raise Invalid(f"There is no task {task!r}; known are {', '.join(arena.tasks.names())}.")
     for round_ in plan.rounds:
         check_round(round_)
-        _check_fit(round_)
+        check_fit(round_)
 
 
-def _check_fit(round_: RoundPlan) -> None:
-    """A task that is not on this machine is looked at where it is played."""
+def check_fit(round_: RoundPlan) -> None:
+    """Refuse a game that its task is not for.
+
+    A task that is not on this machine is looked at where it is played.
+    """
     with suppress(TaskError):
         largest = max(round_.spec.epsilons, default=0.0)
         task = arena.tasks.load(round_.spec.task)

@@ -398,7 +398,7 @@ def test_a_stream_is_planned_ranked_and_read(world: World, as_: Browser) -> None
     )
     record(match, recorded(spec.game, told, curve))
     page, boards = pages(world, as_, match)
-    assert "Online greedy added 10.0 % to the error over time" in page
+    assert "Online greedy added 10.0 points to the error over time" in page
     assert "Points seen" in page
     assert "poison 10 % of 4 batches" in boards
     assert "Largest mean error over a poisoned stream" in boards
