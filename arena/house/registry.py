@@ -59,6 +59,14 @@ def related(family: str | None, task: str) -> tuple[Package, ...]:
     Never the weights of a house defense: the same recipe from another seed. A family the house
     does not know gets a convolutional network and a logistic regression.
     """
+    found = related_names(family, task)
+    if not found and _is_own(task):
+        return (_baseline_related(task),)
+    return tuple(_related(name) for name in found)
+
+
+def related_names(family: str | None, task: str) -> tuple[str, ...]:
+    """Of the weights of those models; none of an organizer's own task, whose model is fitted."""
     same = [
         recipe.player
         for recipe in RECIPES
@@ -69,10 +77,7 @@ def related(family: str | None, task: str) -> tuple[Package, ...]:
     chosen = [f"{player}-{_trained_task(task)}" for player in dict.fromkeys(same)]
     default = [f"{player}-{_trained_task(task)}" for player in RELATED_DEFAULT]
     known = sidecar.read(WEIGHTS)
-    found = [name for name in chosen if name in known] or [n for n in default if n in known]
-    if not found and _is_own(task):
-        return (_baseline_related(task),)
-    return tuple(_related(name) for name in found)
+    return tuple([name for name in chosen if name in known] or [n for n in default if n in known])
 
 
 def describe(name: str) -> dict[str, Any]:
