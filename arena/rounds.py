@@ -209,6 +209,21 @@ class RoundSpec:
         return self.examples + (self.published if self.game is GameName.ATTACKER_FIRST else 0)
 
     @property
+    def discloses_defense(self) -> bool:
+        """Whether the attack's jail holds the defense's package or its source. An attack that
+        moves first is shown the house's reference model instead."""
+        model = self.threat_model
+        shown = model.parameters is Parameters.FULL or model.structure is DefenseStructure.SOURCE
+        return shown and self.game is not GameName.ATTACKER_FIRST
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the house's reference model takes part: attacked in the place of defenses that
+        are not there yet, or asked for the least likely class."""
+        least = self.target_rule is TargetRule.LEAST_LIKELY
+        return self.game is GameName.ATTACKER_FIRST or (self.goal is Goal.TARGETED and least)
+
+    @property
     def tier(self) -> tuple[str, str, str, str]:
         """Rows that may be compared share task, game, goal and norm; tiers nest within."""
         return (self.task, self.game.value, self.goal.value, self.norm.value)

@@ -33,7 +33,7 @@ from arena.games.base import Progress, Step
 from arena.games.crafted import Crafted
 from arena.packages import Package
 from arena.referee import MatchSpec, play_match, void
-from arena.rounds import GameName, Goal, RoundSpec, TargetRule
+from arena.rounds import RoundSpec
 from arena.sandbox import choose
 from arena.sandbox.backend import SandboxBackend
 from arena.threat_model import Parameters
@@ -43,7 +43,6 @@ OK: Final = 0
 USAGE: Final = 2
 OUR_FAULT: Final = 5
 HOUSE: Final = "house:"
-REFERENCE: Final = "house:cnn"
 
 Order = Mapping[str, Any]
 Program = Callable[[Order, SandboxBackend | None, Progress], int]
@@ -146,9 +145,8 @@ def _related(
 
 
 def _reference(order: Mapping[str, Any], round_: RoundSpec) -> Package | None:
-    wanted = round_.goal is Goal.TARGETED and round_.target_rule is TargetRule.LEAST_LIKELY
-    wanted = wanted or round_.game is GameName.ATTACKER_FIRST
-    source = order.get("reference") or (REFERENCE if wanted else None)
+    wanted = HOUSE + house.REFERENCE if round_.needs_reference else None
+    source = order.get("reference") or wanted
     return None if source is None else _package(source, round_)
 
 

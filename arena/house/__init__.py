@@ -6,6 +6,7 @@ adding a file. :mod:`arena.house.registry` finds them.
 """
 
 from arena.house.registry import (
+    REFERENCE,
     describe,
     manifest,
     names,
@@ -15,4 +16,13 @@ from arena.house.registry import (
     related_names,
 )
 
-__all__ = ["describe", "manifest", "names", "no_weights", "package", "related", "related_names"]
+__all__ = [
+    "REFERENCE",
+    "describe",
+    "manifest",
+    "names",
+    "no_weights",
+    "package",
+    "related",
+    "related_names",
+]

@@ -33,6 +33,8 @@ FOLDERS: Final[Mapping[str, str]] = {
 SUBSETS: Final[Mapping[str, str]] = {"mnist": "mnist5k", "fashion-mnist": "fashion5k"}
 #: Fitted to tasks that the house ships no weights for.
 BASELINE: Final = "logistic-regression"
+#: Attacked where no defense is there yet, and asked for the least likely class.
+REFERENCE: Final = "cnn"
 #: What a round with related parameters shows for a defense of another family, or of none.
 RELATED_DEFAULT: Final = ("related-cnn", "related-logistic-regression")
 _BESIDE: Final = r"(?m)^from arena\.house\.{}\."

@@ -179,9 +179,10 @@ def _fitting(game: GameName, names: tuple[str, ...]) -> list[str]:
     """Tasks that this game can be played on, those among them that are not on this machine."""
     found = []
     for name in names:
-        reason = None
+        moves_first = game is GameName.ATTACKER_FIRST
+        reason = arena.house.no_weights(arena.house.REFERENCE, name) if moves_first else None
         with suppress(TaskError):
-            reason = misfit(arena.tasks.load(name), game)
+            reason = reason or misfit(arena.tasks.load(name), game)
         if reason is None:
             found.append(name)
     return found

@@ -14,7 +14,6 @@ from django.utils.timesince import timesince, timeuntil
 
 from arena.errors import ArenaError
 from arena.rounds import GameName, Norm, PoisonMode, RoundSpec
-from arena.threat_model import DefenseStructure, Parameters
 from events.selectors import latest
 from tournaments.models import Round
 from web import figures
@@ -215,11 +214,11 @@ def box(round_: Round) -> str:
 def reveals(round_: Round) -> str:
     """What of a defense's package lies in the attack's jail: package, architecture or nothing."""
     rules = spec(round_)
-    if rules is None or not rules.threat_model.reveals_package:
-        return ""
-    model = rules.threat_model
-    whole = model.parameters is Parameters.FULL or model.structure is DefenseStructure.SOURCE
-    return "package" if whole else "architecture"
+    if rules is None or rules.game is GameName.ATTACKER_FIRST:
+        return ""  # what it shows is the house's reference
+    if rules.discloses_defense:
+        return "package"
+    return "architecture" if rules.threat_model.reveals_package else ""
 
 
 STATE_TONES = {
