@@ -6,6 +6,7 @@ final judgement, so that both see the same labels.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from arena.errors import FaultCode, PlayerError, Side
 from arena.manifest import Output
+from arena.ranges import FEW, all_finite
 
 ABSTAIN: Final = -1
 """The label of an abstention."""
@@ -47,9 +49,11 @@ def read_scores(
         PlayerError: the defense's: wrong shape, not finite, or no probabilities where the
             manifest says that they are.
     """
-    scores = np.asarray(scores, np.float64)
     _held_against(scores, rows=rows, columns=classes + int(abstains))
-    probabilities = softmax(scores) if output is Output.LOGITS else _checked(scores)
+    if output is Output.LOGITS:
+        probabilities = softmax(scores)
+    else:
+        probabilities = _checked(np.asarray(scores, np.float64))
     return Answers(labels_of(scores, classes=classes), probabilities)
 
 
@@ -73,7 +77,7 @@ def _held_against(scores: NDArray[Any], *, rows: int, columns: int) -> None:
             FaultCode.WRONG_SHAPE,
             f"predict returned an array of shape {scores.shape}; {(rows, columns)} was asked.",
         )
-    if not np.isfinite(scores).all():
+    if not all_finite(scores):
         raise _fault(FaultCode.NOT_FINITE, "predict returned NaN or infinite scores.")
 
 
@@ -92,8 +96,19 @@ def no_answers(rows: int, columns: int) -> Answers:
 
 def softmax(scores: NDArray[Any]) -> NDArray[np.float64]:
     """(n, columns) probabilities in float64, safe for any finite scores."""
+    if len(scores) == 1 and scores.size <= FEW:
+        return np.array([_softmax_of_one(scores[0].tolist())])
+    scores = np.asarray(scores, np.float64)
     raised = np.exp(scores - np.maximum.reduce(scores, axis=1, keepdims=True))
     return np.asarray(raised / np.add.reduce(raised, axis=1, keepdims=True), np.float64)
+
+
+def _softmax_of_one(scores: list[float]) -> list[float]:
+    """What a single question is answered with, at a third of an array's price."""
+    highest = max(scores)
+    raised = [math.exp(score - highest) for score in scores]
+    total = sum(raised)
+    return [value / total for value in raised]
 
 
 def _checked(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -35,7 +35,7 @@ _PLAYED_AS: Final = {
 }
 """An attack on a certificate is one like any other, and so is one whose mistake is played again,
 one that moves first, or one that may only add: what plays evasion plays these."""
-_WITHOUT_NORM: Final = POISONED | {GameName.EXTRACTION}
+WITHOUT_NORM: Final = POISONED | {GameName.EXTRACTION}
 
 
 def applicability(attack: Manifest, defense: Manifest, round_: RoundSpec) -> str | None:
@@ -86,7 +86,7 @@ def _declared(needs: Needs, round_: RoundSpec) -> Iterator[str]:
     games = (round_.game.value, _PLAYED_AS.get(round_.game, round_.game).value)
     if needs.games and not set(games) & set(needs.games):
         yield f"The attack does not play the game {round_.game.value}."
-    if round_.game in _WITHOUT_NORM:
+    if round_.game in WITHOUT_NORM:
         return
     if (needs.norms or round_.norm in BEYOND_BALLS) and round_.norm.value not in needs.norms:
         yield f"The attack does not play the norm {round_.norm.value}."

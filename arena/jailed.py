@@ -40,9 +40,9 @@ Program = Callable[..., int]
 
 def programs() -> dict[str, Program]:
     """What a referee can be asked to do: the same code as without a jail."""
-    from arena import qualification, runner
+    from arena import crafting, qualification, runner
 
-    return {"match": runner.main, "qualification": qualification.main}
+    return {"match": runner.main, "crafting": crafting.main, "qualification": qualification.main}
 
 
 def warm(*tasks: str) -> None:

@@ -28,6 +28,7 @@ from arena.ranges import in_order, in_unit_interval
 from arena.seats import Array, DefenseSeat
 from arena.threat_model import Feedback, OracleOutput, OutputKind, Probes, ThreatModel
 
+_FLOAT32: Final = np.dtype(np.float32)
 BATCH: Final = 256
 """Rows that are put to the defense at a time: what ``Limits.query_seconds`` is about."""
 
@@ -87,7 +88,9 @@ class Meter:
                 raise QueryBudgetExceeded(
                     _too_many(int(asked[worst]), left) + f" (for example {worst})"
                 )
-        ordinal = self.spent[examples] + _occurrence(examples) + 1
+        ordinal = self.spent[examples] + 1
+        if asked.max() > 1:
+            ordinal += _occurrence(examples)
         self.spent += asked
         self._total += len(examples)
         return np.asarray(ordinal, np.int64)
@@ -336,13 +339,12 @@ class Oracle:
             if first[examples[0]] < 0 and self._success(x, examples, labels)[0]:
                 first[examples[0]] = ordinals[0]
             return
-        waiting = first[examples] < 0
-        if not waiting.any():
+        rows = np.flatnonzero(first[examples] < 0)
+        if not len(rows):
             return
-        rows = np.flatnonzero(waiting)
-        hits = np.zeros(len(x), bool)
-        hits[rows] = self._success(x[rows], examples[rows], labels[rows])
-        self._note_hits(hits, examples, ordinals)
+        if len(rows) < len(x):  # no copy of everything where all wait, as at the beginning
+            x, examples, labels, ordinals = x[rows], examples[rows], labels[rows], ordinals[rows]
+        self._note_hits(self._success(x, examples, labels), examples, ordinals)
 
     def _note_hits(self, hits: NDArray[np.bool_], examples: Array, ordinals: Array) -> None:
         first = self.record.queries_to_success
@@ -374,14 +376,17 @@ class Oracle:
                 FaultCode.WRONG_SHAPE,
                 f"examples must hold {len(x)} whole numbers, one for each row that is asked.",
             )
+        examples = examples.astype(np.int64, copy=False)
         if not in_order(examples, self.examples):
             raise _fault(
                 FaultCode.OUT_OF_RANGE, f"examples must lie in [0, {self.examples}): see len(x)."
             )
-        return x, examples.astype(np.int64, copy=False)
+        return x, examples
 
     def _shaped(self, x: Array, shape: tuple[int, ...]) -> Array:
         x = np.asarray(x)
+        if x.dtype is _FLOAT32 and x.shape[1:] == shape:
+            return x
         if x.shape[1:] != shape or x.ndim != len(shape) + 1 or x.dtype.kind != "f":
             raise _fault(
                 FaultCode.WRONG_SHAPE,
@@ -403,12 +408,13 @@ class Oracle:
     def _weights(self, weights: Array, rows: int) -> Array:
         weights = np.asarray(weights)
         if weights.dtype.kind in "iu":
-            if weights.shape != (rows,) or not in_order(weights, self.classes):
+            labels = weights.astype(np.int64, copy=False)
+            if labels.shape != (rows,) or not in_order(labels, self.classes):
                 raise _fault(
                     FaultCode.OUT_OF_RANGE,
                     f"Labels for a gradient must be {rows} numbers in [0, {self.classes}).",
                 )
-            return weights.astype(np.int64, copy=False)
+            return labels
         if weights.shape != (rows, self._columns) or weights.dtype.kind != "f":
             raise _fault(
                 FaultCode.WRONG_SHAPE, f"Weights for a gradient must be ({rows}, {self._columns})."

@@ -22,6 +22,7 @@ from arena.applicability import applicability
 from arena.errors import PlayerError, RefereeError
 from arena.games import game
 from arena.games.base import Examples, GameResult, Progress, Step, Table, choose_examples, fault_of
+from arena.games.crafted import Crafted
 from arena.packages import Package
 from arena.rounds import RoundSpec, SplitName
 from arena.sandbox.backend import SandboxBackend
@@ -43,7 +44,8 @@ class MatchSpec:
     where it is derived, so that all rounds of a tournament judge the same images and a kill of one
     can count on another. ``seed`` is the match's. ``related`` are house models of the defense's
     declared family; ``reference`` is the house model on which least likely targets are chosen.
-    ``versions``: of what is installed, for a referee that cannot see it.
+    ``versions``: of what is installed, for a referee that cannot see it. ``crafted``: what the
+    attack handed in before, in a round in which it asks nothing.
     """
 
     round: RoundSpec
@@ -55,6 +57,7 @@ class MatchSpec:
     reference: Package | None = field(default=None, repr=False)
     split_secret: bytes | None = field(default=None, repr=False)
     versions: Mapping[str, str] | None = None
+    crafted: Crafted | None = None
 
 
 class SeatMaker(Protocol):
@@ -186,6 +189,7 @@ def lay_table(
         reference=match.reference,
         open_house=open_house,
         progress=progress,
+        crafted=match.crafted,
     )
 
 

@@ -137,9 +137,23 @@ class Limits:
     def __post_init__(self) -> None:
         for name in (limit.name for limit in fields(self)):
             value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not (number and 0 < value < float("inf")):
+            if not (_is_number(value) and 0 < value < float("inf")):
                 raise ThreatModelError(f"{name} must be a positive number, not {value!r}.")
+
+    @classmethod
+    def from_json(cls, name: str, data: Any) -> Self:
+        """From a table; ``name`` is what the round calls it."""
+        known = [limit.name for limit in fields(cls)]
+        if not isinstance(data, Mapping):
+            raise ThreatModelError(
+                f"{name} must be a table, such as {{wall_seconds = 60}}, not {data!r}."
+            )
+        unknown = sorted(set(data) - set(known))
+        if unknown:
+            raise ThreatModelError(
+                f"Unknown key {', '.join(unknown)} in {name}; it takes {', '.join(known)}."
+            )
+        return cls(**data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +209,21 @@ class RoundSpec:
         return self.examples + (self.published if self.game is GameName.ATTACKER_FIRST else 0)
 
     @property
+    def discloses_defense(self) -> bool:
+        """Whether the attack's jail holds the defense's package or its source. An attack that
+        moves first is shown the house's reference model instead."""
+        model = self.threat_model
+        shown = model.parameters is Parameters.FULL or model.structure is DefenseStructure.SOURCE
+        return shown and self.game is not GameName.ATTACKER_FIRST
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the house's reference model takes part: attacked in the place of defenses that
+        are not there yet, or asked for the least likely class."""
+        least = self.target_rule is TargetRule.LEAST_LIKELY
+        return self.game is GameName.ATTACKER_FIRST or (self.goal is Goal.TARGETED and least)
+
+    @property
     def tier(self) -> tuple[str, str, str, str]:
         """Rows that may be compared share task, game, goal and norm; tiers nest within."""
         return (self.task, self.game.value, self.goal.value, self.norm.value)
@@ -233,12 +262,10 @@ class RoundSpec:
         unknown = sorted(set(values) - {f.name for f in fields(cls)})
         if unknown:
             raise ThreatModelError(f"Unknown key {', '.join(unknown)} in the round.")
-        try:
-            return cls(**{key: _read(key, value) for key, value in values.items()})
-        except (TypeError, ValueError) as error:
-            if isinstance(error, ThreatModelError):
-                raise
-            raise ThreatModelError(f"Malformed round: {error}") from error
+        missing = [name for name in ("game", "task", "threat_model") if name not in values]
+        if missing:
+            raise ThreatModelError(f"The round must say {', '.join(missing)}.")
+        return cls(**{key: _read(key, value) for key, value in values.items()})
 
 
 def threat_model_for(game: GameName | str, model: ThreatModel) -> ThreatModel:
@@ -275,16 +302,33 @@ _WHOLE: Final = ("examples", "repeats", "replays", "published", "seeds", "target
 
 def _read(key: str, value: Any) -> Any:
     if key in _ENUMS:
+        known = [choice.value for choice in _ENUMS[key]]
+        if value not in known:
+            message = f"{key} must be one of {', '.join(known)}, not {value!r}."
+            raise ThreatModelError(message, switch=key)
         return _ENUMS[key](value)
     if key == "threat_model":
         return value if isinstance(value, ThreatModel) else ThreatModel.from_json(value)
     if key in ("attack_limits", "defense_limits"):
-        return value if isinstance(value, Limits) else Limits(**value)
+        return value if isinstance(value, Limits) else Limits.from_json(key, value)
     if key in ("epsilons", "shares", "shifts"):
-        return tuple(float(item) for item in value)
+        return _numbers(key, value)
+    if key == "trigger_area" and not _is_number(value):
+        raise ThreatModelError(f"{key} must be a number, not {value!r}.", switch=key)
     if key in _WHOLE and type(value) is not int:
         raise ThreatModelError(f"{key} must be a whole number, not {value!r}.", switch=key)
     return value
+
+
+def _numbers(key: str, value: Any) -> tuple[float, ...]:
+    if not isinstance(value, list | tuple) or not all(map(_is_number, value)):
+        message = f"{key} must be a list of numbers, such as [0.1, 0.2], not {value!r}."
+        raise ThreatModelError(message, switch=key)
+    return tuple(float(item) for item in value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
@@ -555,7 +599,7 @@ def _extraction_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
             "probes",
             (
                 "An extraction round counts its probes in total, since a thief has no examples: "
-                "set probes = {total = ...} alone."
+                "choose a black or grey box, or probes in total alone."
             ),
         ),
         (

@@ -4,11 +4,12 @@ The file holds one object::
 
     {"round": {...}, "attack": "house:pgd", "defense": "/path/to/package.zip", "seed": 1,
      "secret": "00ff...", "related": [...], "reference": "house:cnn", "out": "/path",
-     "trusted": false, "split_secret": "00ff...", "versions": {...}}
+     "trusted": false, "split_secret": "00ff...", "versions": {...}, "crafted": "/path"}
 
 ``attack``, ``defense``, ``related`` and ``reference`` are paths (zip or directory) or house names.
 ``related`` left out means those of the defense's declared family, where the round shows any;
-``split_secret`` left out means ``secret``; ``versions``, those that are found here.
+``split_secret`` left out means ``secret``; ``versions``, those that are found here; ``crafted`` is
+what ``python -m arena.crafting`` wrote of the same orders before, or nothing.
 
 Progress goes to stdout, one JSON object a line: ``{"stage", "done", "total", "sentence"}``. The
 verdict is written to ``out``. Exit status: 0 with a verdict, 2 for a file that cannot be read,
@@ -21,7 +22,7 @@ import json
 import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -29,9 +30,10 @@ from typing import Any, Final
 
 from arena import house, tasks
 from arena.games.base import Progress, Step
+from arena.games.crafted import Crafted
 from arena.packages import Package
 from arena.referee import MatchSpec, play_match, void
-from arena.rounds import GameName, Goal, RoundSpec, TargetRule
+from arena.rounds import RoundSpec
 from arena.sandbox import choose
 from arena.sandbox.backend import SandboxBackend
 from arena.threat_model import Parameters
@@ -41,7 +43,10 @@ OK: Final = 0
 USAGE: Final = 2
 OUR_FAULT: Final = 5
 HOUSE: Final = "house:"
-REFERENCE: Final = "house:cnn"
+
+Order = Mapping[str, Any]
+Program = Callable[[Order, SandboxBackend | None, Progress], int]
+"""(order, backend, progress) -> exit status."""
 
 
 def main(
@@ -51,17 +56,32 @@ def main(
     progress: Progress | None = None,
 ) -> int:
     """Play the match of a file. ``backend``: the strongest of this machine where left out."""
+    return carried_out(arguments, _play, backend=backend, progress=progress)
+
+
+def carried_out(
+    arguments: Sequence[str] | None,
+    program: Program,
+    *,
+    backend: SandboxBackend | None,
+    progress: Progress | None,
+) -> int:
+    """Have ``program`` do what the one file of the command line says; its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         (path,) = given
         order = json.loads(Path(path).read_text("utf-8"))
-        out = Path(order["out"])
+        Path(order["out"])
     except (ValueError, OSError, KeyError, TypeError) as error:
-        sys.stderr.write(f"usage: python -m arena.runner MATCH.json ({error})\n")
+        sys.stderr.write(f"usage: python -m {program.__module__} MATCH.json ({error})\n")
         return USAGE
     signal.signal(signal.SIGTERM, _leave)
-    verdict = _verdict(order, backend, progress or _print)
-    verdict.write(out)
+    return program(order, backend, progress or _print)
+
+
+def _play(order: Order, backend: SandboxBackend | None, progress: Progress) -> int:
+    verdict = _verdict(order, backend, progress)
+    verdict.write(Path(order["out"]))
     return OUR_FAULT if verdict.status is Status.VOID else OK
 
 
@@ -101,6 +121,7 @@ def read_match(order: Mapping[str, Any]) -> MatchSpec:
         related=_related(order, round_, attack, defense),
         reference=_reference(order, round_),
         versions=order.get("versions"),
+        crafted=Crafted.read(Path(order["crafted"])) if order.get("crafted") else None,
     )
 
 
@@ -124,9 +145,8 @@ def _related(
 
 
 def _reference(order: Mapping[str, Any], round_: RoundSpec) -> Package | None:
-    wanted = round_.goal is Goal.TARGETED and round_.target_rule is TargetRule.LEAST_LIKELY
-    wanted = wanted or round_.game is GameName.ATTACKER_FIRST
-    source = order.get("reference") or (REFERENCE if wanted else None)
+    wanted = HOUSE + house.REFERENCE if round_.needs_reference else None
+    source = order.get("reference") or wanted
     return None if source is None else _package(source, round_)
 
 

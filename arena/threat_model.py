@@ -8,9 +8,9 @@ knowledge counts on every stronger tier.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum, StrEnum
+from enum import StrEnum
 from typing import Any, Final, Self, TypeVar
 
 from arena.errors import ThreatModelError
@@ -309,14 +309,7 @@ class ThreatModel:
         unknown = sorted(set(data) - set(_READERS) - {"schema_version"})
         if unknown:
             raise ThreatModelError(f"Unknown switch {', '.join(unknown)} in the threat model.")
-        try:
-            return cls(**{key: _READERS[key](data[key]) for key in _READERS if key in data})
-        except KeyError as error:
-            raise ThreatModelError(f"The threat model must say {error} too.") from error
-        except (TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, ThreatModelError):
-                raise
-            raise ThreatModelError(f"Malformed threat model: {error}") from error
+        return cls(**{key: _READERS[key](key, data[key]) for key in _READERS if key in data})
 
     def switches(self) -> list[tuple[str, str]]:
         """(name, plain sentence) for each of the eleven switches, as pages show them."""
@@ -350,7 +343,7 @@ class ThreatModel:
         return text + "."
 
 
-_E = TypeVar("_E", bound=Enum)
+_K = TypeVar("_K", bound=StrEnum)
 
 
 def _within(mine: int | None, theirs: int | None) -> bool:
@@ -483,58 +476,82 @@ def _transfer(_queries: int | None) -> dict[str, Any]:
 _PRESETS: Final = {"white": _white, "grey": _grey, "black": _black, "transfer": _transfer}
 
 
-def _read_training_data(value: Mapping[str, Any]) -> TrainingData:
-    return TrainingData(TrainingDataKind(value["kind"]), _count(value.get("samples")))
+def _read_training_data(switch: str, value: Any) -> TrainingData:
+    table = _table(switch, value, ("kind", "samples"), "{kind = 'samples', samples = 150}")
+    kind = _choice(TrainingDataKind)(f"{switch}.kind", table.get("kind"))
+    return TrainingData(kind, _count(f"{switch}.samples", table.get("samples")))
 
 
-def _read_probes(value: Mapping[str, Any]) -> Probes:
+def _read_probes(switch: str, value: Any) -> Probes:
+    table = _table(switch, value, ("total", "per_example", "unlimited"), "{per_example = 100}")
     return Probes(
-        _count(value.get("total")),
-        _count(value.get("per_example")),
-        _boolean(value.get("unlimited", False)),
+        _count(f"{switch}.total", table.get("total")),
+        _count(f"{switch}.per_example", table.get("per_example")),
+        _boolean(f"{switch}.unlimited", table.get("unlimited", False)),
     )
 
 
-def _read_output(value: Mapping[str, Any]) -> OracleOutput:
-    return OracleOutput(
-        OutputKind(value["kind"]), _count(value.get("k")), _count(value.get("decimals"))
-    )
+def _read_output(switch: str, value: Any) -> OracleOutput:
+    table = _table(switch, value, ("kind", "k", "decimals"), "{kind = 'label'}")
+    kind = _choice(OutputKind)(f"{switch}.kind", table.get("kind"))
+    k, decimals = table.get("k"), table.get("decimals")
+    return OracleOutput(kind, _count(f"{switch}.k", k), _count(f"{switch}.decimals", decimals))
 
 
-def _count(value: Any) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ThreatModelError(f"{value!r} is not a whole number.")
+def _table(switch: str, value: Any, known: tuple[str, ...], example: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        message = f"{switch} must be a table, such as {example}, not {value!r}."
+        raise ThreatModelError(message, switch=switch)
+    unknown = sorted(set(value) - set(known))
+    if unknown:
+        message = f"Unknown key {', '.join(unknown)} in {switch}; it takes {', '.join(known)}."
+        raise ThreatModelError(message, switch=switch)
     return value
 
 
-def _positive(value: Any) -> int:
-    count = _count(value)
+def _choice(kind: type[_K]) -> Callable[[str, Any], _K]:
+    def read(switch: str, value: Any) -> _K:
+        known = [choice.value for choice in kind]
+        if value not in known:
+            message = f"{switch} must be one of {', '.join(known)}, not {value!r}."
+            raise ThreatModelError(message, switch=switch.partition(".")[0])
+        return kind(value)
+
+    return read
+
+
+def _count(switch: str, value: Any) -> int | None:
+    if value is not None and type(value) is not int:
+        raise ThreatModelError(f"{switch} must be a whole number, not {value!r}.")
+    return value
+
+
+def _repeats(switch: str, value: Any) -> int:
+    count = _count(switch, value)
     if count is None:
-        raise ThreatModelError("repeats must be a whole number.")
+        raise ThreatModelError(f"{switch} must be a whole number.")
     return count
 
 
-def _boolean(value: Any) -> bool:
+def _boolean(switch: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ThreatModelError(f"{value!r} is neither true nor false.")
+        raise ThreatModelError(f"{switch} must be true or false, not {value!r}.")
     return value
 
 
-_READERS: Final[dict[str, Any]] = {
-    "first_mover": FirstMover,
-    "repeats": _positive,
-    "task_knowledge": TaskKnowledge,
+_READERS: Final[dict[str, Callable[[str, Any], Any]]] = {
+    "first_mover": _choice(FirstMover),
+    "repeats": _repeats,
+    "task_knowledge": _choice(TaskKnowledge),
     "training_data": _read_training_data,
-    "learning_algorithm": LearningAlgorithm,
-    "architecture": Architecture,
-    "parameters": Parameters,
-    "structure": DefenseStructure,
-    "randomness": Randomness,
+    "learning_algorithm": _choice(LearningAlgorithm),
+    "architecture": _choice(Architecture),
+    "parameters": _choice(Parameters),
+    "structure": _choice(DefenseStructure),
+    "randomness": _choice(Randomness),
     "probes": _read_probes,
     "output": _read_output,
-    "feedback": Feedback,
+    "feedback": _choice(Feedback),
     "true_label": _boolean,
 }
 

@@ -102,7 +102,8 @@ class Kills:
     """What ranking folds, bit per example.
 
     ``examples`` (n,) int64 indices into the split; ``clean_right`` (n,); ``broken``
-    (epsilons, n); ``distances`` (n,) smallest perturbation found, minimum-norm rounds only;
+    (epsilons, n); ``distances`` (n,) smallest perturbation found, or what a miss
+    costs where ``broken`` is not set, minimum-norm rounds only;
     ``radii`` (n,) certified, 0 where the claim is wrong or refuted, certification rounds only.
     ``attackable`` (n,): which examples were attacked at all; None for all of them.
     """

@@ -20,6 +20,7 @@ second gains nothing. Speaking is strictly in turn (docs/wire.md).
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
 import struct
@@ -40,6 +41,8 @@ VERSION: Final = 2
 MAGIC: Final = b"ADV1"
 READ_AHEAD: Final = 16 * 1024
 """Bytes: more than a question about one small image takes."""
+TICK: Final = 0.05
+"""Seconds that the referee's end waits for a message before it looks at its clock."""
 MAX_ARRAYS: Final = 6
 MAX_DIMENSIONS: Final = 5
 MAX_META_DEPTH: Final = 6
@@ -264,9 +267,8 @@ class Wire:
     """
 
     def __init__(self, stream: socket.socket, *, blocking: bool) -> None:
-        stream.setblocking(blocking)
+        stream.settimeout(None if blocking else TICK)
         self._stream = stream
-        self._blocking = blocking
         self._ahead = bytearray(READ_AHEAD)
         self._ahead_view = memoryview(self._ahead)
         self._from = self._upto = 0
@@ -316,7 +318,8 @@ class Wire:
             ConnectionClosed: the other end is gone.
             DeadlineExceeded: the frame was not complete at ``deadline``.
         """
-        self._gather(HEADER_BYTES, deadline)
+        if self._upto - self._from < HEADER_BYTES:
+            self._gather(deadline)
         (number,) = _NUMBER.unpack_from(self._ahead, self._from + _NUMBER_AT)
         op, meta_bytes, shapes, size = self._check(expected)
         due = question if op in QUESTIONS else request
@@ -325,19 +328,19 @@ class Wire:
         meta = _parse(self._take(meta_bytes, deadline)) if meta_bytes else {}
         return Frame(op, number, meta, self._arrays(shapes, size, deadline) if shapes else ())
 
-    def _gather(self, count: int, deadline: float) -> None:
-        """See to it that ``count`` bytes, a header's, lie ahead in one piece."""
+    def _gather(self, deadline: float) -> None:
+        """See to it that a header lies ahead in one piece, of which there is less as yet."""
         have = self._upto - self._from
-        if have >= count:
-            return
-        self._ahead[:have] = self._ahead_view[self._from : self._upto]
+        if have:
+            self._ahead[:have] = self._ahead_view[self._from : self._upto]
         self._from, self._upto = 0, have
-        if not self._blocking and not have:
-            self._wait(self._readable, deadline)
-        while self._upto < count:
-            if self._upto and time.monotonic() > deadline:
+        while True:
+            room = self._ahead_view[self._upto :] if self._upto else self._ahead
+            self._upto += self._receive_into(room, deadline)
+            if self._upto >= HEADER_BYTES:
+                return
+            if time.monotonic() > deadline:
                 raise DeadlineExceeded("The message was not complete in time.")
-            self._upto += self._receive_into(self._ahead_view[self._upto :], deadline)
 
     def _check(self, expected: Expected) -> _Checked:
         """Take the header that lies ahead, held against ``expected`` but for its number."""
@@ -402,10 +405,14 @@ class Wire:
         return filled + count
 
     def _receive_into(self, buffer: Any, deadline: float) -> int:
+        """A first :data:`TICK` is waited for what comes within the same system call; the rest, and
+        what is due sooner, to the moment. A deadline in the past still takes what lies ready."""
+        if deadline - time.monotonic() < TICK:
+            self._wait(self._readable, deadline)
         while True:
             try:
                 got = self._stream.recv_into(buffer)
-            except BlockingIOError:
+            except TimeoutError:
                 self._wait(self._readable, deadline)
                 continue
             except OSError as error:
@@ -417,7 +424,7 @@ class Wire:
     def _send_all(self, buffers: list[Any], size: int, deadline: float) -> None:
         while True:
             try:
-                sent = self._stream.sendmsg(buffers)
+                sent = os.writev(self._stream.fileno(), buffers)
             except BlockingIOError:
                 self._wait(self._writable, deadline)
                 continue
@@ -431,7 +438,7 @@ class Wire:
             buffers = _rest_of(buffers, sent)
 
     def _wait(self, poll: select.poll, deadline: float) -> None:
-        """Until the stream is ready. A deadline in the past still takes what lies ready."""
+        """Until the stream is ready."""
         timeout = None if deadline == float("inf") else (deadline - time.monotonic()) * 1000
         if not poll.poll(None if timeout is None else max(0.0, timeout)):
             raise DeadlineExceeded("No message came in time.")

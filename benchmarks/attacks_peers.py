@@ -1,13 +1,15 @@
 """House attacks beside peers: ``python -m benchmarks.attacks_peers --autoattack DIR``.
 
-Foolbox and ART come with the development environment; AutoAttack, which holds APGD-L1, is in no
-package index: DIR is a checkout of its repository, and its rows are left out without one. Same
-net, same images, one thread; success and distances are judged here in float32, passes are counted.
+Foolbox and ART come with the development environment. AutoAttack, which holds APGD-L1 and Square,
+is in no package index: DIR is a checkout of its repository. torchattacks is installed by hand. What
+is not there is left out, and said. Same net, same images, one thread; success and distances are
+judged here in float32, passes are counted.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import sys
 import time
@@ -25,13 +27,19 @@ from rich.table import Table
 
 from arena.house.attacks.boundary import Boundary
 from arena.house.attacks.pgd import Pgd
+from arena.house.attacks.square import Square
+from benchmarks import peer_torchattacks
 from benchmarks.attacks import Array, Images, Problem
 
 HERE = Path()
 RADII = (("adversarial-training", 8.0), ("cnn", 8.0))
 """Of L1."""
 STEPS = (("adversarial-training", "linf", 0.2), ("adversarial-training", "l2", 1.0))
+SQUARES = (("cnn", 0.1), ("adversarial-training", 0.2), ("adversarial-training", 0.3))
 BATCH = 250
+
+
+PARTS = ("l1", "square", "torchattacks", "steps", "labels")
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,38 @@ def apgd_l1(model: Counted, problem: Problem, epsilon: float, steps: int, loss: 
     )
     found = attack.perturb(torch.tensor(problem.x), torch.tensor(problem.y))
     images: Images = found.detach().numpy()
+    return images
+
+
+# ── scores alone ───────────────────────────────────────────────────────────────────────────────
+
+
+def squares(*, examples: int) -> Table:
+    """Square of 1,000 queries: no more forwards than AutoAttack's at equal success."""
+    table = Table(title="Square, 1,000 queries, L∞, beside AutoAttack's")
+    for column in ("defense", "attack", "success", "s", "forwards", "an image"):
+        table.add_column(column, justify="left" if column in ("defense", "attack") else "right")
+    for name, epsilon in SQUARES:
+        problem = Problem.of(name, examples)
+        sides = {
+            "AutoAttack": theirs(problem, partial(by_square, problem=problem, epsilon=epsilon)),
+            "ours": ours(problem, Square(HERE, {"queries": 1000}), norm="linf", epsilon=epsilon),
+        }
+        for method, side in sides.items():
+            inside = np.abs(flat(side.found - problem.x)).max(1) <= epsilon + 1e-6
+            success = f"{100 * (problem.fooled(side.found) & inside).mean():.1f} %"
+            forwards = f"{side.forward * len(problem.x):,.0f}", f"{side.forward:.1f}"
+            where = f"{name}, ε {epsilon:g}, {len(problem.x)}"
+            table.add_row(where, method, success, f"{side.seconds:.2f}", *forwards)
+    return table
+
+
+def by_square(model: Counted, problem: Problem, epsilon: float) -> Images:
+    from autoattack.square import SquareAttack
+
+    attack = SquareAttack(model, norm="Linf", n_queries=1000, eps=epsilon, seed=0, device="cpu")
+    parts = [attack.perturb(torch.tensor(x), torch.tensor(y)) for x, y in batches(problem)]
+    images: Images = torch.cat(parts).detach().numpy()
     return images
 
 
@@ -236,15 +276,33 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=250, help="images, of L1 (default 250)")
     parser.add_argument("--many", type=int, default=1000, help="images, of PGD (default 1,000)")
     parser.add_argument("--few", type=int, default=50, help="images, of labels (default 50)")
+    parser.add_argument("--only", choices=PARTS, help="this comparison alone")
+    parser.add_argument("--attack", default="", help="of torchattacks: titles that begin so")
     options = parser.parse_args()
     torch.set_num_threads(1)
     console = Console(width=140)
     console.print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, one thread each.")
-    if options.autoattack:
+    for part in PARTS if options.only is None else (options.only,):
+        for table in _tables(part, options, console):
+            console.print(table)
+
+
+def _tables(part: str, options: argparse.Namespace, console: Console) -> Iterator[Table]:
+    if part in ("l1", "square"):
+        if not options.autoattack:
+            console.print(f"{part}: AutoAttack is not there; name its checkout with --autoattack.")
+            return
         sys.path.insert(0, str(options.autoattack))
-        console.print(l1(examples=options.examples))
-    console.print(steps(examples=options.many))
-    console.print(decisions(examples=options.few))
+        yield l1(examples=options.examples) if part == "l1" else squares(examples=options.many)
+    elif part == "torchattacks":
+        if importlib.util.find_spec("torchattacks") is None:
+            console.print("torchattacks is not there: pip install --no-deps torchattacks.")
+            return
+        yield from peer_torchattacks.duels(
+            examples=options.many, titled=options.attack, theirs=theirs, ours=ours
+        )
+    else:
+        yield steps(examples=options.many) if part == "steps" else decisions(examples=options.few)
 
 
 if __name__ == "__main__":

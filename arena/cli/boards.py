@@ -34,7 +34,7 @@ def leaderboard(
     filters = {key: value for key, value in (("round", round_), ("role", role)) if value}
     with connect(server) as arena:
         boards = arena.standings(tournament, **filters)
-        titles = {r["id"]: str(r["title"]) for r in arena.tournament(tournament)["rounds"]}
+        titles = _titles(arena, tournament)
     if json:
         print_json(boards)
         return
@@ -104,6 +104,8 @@ def check(
     with connect(server) as arena:
         slugs = [tournament] if tournament else _slugs(arena)
         rows = [row for slug in slugs for row in _settled(arena, slug, team, filters, clock)]
+        played = {board["tournament"] for board, _ in rows}
+        titles = {uid: title for slug in played for uid, title in _titles(arena, slug).items()}
     if not rows:
         raise Stop(ExitCode.FAILED, f"{team} is on no board.")
     bad = [found for found in rows if not _passes(found[1], max_rank)]
@@ -111,15 +113,27 @@ def check(
         print_json([{"tournament": b["tournament"], "round": b["round"], "role": b["role"], **r}
                     for b, r in rows])  # fmt: skip
     else:
-        columns = ("Tournament", "Board", "Player", "Rank", "Passes")
+        columns = ("Tournament", "Round", "Board", "Player", "Rank", "Passes")
         table(
             columns,
             [
-                (b["tournament"], b["title"], r["entry"]["name"], _rank(r), _passes(r, max_rank))
+                (
+                    b["tournament"],
+                    titles.get(b["round"], ""),
+                    b["title"],
+                    r["entry"]["name"],
+                    _rank(r),
+                    _passes(r, max_rank),
+                )
                 for b, r in rows
             ],
         )
     raise typer.Exit(ExitCode.FAILED if bad else ExitCode.OK)
+
+
+def _titles(arena: Client, slug: str) -> dict[str, str]:
+    """Of a tournament's rounds, by id."""
+    return {str(r["id"]): str(r["title"]) for r in arena.tournament(slug)["rounds"]}
 
 
 def _passes(row: StandingBody, most: int) -> bool:

@@ -33,7 +33,9 @@ def qualify(
     trust: Annotated[
         bool, typer.Option("--trust", help="The package is mine: accept a weaker wall.")
     ] = False,
-    logs: Annotated[bool, typer.Option("--logs", help="Show the log.")] = False,
+    logs: Annotated[
+        bool, typer.Option("--logs", help="Show the log; of a package not accepted it always is.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="The finding as JSON on stdout.")] = False,
 ) -> None:
     """Check PACKAGE as the site does after an upload, in the same jail.
@@ -55,7 +57,7 @@ def qualify(
         say(finding.sentence)
         if finding.figures:
             table(("Figure", ""), figures(finding.figures))
-        if logs and finding.log:
+        if finding.log and (logs or not finding.accepted):
             say(finding.log)
     raise typer.Exit(ExitCode.OK if finding.accepted else ExitCode.FAILED)
 

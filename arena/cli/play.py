@@ -114,6 +114,7 @@ def play(
     from arena.sandbox import choose
 
     sources = rules.source_of(defense), rules.source_of(attack)
+    game = game.replace("-", "_") if game else None  # as the pages write it
     if round_file is not None:
         round_, found = _given(round_file)
     else:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -151,10 +152,14 @@ def usual_game(*, defense: str, attack: str) -> str | None:
 
 
 def usual_threat_model(game: str | None, *, attack: str) -> str:
-    """What is played where nothing was said: a thief has nothing to steal in a white box."""
-    theft = game == EXTRACTION or (game is None and steals(attack))
-    mail = game == GOOD_WORDS or (game is None and _manifest(attack).needs.games == (GOOD_WORDS,))
-    return "black" if theft or mail else "white"
+    """The preset that is played where nothing was said."""
+    from arena.tasks.usual import usual_preset
+
+    if game is None and steals(attack):
+        game = EXTRACTION
+    if game is None and _manifest(attack).needs.games == (GOOD_WORDS,):
+        game = GOOD_WORDS
+    return usual_preset(game or "evasion")
 
 
 def load_task(name: str) -> Task:
@@ -165,16 +170,17 @@ def load_task(name: str) -> Task:
 
 def round_of(options: Options, task: Task, *, usual: str | None = None) -> RoundSpec:
     """The round that the options describe; the task's own ε where none was said."""
-    from arena.rounds import RoundSpec, norm_for
+    from arena.rounds import GameName, Norm, RoundSpec, norm_for
     from arena.tasks.fitting import misfit
 
     plain = TRANSFER if options.threat_model == TRANSFER else "evasion"
-    game = options.game or usual or plain
+    game = _one_of("--game", options.game or usual or plain, GameName)
+    norm = _one_of("--norm", options.norm, Norm)
     data: dict[str, Any] = {
         "game": game,
         "task": task.name,
         "threat_model": _threat_model(options, game),
-        "norm": norm_for(game, options.norm),
+        "norm": norm_for(game, norm),
         "shifts": options.shifts,
         "goal": options.goal,
         "target_rule": options.target_rule,
@@ -200,6 +206,12 @@ def round_of(options: Options, task: Task, *, usual: str | None = None) -> Round
     if problem is not None:
         raise Stop(ExitCode.USAGE, problem)
     return round_
+
+
+def _one_of(option: str, text: str, kind: type[StrEnum]) -> str:
+    if text not in list(kind):
+        raise Stop(ExitCode.USAGE, f"{option} is {text!r}; say one of {', '.join(kind)}.")
+    return text
 
 
 def _threat_model(options: Options, game: str) -> Mapping[str, Any]:
@@ -248,14 +260,10 @@ def _moving(first_mover: str | None, model: ThreatModel, game: str) -> ThreatMod
 
 
 def _usual(task: Task, norm: str, *, game: str) -> tuple[float, ...]:
-    """The task's largest default ε of that norm, or what is usual beyond norms.
+    """The task's largest usual ε of that norm; all of them where words are counted."""
+    from arena.tasks.usual import usual_epsilons
 
-    All of the task's where words are counted.
-    """
-    from arena.rounds import USUAL_LEVELS
-
-    beyond = {kind.value: levels for kind, levels in USUAL_LEVELS.items()}
-    usual = tuple(task.norms.get(norm, beyond.get(norm, ())))
+    usual = usual_epsilons(game, norm, task)
     if not usual:
         raise Stop(
             ExitCode.USAGE, f"Task {task.name} has no usual epsilon in {norm}; say --epsilon."

@@ -21,8 +21,10 @@ from arena.errors import FaultCode, PlayerError, Side
 from arena.games.admission import Admitted, Budget, within
 from arena.games.base import GameResult, Table, fault_of
 from arena.games.battery import Battery, judge_battery
+from arena.games.blind import kept_for, play_secret
 from arena.games.control import judge_noise
-from arena.games.draws import derive
+from arena.games.crafted import Crafted
+from arena.games.draws import derive, seed_of, stream_of
 from arena.games.house_models import reference_scores
 from arena.games.judgement import Ballots, Judged, judge
 from arena.games.moves import admitted_as, budget_of, candidate_row, maker, unchanged
@@ -70,6 +72,8 @@ class Play:
     faults: list[PlayerError] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"attack": 0.0, "defense": 0.0})
     logs: dict[str, str] = field(default_factory=lambda: {"attack": "", "defense": ""})
+    source: NDArray[np.int64] | None = None
+    """Of a kept crafting: (levels, cases) what the first related model answers."""
 
     @property
     def defense_failed(self) -> bool:
@@ -143,7 +147,10 @@ def craft(
     *,
     attacked: NDArray[np.int64] | None = None,
 ) -> tuple[Cases, list[Admitted], Play]:
-    """Let the attack play every level: the cases, what is admitted at each level, and how."""
+    """Let the attack play every level: the cases, what is admitted at each level, and how.
+
+    What it was shown and handed in before, it is not asked for again (:mod:`arena.games.blind`).
+    """
     cases = deal(
         table.round,
         table.examples,
@@ -154,7 +161,9 @@ def craft(
     if attacked is not None:
         cases = cases.take(np.flatnonzero(np.isin(cases.example, attacked)))
     budgets = tuple(budget_of(table, epsilon) for epsilon in epsilons)
-    played = _attack(table, cases, budgets)
+    shape = (len(cases), *candidate_row(table))
+    kept = kept_for(table, levels=len(budgets), shape=shape)
+    played = _attack(table, cases, budgets) if kept is None else _as_played(kept)
     return cases, _admit_all(table, cases, budgets, played), played
 
 
@@ -164,12 +173,27 @@ def _close_judges(judges: Future[list[DefenseSeat | PlayerError]]) -> None:
         close_all(judges.result())
 
 
+def _as_played(kept: Crafted) -> Play:
+    """As if it had been handed in just now."""
+    n = kept.candidates.shape[1]
+    return Play(
+        handed=[
+            Handed(candidates, Record.empty(n), np.zeros(n, np.int64), float(seconds))
+            for candidates, seconds in zip(kept.candidates, kept.seconds, strict=True)
+        ],
+        seconds={"attack": kept.spent, "defense": 0.0},
+        logs={"attack": kept.log, "defense": ""},
+        source=kept.source,
+    )
+
+
 # ── the attack plays ───────────────────────────────────────────────────────────────────────
 
 
 def _attack(table: Table, cases: Cases, budgets: Sequence[Budget]) -> Play:
     """Open the attack, and the defense where anything may be asked of it, and play each level."""
-    order = table.match_stream("order").permutation(len(cases))
+    secret = play_secret(table)
+    order = stream_of(secret, "order").permutation(len(cases))
     dealt = cases.take(order)
     model = table.round.threat_model
     openers: list[Callable[[], Seat]] = [
@@ -183,7 +207,7 @@ def _attack(table: Table, cases: Cases, budgets: Sequence[Budget]) -> Play:
     try:
         if not played.faults:
             table.report("load", 1, 1, "Both players are ready.")
-            _play_levels(table, dealt, budgets, opened, played)
+            _play_levels(table, dealt, budgets, opened, played, secret=secret)
     finally:
         for seat, side in zip(opened, ("attack", "defense"), strict=False):
             if isinstance(seat, PlayerError):
@@ -202,6 +226,8 @@ def _play_levels(
     budgets: Sequence[Budget],
     opened: Sequence[Seat | PlayerError],
     played: Play,
+    *,
+    secret: bytes,
 ) -> None:
     attack: AttackSeat = opened[0]  # type: ignore[assignment]
     defense: DefenseSeat | None = opened[1] if len(opened) > 1 else None  # type: ignore[assignment]
@@ -211,7 +237,7 @@ def _play_levels(
         still = unchanged(table, dealt)
         try:
             handed = attack.evade(
-                brief(table, epsilon=budget.epsilon, seed=table.match_seed("attack", level)),
+                brief(table, epsilon=budget.epsilon, seed=seed_of(secret, "attack", level)),
                 _arrays(table, dealt),
                 oracle,
             )

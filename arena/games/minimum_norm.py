@@ -27,7 +27,7 @@ class MinimumNorm:
         miss = farthest(examples.x[level.cases.example], norm)
         cost = np.where(np.isfinite(found), found, miss)
         nearest = np.full(len(examples), np.inf)
-        np.minimum.at(nearest, level.cases.example, found)
+        np.minimum.at(nearest, level.cases.example, cost)
         usual = table.task.norms.get(norm.value, ())
         curve = tuple(_point(epsilon, found, level.clean_right) for epsilon in usual)
         figures = level_metrics(level, table)

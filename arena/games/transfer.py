@@ -7,12 +7,14 @@ of the defense too, and how that compares with random noise of the same size.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from arena import metrics
+from arena.games.admission import Admitted
 from arena.games.ball import Scored, ball_result, noise_wrong, play
 from arena.games.base import GameResult, Table
 from arena.games.house_models import house_answers
-from arena.games.scoring import Level, level_metrics
+from arena.games.scoring import level_metrics
 from arena.games.targets import NO_TARGET
 from arena.metrics import Bits, Metrics
 
@@ -31,7 +33,7 @@ def _transfer(table: Table, scored: Scored, number: int) -> Metrics:
     """Over clean-right cases. Without a related model the rate is told of all of them."""
     level = scored.levels[number]
     right, wrong = level.clean_right, level.broken
-    source = _source_wrong(table, level)
+    source = _source_wrong(table, scored, number)
     noise = noise_wrong(table, scored, number)
     rate = metrics.transfer_rate(source & right, wrong)
     by_noise = metrics.share("noise_success_rate", noise[right])
@@ -42,10 +44,16 @@ def _transfer(table: Table, scored: Scored, number: int) -> Metrics:
     }
 
 
-def _source_wrong(table: Table, level: Level) -> Bits:
+def source_labels(table: Table, admitted: Admitted) -> NDArray[np.int64]:
+    """(cases,) what the first related model answers to what was crafted."""
+    return house_answers(table, table.related[0], admitted.x).labels
+
+
+def _source_wrong(table: Table, scored: Scored, number: int) -> Bits:
     """(cases,) whether the first related model falls for the candidate; all of them without one."""
+    level, kept = scored.levels[number], scored.play.source
     if not table.related:
         return np.ones(len(level.cases), bool)
-    labels = house_answers(table, table.related[0], level.admitted.x).labels
+    labels = source_labels(table, level.admitted) if kept is None else kept[number]
     y, target = table.examples.y[level.cases.example], level.cases.target_or_none
     return np.asarray(np.where(target == NO_TARGET, labels != y, labels == target))

@@ -5,6 +5,24 @@ One player is one file in ``attacks``, ``defenses``, ``learners``, ``poisoners``
 adding a file. :mod:`arena.house.registry` finds them.
 """
 
-from arena.house.registry import describe, manifest, names, no_weights, package, related
+from arena.house.registry import (
+    REFERENCE,
+    describe,
+    manifest,
+    names,
+    no_weights,
+    package,
+    related,
+    related_names,
+)
 
-__all__ = ["describe", "manifest", "names", "no_weights", "package", "related"]
+__all__ = [
+    "REFERENCE",
+    "describe",
+    "manifest",
+    "names",
+    "no_weights",
+    "package",
+    "related",
+    "related_names",
+]

@@ -33,6 +33,8 @@ FOLDERS: Final[Mapping[str, str]] = {
 SUBSETS: Final[Mapping[str, str]] = {"mnist": "mnist5k", "fashion-mnist": "fashion5k"}
 #: Fitted to tasks that the house ships no weights for.
 BASELINE: Final = "logistic-regression"
+#: Attacked where no defense is there yet, and asked for the least likely class.
+REFERENCE: Final = "cnn"
 #: What a round with related parameters shows for a defense of another family, or of none.
 RELATED_DEFAULT: Final = ("related-cnn", "related-logistic-regression")
 _BESIDE: Final = r"(?m)^from arena\.house\.{}\."
@@ -59,6 +61,14 @@ def related(family: str | None, task: str) -> tuple[Package, ...]:
     Never the weights of a house defense: the same recipe from another seed. A family the house
     does not know gets a convolutional network and a logistic regression.
     """
+    found = related_names(family, task)
+    if not found and _is_own(task):
+        return (_baseline_related(task),)
+    return tuple(_related(name) for name in found)
+
+
+def related_names(family: str | None, task: str) -> tuple[str, ...]:
+    """Of the weights of those models; none of an organizer's own task, whose model is fitted."""
     same = [
         recipe.player
         for recipe in RECIPES
@@ -69,10 +79,7 @@ def related(family: str | None, task: str) -> tuple[Package, ...]:
     chosen = [f"{player}-{_trained_task(task)}" for player in dict.fromkeys(same)]
     default = [f"{player}-{_trained_task(task)}" for player in RELATED_DEFAULT]
     known = sidecar.read(WEIGHTS)
-    found = [name for name in chosen if name in known] or [n for n in default if n in known]
-    if not found and _is_own(task):
-        return (_baseline_related(task),)
-    return tuple(_related(name) for name in found)
+    return tuple([name for name in chosen if name in known] or [n for n in default if n in known])
 
 
 def describe(name: str) -> dict[str, Any]:

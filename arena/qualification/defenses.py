@@ -30,7 +30,6 @@ COST_FACTOR: Final = 20.0
 COST_ALLOWANCE: Final = 2.0
 """Seconds for 256 rows that no machine's noise should turn into a rejection."""
 NEAR_CHANCE: Final = 0.15
-REFERENCE: Final = "cnn"
 
 
 def check_defense(check: Check) -> str:
@@ -116,7 +115,7 @@ def _cost(check: Check, forward: float, backward: float) -> None:
 
 def _reference_seconds(check: Check) -> float | None:
     try:
-        package = house.package(REFERENCE, check.task.name)
+        package = house.package(house.REFERENCE, check.task.name)
     except ArenaError:
         return None
     x, _ = check.examples(256)

@@ -48,6 +48,8 @@ def qualify(
         return Qualification(False, str(error), check.figures, _text(check))
     except PlayerError as error:
         check.figures["fault"] = error.code.value
+        if error.side is Side(package.manifest.role.side) and error.log not in check.log:
+            check.log.append(error.log)  # it ended before it could be closed: in loading, say
         return Qualification(False, _blamed(error, check), check.figures, _text(check))
     return Qualification(True, sentence, check.figures, _text(check))
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from arena.errors import Side
 from arena.ranking.board import Board, Contender, Headline, pool_met, pool_version, ranked_board
 from arena.ranking.defenses import Field, Standing, as_json, fold_defenses, lower_median
-from arena.ranking.nesting import broken_within
+from arena.ranking.nesting import broken_within, measured
 from arena.ranking.records import (
     CellResult,
     ExampleSet,
@@ -127,7 +127,7 @@ def distance_score(
         distances = np.where(standing.survival.clean_right, np.inf, np.nan)
     else:
         places, here = examples.places(cell.kills.examples)
-        found = np.nan_to_num(cell.kills.distances.astype(np.float64)[here], nan=np.inf)
+        found = measured(cell.kills.distances)[here]
         distances = np.full(len(examples), np.nan)
         distances[places] = np.where(cell.kills.clean_right[here], found, np.nan)
     median = lower_median(distances)

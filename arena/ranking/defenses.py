@@ -24,7 +24,7 @@ from arena.ranking.board import (
     pool_version,
     ranked_board,
 )
-from arena.ranking.nesting import nested_in
+from arena.ranking.nesting import measured, nested_in
 from arena.ranking.records import CellResult, ExampleSet, Player, Records, Tier, finite_or_none
 from arena.ranking.statistics import (
     Interval,
@@ -167,12 +167,24 @@ def _distance_row(field: Field, standings: Sequence[Standing]) -> list[Contender
             **_common_metrics(standing),
             "median_distance": finite_or_none(median),
             "median_distance_bootstrap": as_json(interval),
+            "median_distance_mean": _mean_over_attacks(standing),
             "curve": distance_curve(distances),
         }
         rows.append(
             _contender(standing, field.tier, estimate=median, interval=interval, metrics=metrics)
         )
     return rows
+
+
+def _mean_over_attacks(standing: Standing) -> float | None:
+    """Of the medians of the round's own matches; None where one of them found next to nothing."""
+    medians = [
+        lower_median(np.where(kills.clean_right, measured(kills.distances), 0.0))
+        for kills in (cell.kills for cell in standing.own if cell.met)
+        if kills is not None and kills.distances is not None
+    ]
+    known = [median for median in medians if median is not None]
+    return finite_or_none(np.mean(known)) if known else None
 
 
 def _contender(

@@ -97,12 +97,17 @@ def broken_within(kills: Kills, epsilon: float) -> NDArray[np.bool_]:
     """(n,) which examples are broken by at most ``epsilon``, whatever the game that found it."""
     if kills.distances is not None:
         found = kills.broken.any(axis=0) if len(kills.broken) else True
-        distances = np.nan_to_num(kills.distances.astype(np.float64), nan=np.inf)
-        return np.asarray(found & kills.clean_right & (distances <= epsilon + TOLERANCE))
+        near = measured(kills.distances) <= epsilon + TOLERANCE
+        return np.asarray(found & kills.clean_right & near)
     rows = [e <= epsilon + TOLERANCE for e in kills.epsilons]
     if not any(rows):
         return np.zeros(len(kills.examples), bool)
     return np.asarray(kills.broken[: len(rows)][rows].any(axis=0))
+
+
+def measured(distances: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The same in double precision; inf where none is told."""
+    return np.where(np.isnan(distances), np.inf, distances.astype(np.float64))
 
 
 def distance_bound(kills: Kills) -> NDArray[np.float64]:
@@ -113,8 +118,7 @@ def distance_bound(kills: Kills) -> NDArray[np.float64]:
     bound = np.full(len(kills.examples), np.inf)
     if kills.distances is not None:
         found = kills.broken.any(axis=0) if len(kills.broken) else True
-        distances = np.nan_to_num(kills.distances.astype(np.float64), nan=np.inf)
-        return np.where(found & kills.clean_right, distances, np.inf)
+        return np.where(found & kills.clean_right, measured(kills.distances), np.inf)
     for epsilon, row in zip(kills.epsilons, kills.broken, strict=False):
         bound = np.where(row, np.minimum(bound, epsilon), bound)
     return np.where(kills.clean_right, bound, np.inf)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.ranking.nesting import broken_within, distance_bound
+from arena.ranking.nesting import broken_within, distance_bound, measured
 from arena.ranking.records import CellResult, ExampleSet
 from arena.verdict import Kills
 
@@ -173,4 +173,4 @@ def _distances(kills: Kills) -> NDArray[np.float64]:
     """As the referee scored them: a miss has its full cost, which is no kill at any epsilon."""
     if kills.distances is None:
         return distance_bound(kills)
-    return np.nan_to_num(kills.distances.astype(np.float64), nan=np.inf)
+    return measured(kills.distances)

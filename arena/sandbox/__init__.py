@@ -34,8 +34,9 @@ has seen before, each player gets a bubblewrap process of its own (:mod:`.bubble
     bwrap            (uid of nobody) new user, mount, pid, net, ipc, uts and cgroup namespaces;
                                      mounts view.py's allow list read-only, two small tmpfs,
                                      seals the root; waits until it is in its control group;
-                                     no capabilities, no_new_privs, seccomp.start_filter()
-    python           guest_start.py  closes every descriptor but 0 to 3; Landlock where no
+                                     no_new_privs, seccomp.start_filter()
+    python           guest_start.py  closes every descriptor but 0 to 3; bounds the files of the
+                                     tmpfs, then drops every capability; Landlock where no
                                      namespaces are; runs the child
     arena child      child.py        as above, with the framework to import first
 

@@ -17,7 +17,7 @@ import socket
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -27,9 +27,9 @@ from arena.errors import SandboxUnavailable
 from arena.rounds import Limits
 from arena.sandbox import cgroup, gpu, seccomp, uids, view
 from arena.sandbox.backend import JailSpec, Strength
-from arena.sandbox.guest_lockdown import VARIABLE
-from arena.sandbox.guest_zygote import USER_NAMESPACES
-from arena.sandbox.limits import lockdown
+from arena.sandbox.guest_lockdown import VARIABLE, Lockdown
+from arena.sandbox.guest_namespaces import USER_NAMESPACES
+from arena.sandbox.limits import SCRATCH, lockdown
 from arena.sandbox.running import LogDrain, RunningJail, Status, stream_pair
 from arena.sandbox.spawn import spawner
 from arena.tasks.task import Device
@@ -111,13 +111,15 @@ def launch(
 class Walls:
     """``arguments`` of ``binary`` that no limit changes.
 
-    ``environment`` is bubblewrap's own, ``library_path`` the LD_LIBRARY_PATH inside.
+    ``environment`` is bubblewrap's own, ``library_path`` the LD_LIBRARY_PATH inside. ``capable``:
+    what it starts holds capabilities over its own namespaces, and gives them up itself.
     """
 
     binary: Path
     environment: dict[str, str]
     arguments: tuple[str, ...]
     library_path: str
+    capable: bool
 
 
 def find_binary() -> Path:
@@ -145,15 +147,16 @@ def _walls(binary: Path, kind: Kind) -> Walls:
     sources = [bind.source for bind in shown.binds]
     names = spawner().reachable([binary, *libraries, *sources])
     own = {"LD_LIBRARY_PATH": str(names[libraries[0]])} if libraries else {}
+    capable = kind is not Kind.PLAYER or _works(names[binary], own, _CAPABILITIES)
     arguments = [
         *_namespaces(),
-        *(_without_namespaces(names[binary], own) if kind is Kind.PLAYER else _CAPABLE),
+        *(_CAPABLE if capable else _without_namespaces(names[binary], own)),
         *_flat(("--ro-bind", str(names[b.source]), b.target) for b in shown.binds),
         *_flat(("--symlink", target, link) for target, link in shown.links),
         *_flat(("--dev-bind", f"/dev/{name}", f"/dev/{name}") for name in _DEVICES),
         *_flat(_hidden(directory) for directory in shown.hidden),
     ]
-    return Walls(names[binary], own, tuple(arguments), shown.library_path)
+    return Walls(names[binary], own, tuple(arguments), shown.library_path, capable)
 
 
 def _tasks() -> Path | None:
@@ -187,25 +190,31 @@ def _namespaces() -> tuple[str, ...]:
     )
 
 
-_CAPABLE: Final = (
+_CAPABILITIES: Final = (
     *("--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_SETPCAP", "--cap-add", "CAP_SYS_RESOURCE"),
+)
+_CAPABLE: Final = (
+    *_CAPABILITIES,
     *("--bind-try", "/proc/sys/user/max_user_namespaces", USER_NAMESPACES),
 )
 """Over its own namespaces alone. It forbids further user namespaces itself: ``--disable-userns``
-would put its process namespace out of its reach, into which it has to come back after a fork."""
+would put its mounts and its process namespace out of its reach, into which a zygote has to come
+back after a fork."""
 
 
 def _without_namespaces(binary: Path, environment: dict[str, str]) -> tuple[str, ...]:
-    return ("--disable-userns",) if _can_disable_userns(binary, environment) else ()
-
-
-def _can_disable_userns(binary: Path, environment: dict[str, str]) -> bool:
-    """False where /proc/sys is read-only (containers) or bubblewrap is older than 0.8.
+    """Nothing where /proc/sys is read-only (containers) or bubblewrap is older than 0.8.
 
     What it stops (a user namespace inside the jail), the seccomp filter stops too.
     """
-    command = [str(binary), "--unshare-all", "--unshare-user", "--disable-userns"]
-    command += ["--ro-bind", "/", "/", "--", str(binary), "--version"]
+    disabled = ("--disable-userns",)
+    return disabled if _works(binary, environment, disabled) else ()
+
+
+def _works(binary: Path, environment: dict[str, str], arguments: tuple[str, ...]) -> bool:
+    """Whether bubblewrap takes these here: one that is set-uid gives no user capabilities."""
+    command = [str(binary), "--unshare-all", "--unshare-user", "--ro-bind", "/", "/"]
+    command += [*arguments, "--", str(binary), "--version"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     options = {"cwd": "/", "env": environment, **_dropped(uids.FIRST)}
     return spawner().popen(command, **quiet, **options).wait() == 0
@@ -321,10 +330,14 @@ class _Launch:
         if self.walls.library_path:
             variables["LD_LIBRARY_PATH"] = self.walls.library_path
         if self._holds_a_player:
-            variables[VARIABLE] = lockdown(self.limits, self.device).to_text()
+            variables[VARIABLE] = self._lockdown().to_text()
         if self.kind is Kind.REFEREE:
             variables["ADVERSARIUM_DATA"] = view.USER_DATA
         return variables
+
+    def _lockdown(self) -> Lockdown:
+        bounded = SCRATCH if self.walls.capable else ()
+        return replace(lockdown(self.limits, self.device), bounded=bounded)
 
     def _popen(
         self, words: tuple[str, ...], descriptors: _Descriptors, log: int, undo: ExitStack

@@ -44,7 +44,9 @@ class Lockdown:
     everything else is closed by Landlock: the only wall around files of a backend without mounts,
     which is up from the start, and a belt around the mounts of the others, put on last. Empty for
     no Landlock. ``sealed``: mounts that become read-only now that the player's files lie there;
-    only a process that holds capabilities (a zygote's child) can do that. ``siblings``: jails that
+    only a process that holds capabilities (a zygote's child) can do that. ``bounded``: tmpfs mounts
+    whose files are still to be counted, by a process that holds capabilities until it has seen to
+    that, before all else. ``siblings``: jails that
     share one user, and with it the kernel's count of threads. ``receives_descriptors``: the
     referee's jail, which is handed the streams of players. ``cuda``: a jail with a GPU, a weaker
     wall: its driver may be spoken to, what may be written is limited in place of addresses, and
@@ -61,6 +63,7 @@ class Lockdown:
     readable: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
     sealed: tuple[str, ...] = ()
+    bounded: tuple[str, ...] = ()
     siblings: int = 1
     receives_descriptors: bool = False
     cuda: bool = False
@@ -71,7 +74,7 @@ class Lockdown:
     @classmethod
     def from_text(cls, text: str) -> Self:
         data: dict[str, Any] = json.loads(text)
-        for key in ("readable", "writable", "sealed"):
+        for key in ("readable", "writable", "sealed", "bounded"):
             data[key] = tuple(data[key])
         return cls(**data)
 

@@ -7,6 +7,7 @@ Runs inside the jail; needs the standard library alone. See namespaces(7) and ca
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -22,6 +23,10 @@ NEW_HOST_NAME: Final = 0x0400_0000
 NEW_IPC: Final = 0x0800_0000
 NEW_PROCESSES: Final = 0x2000_0000
 NEW_NETWORK: Final = 0x4000_0000
+USER_NAMESPACES: Final = "/proc/user-namespaces"
+"""Where the limit on further user namespaces is shown, until it is set to none."""
+FILES: Final = 4096
+"""Inodes of one scratch directory."""
 ALL_BUT_PROCESSES: Final = NEW_MOUNTS | NEW_CGROUP | NEW_HOST_NAME | NEW_IPC | NEW_NETWORK
 
 _READ_ONLY: Final = 1
@@ -68,10 +73,23 @@ def keep_mounts_private() -> None:
     _mount(None, "/", None, _RECURSIVE | _PRIVATE)
 
 
-def mount_scratch(target: str, *, size: int, files: int) -> None:
-    """An empty tmpfs of ``size`` bytes and ``files`` inodes, this process's own."""
-    options = f"size={size},nr_inodes={files},mode=0700"
+def forbid_user_namespaces() -> None:
+    """Where /proc/sys is read-only, the players' system call filter stands alone."""
+    with contextlib.suppress(OSError):
+        with open(USER_NAMESPACES, "w") as limit:  # noqa: PTH123
+            limit.write("0")
+        unmount(USER_NAMESPACES)
+
+
+def mount_scratch(target: str, *, size: int) -> None:
+    """An empty tmpfs of ``size`` bytes and :data:`FILES` inodes, this process's own."""
+    options = f"size={size},nr_inodes={FILES},mode=0700"
     _mount("tmpfs", target, "tmpfs", _NO_SETUID | _NO_DEVICES, options)
+
+
+def bound_scratch(target: str) -> None:
+    """At most :data:`FILES` inodes in a tmpfs that is there. Raises OSError."""
+    _mount(None, target, None, _REMOUNT | _NO_SETUID | _NO_DEVICES, f"nr_inodes={FILES}")
 
 
 def remount_read_only(target: str) -> None:
@@ -99,11 +117,16 @@ def set_host_name(name: str) -> None:
 
 
 def drop_capabilities() -> None:
-    """All of them, for good: bounding, ambient, inheritable, permitted and effective."""
+    """All of them, for good: bounding, ambient, inheritable, permitted and effective.
+
+    Where a policy of the system lets capabilities be held and not used (AppArmor's for
+    bubblewrap), the bounding set stays: under no_new_privs nothing is gained from it any more.
+    """
     for capability in range(_MOST_CAPABILITIES):
         if _libc().prctl(_PR_CAPBSET_READ, capability, 0, 0, 0) < 0:
             break  # beyond the last one that this kernel knows
-        seccomp.prctl(_PR_CAPBSET_DROP, capability)
+        with contextlib.suppress(PermissionError):
+            seccomp.prctl(_PR_CAPBSET_DROP, capability)
     seccomp.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     header = struct.pack("<Ii", _CAPABILITY_VERSION_3, 0)
     number = ctypes.c_long(_CAPSET[platform.machine()])

@@ -11,6 +11,7 @@ import runpy
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from arena.sandbox import guest_lockdown
@@ -29,7 +30,10 @@ def start(module: str, descriptor: int, arguments: Sequence[str] = ()) -> None:
     os.set_inheritable(SOCKET, False)
     forget_input()
     os.closerange(SOCKET + 1, max(1024, resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
-    _close_files()
+    wanted = guest_lockdown.asked()
+    if wanted is not None:
+        _give_up_capabilities(wanted)
+        _close_files(wanted)
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
@@ -48,10 +52,25 @@ def forget_input() -> None:
     os.close(own)
 
 
-def _close_files() -> None:
+def _give_up_capabilities(wanted: guest_lockdown.Lockdown) -> None:
+    """Those that bubblewrap left for what it does not do: it bounds the bytes of a tmpfs alone.
+
+    Where the system lets nobody use them, memory bounds the number of files as it did.
+    """
+    if not wanted.bounded:
+        return
+    from arena.sandbox import guest_namespaces
+
+    guest_namespaces.forbid_user_namespaces()
+    for directory in wanted.bounded:
+        with suppress(PermissionError):
+            guest_namespaces.bound_scratch(directory)
+    guest_namespaces.drop_capabilities()
+
+
+def _close_files(wanted: guest_lockdown.Lockdown) -> None:
     """Before anything else is imported, where no namespace does it: Landlock, and a last wish."""
-    wanted = guest_lockdown.asked()
-    if wanted is None or wanted.own_namespaces or sys.platform != "linux":
+    if wanted.own_namespaces or sys.platform != "linux":
         return
     from arena.sandbox import landlock, seccomp
 

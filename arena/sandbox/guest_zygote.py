@@ -40,12 +40,9 @@ from arena.sandbox.guest_lockdown import VARIABLE
 
 CONTROL: Final = 3
 MESSAGE_BYTES: Final = 64 * 1024
-USER_NAMESPACES: Final = "/proc/user-namespaces"
-"""Where the limit on further user namespaces is shown, until it is set to none."""
 CHILD: Final = "arena.sandbox.child"
 _SCRATCH: Final = ("/tmp", "/sub")  # noqa: S108 - the jail's own
 _WORKS_IN: Final = "/sub"
-_FILES: Final = 4096
 _MIB: Final = 1024 * 1024
 _HOST_NAME: Final = "jail"
 _STREAM: Final = 3
@@ -58,19 +55,11 @@ _NOT_ALONE: Final = 70
 
 def main() -> None:
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=CONTROL)
-    _forbid_user_namespaces()
+    guest_namespaces.forbid_user_namespaces()
     module, *arguments = sys.argv[1:]
     _warm(module, *arguments)
     control.send(json.dumps({"ready": True}).encode())
     Zygote(control, module).serve()
-
-
-def _forbid_user_namespaces() -> None:
-    """Where /proc/sys is read-only, the players' system call filter stands alone."""
-    with contextlib.suppress(OSError):
-        with open(USER_NAMESPACES, "w") as limit:  # noqa: PTH123
-            limit.write("0")
-        guest_namespaces.unmount(USER_NAMESPACES)
 
 
 def _warm(module: str, *arguments: str) -> None:
@@ -177,7 +166,7 @@ def _stand_alone(order: dict[str, Any], stream: int, log: int, groups: Sequence[
     guest_namespaces.keep_mounts_private()
     for directory in _SCRATCH:
         size = int(order["disk_mib"]) * _MIB
-        guest_namespaces.mount_scratch(directory, size=size, files=_FILES)
+        guest_namespaces.mount_scratch(directory, size=size)
     guest_namespaces.set_host_name(_HOST_NAME)
     os.chdir(_WORKS_IN)
     os.environ[VARIABLE] = order["lockdown"]

@@ -26,6 +26,7 @@ from arena.errors import (
 )
 from arena.manifest import Manifest, Output
 from arena.packages import Package
+from arena.ranges import all_finite
 from arena.rounds import Limits, RoundSpec
 from arena.sandbox.backend import JailSpec, SandboxBackend
 from arena.sandbox.session import FAILED, Session
@@ -319,7 +320,7 @@ class JailedDefense(_Seat):
             late=FaultCode.QUERY_LATENCY,
         )
         for array in frame.arrays:
-            if not np.isfinite(array).all():
+            if not all_finite(array):
                 raise self.session.fault(FaultCode.NOT_FINITE)
         return frame
 
@@ -564,6 +565,8 @@ _KINDS: Final = {"f": np.float32, "i": np.int64, "u": np.uint64, "b": np.bool_}
 
 def _sendable(array: Array) -> Array:
     """Contiguous, in a dtype that frames know."""
+    if array.dtype is FLOAT32 and array.flags.c_contiguous:
+        return array
     return np.ascontiguousarray(array, _KINDS[np.asarray(array).dtype.kind])
 
 

@@ -168,6 +168,9 @@ _BY_ARGUMENT: Final[dict[str, _Numbers]] = {
     "tgkill": (234, 131),
 }
 _START: Final[dict[str, _Numbers]] = {
+    "mount": (165, 40),
+    "umount2": (166, 39),
+    "capset": (126, 91),
     "execve": (59, 221),
     "wait4": (61, 260),
     "arch_prctl": (158, None),

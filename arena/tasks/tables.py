@@ -120,7 +120,8 @@ def _parsed(
         if len(row) != len(header):
             raise TaskError(
                 f"{path.name}, row {line} has {len(row)} cells where {len(header)} columns are "
-                "named: put texts that hold the delimiter into quotes."
+                "named: fill in what is missing, or put texts that hold the delimiter into "
+                "quotes."
             )
         x[kept] = [_number(path, line, header[i], row[i]) for i in columns]
         y.append(row[at].strip())

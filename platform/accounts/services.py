@@ -251,7 +251,11 @@ def use_token(token: str) -> ApiToken | None:
 # --- organizers ---------------------------------------------------------------------------------
 
 
-def grant_organizer(*, administrator: User, user: User) -> None:
-    if not administrator.is_superuser:
-        raise NotAllowed("Organizers are made by administrators.")
-    User.objects.filter(pk=user.pk).update(is_organizer=True)
+def appoint(*, username: str, organizes: bool) -> None:
+    """Lets an account run tournaments, or not; for whoever has the machine.
+
+    Raises:
+        NotThere: there is no such account.
+    """
+    if not User.objects.filter(username=username).update(is_organizer=organizes):
+        raise NotThere(f"There is no account {username!r}: sign up on the site first.")

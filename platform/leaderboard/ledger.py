@@ -15,6 +15,7 @@ from arena.errors import Side
 from arena.ranking import CellResult, Player, Records, Tier, nested_in
 from arena.verdict import Kills, Status
 from tournaments.models import Entry, Match, Round, Tournament, Verdict
+from tournaments.planning import takes_part
 from tournaments.states import EntryState, MatchState, Phase
 
 CACHED_KILLS: Final = 20_000
@@ -87,7 +88,7 @@ def open_ledger(round_: Round, tiers: dict[int, Tier]) -> Ledger:
         ).select_related("submission")
     )
     here = {row[side] for row in rows if row["round_id"] == round_.pk for side in SIDES_OF_ROW}
-    players = players_of(entries, here=here, closed=round_.state in CLOSED)
+    players = players_of(entries, round_, here=here)
     cells = _cells(rows, players)
     verdicts = [cell.at for cell in cells if cell.verdict]
     return Ledger(
@@ -199,10 +200,13 @@ def _kills(rows: Sequence[dict[str, Any]]) -> dict[int, Kills | None]:
 
 
 def players_of(
-    entries: Iterable[Entry], *, here: Collection[int], closed: bool
+    entries: Iterable[Entry], round_: Round, *, here: Collection[int]
 ) -> dict[str, Player]:
-    """Entries as ranking sees them. ``here``: those with a match in the round."""
-    listed = list(entries)
+    """Entries as ranking sees them. ``here``: those with a match in the round.
+
+    A house player has a row where the organizer chose it, and none for what it played elsewhere.
+    """
+    listed, closed = list(entries), round_.state in CLOSED
     replaces, replaced = _chains(listed)
     allies = _allies(listed)
     players = {}
@@ -218,7 +222,8 @@ def players_of(
             uploaded=_uploaded(entry),
             house=entry.is_house,
             in_pool=current or kept or last_here,
-            on_board=current or last_here or (superseded and entry.pk in replaced),
+            on_board=(current or last_here or (superseded and entry.pk in replaced))
+            and (not entry.is_house or takes_part(entry, round_)),
             replaces=replaces.get(entry.pk),
             allies=allies.get(_team(entry), frozenset()),
         )

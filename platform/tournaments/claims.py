@@ -8,13 +8,14 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.expressions import CombinedExpression
+from django.utils import timezone
 
 import arena.tasks
 from arena.sandbox import gpu
 from submissions.jobs import Leases
 from tournaments import announcing, selectors
 from tournaments.clock import SecondsSince
-from tournaments.models import Match
+from tournaments.models import Entry, Match
 from tournaments.states import MATCHES, MatchState
 
 LEASES: Final = Leases(
@@ -78,8 +79,19 @@ def _take(pk: int, worker: str) -> Match | None:
     if LEASES.take(pk, worker=worker) is None:
         return None
     match = Match.objects.select_related(*_PLAYERS).get(pk=pk)
+    _disclose(match)
     announcing.tell_of_match(match, "match.running")
     return match
+
+
+def _disclose(match: Match) -> None:
+    """Notes when a package first lay in the jail of another team's attack; boards tell it, in
+    whatever tournament the package is entered."""
+    owners = (match.attack.team_id, match.defense.team_id)
+    if None in owners or owners[0] == owners[1] or not match.round.rules.discloses_defense:
+        return
+    entries = Entry.objects.filter(submission=match.defense.submission, disclosed_at__isnull=True)
+    entries.update(disclosed_at=timezone.now())
 
 
 @transaction.atomic

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from arena.errors import ThreatModelError
-from arena.rounds import Limits, Norm, RoundSpec, norm_for, threat_model_for
+from arena.rounds import Norm, RoundSpec, norm_for, threat_model_for
 from arena.threat_model import PRESET_NAMES, ThreatModel
 from events.errors import Invalid
 from tournaments.models import Visibility
 from tournaments.services import RoundPlan, TournamentPlan
 
 SCHEMA_VERSION: Final = 1
+METERED: Final = ("grey", "black")
 YEARS: Final = range(2000, 3000)
 _TOURNAMENT: Final = frozenset(
     ("schema_version", "slug", "title", "description", "task", "split", "visibility", "opens_at",
@@ -114,6 +115,11 @@ def _round(shared: Mapping[str, Any], table: Mapping[str, Any]) -> RoundPlan:
         raise Invalid("Give every round a title.")
     _refuse_unknown(table, _ROUND | _THREAT | _SPEC, f"round {title!r}")
     data = {**shared, **table}
+    if "queries" in table and data.get("threat_model", "white") not in METERED:
+        raise Invalid(
+            f"Round {title!r}: queries are for threat_model = 'grey' or 'black'; "
+            "otherwise set switches = {probes = {per_example = ...}}."
+        )
     try:
         spec = _spec(data)
     except (ThreatModelError, TypeError, ValueError) as error:
@@ -133,9 +139,6 @@ def _spec(data: Mapping[str, Any]) -> RoundSpec:
     if "game" not in data:
         raise ThreatModelError("say game, for instance game = 'evasion'.")
     values = {key: data[key] for key in _SPEC if key in data}
-    for side in ("attack_limits", "defense_limits"):
-        if side in values:
-            values[side] = Limits(**values[side])
     if "norm" not in data:
         values["norm"] = norm_for(data["game"], Norm.LINF)
     return RoundSpec.from_json({**values, "threat_model": _threat_model(data)})
@@ -147,7 +150,7 @@ def _threat_model(data: Mapping[str, Any]) -> ThreatModel:
     if preset not in PRESET_NAMES:
         known = ", ".join(PRESET_NAMES)
         raise ThreatModelError(f"threat_model is {preset!r}; it must be one of {known}.")
-    queries = data.get("queries") if preset in ("grey", "black") else None
+    queries = data.get("queries") if preset in METERED else None
     if queries is not None and type(queries) is not int:
         raise ThreatModelError(f"queries must be a whole number, not {queries!r}.")
     model = threat_model_for(data["game"], ThreatModel.preset(preset, queries=queries))

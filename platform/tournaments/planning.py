@@ -17,6 +17,7 @@ from arena.applicability import (
     asks_for_eligibility,
 )
 from arena.errors import Side
+from arena.games.blind import is_blind
 from arena.manifest import Manifest, Role
 from arena.pairing import Entrant, OpenRound, PlannedCell, missing_cells
 from arena.rounds import GameName, RoundSpec
@@ -72,6 +73,8 @@ def _plan_round(round_: Round, entries: list[Entry], only: Collection[str] | Non
         obstacle=lambda attack, defense, spec: None,  # such a cell gets a row that says why
         only=only,
     )
+    if is_blind(rules.threat_model):  # workers begin with other attacks, each crafted by one
+        cells.sort(key=lambda cell: pool[cell.defense].pk)
     new = [_match(round_, rules, pool[cell.attack], pool[cell.defense], only) for cell in cells]
     Match.objects.bulk_create(new, ignore_conflicts=True)
     waiting = sum(match.state == MatchState.PENDING for match in new)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import arena.house
 from arena.manifest import Manifest
 from tournaments.planning import cannot_meet
-from tournaments.services import RoundPlan, check_round
+from tournaments.services import RoundPlan, check_fit, check_round
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ def preview(plan: RoundPlan) -> RoundPreview:
         Invalid: with one sentence for the first thing that cannot be.
     """
     check_round(plan)
+    check_fit(plan)
     attacks, defenses = _manifests(plan.attacks), _manifests(plan.defenses)
     idle = [
         Idle(attack, defense, reason)

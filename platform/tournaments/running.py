@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from events import hints
 from submissions import artifacts, processes
 from submissions.jobs import persistently
 from submissions.work import progress_line
-from tournaments import claims, files, recording
+from tournaments import claims, crafting, files, recording
 from tournaments.models import Entry, Match
 
 OUR_FAULT: Final = 5
@@ -48,18 +49,30 @@ def play(match: Match) -> None:
 
 def run(match: Match, out: Path) -> processes.Ended:
     """Its referee, with its orders in a directory that goes with it."""
-    with files.scratch(match) as scratch:
-        orders = scratch / "match.json"
-        orders.touch(mode=0o600)
-        orders.write_text(json.dumps(orders_for(match, scratch, out)))
+
+    def referee(order: Mapping[str, object], directory: Path) -> processes.Ended:
         return processes.play(
-            {"program": "match", "arguments": [str(orders)], "trusted": house_only(match)},
+            order,
             instead=settings.RUNNER,
-            directory=out,
-            heartbeat=lambda: claims.LEASES.renew(match),
+            directory=directory,
+            heartbeat=heartbeat,
             on_line=lambda line: progress_line(match.uid, line),
             seconds=settings.MATCH_SECONDS,
         )
+
+    def heartbeat() -> bool:
+        return claims.LEASES.renew(match)
+
+    with files.scratch(match) as scratch:
+        orders = orders_for(match, scratch, out)
+        kept = crafting.kept(match, orders, scratch, run=referee, heartbeat=heartbeat)
+        if kept is not None:
+            orders["crafted"] = str(kept)
+        file = scratch / "match.json"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(orders))
+        order = {"program": "match", "arguments": [str(file)], "trusted": house_only(match)}
+        return referee(order, out)
 
 
 def orders_for(match: Match, scratch: Path, out: Path) -> dict[str, Any]:

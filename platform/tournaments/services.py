@@ -127,17 +127,26 @@ def check(plan: TournamentPlan) -> None:
             raise Invalid(f"There is no task {task!r}; known are {', '.join(arena.tasks.names())}.")
     for round_ in plan.rounds:
         check_round(round_)
-        _check_fit(round_)
+        check_fit(round_)
 
 
-def _check_fit(round_: RoundPlan) -> None:
-    """A task that is not on this machine is looked at where it is played."""
+def check_fit(round_: RoundPlan) -> None:
+    """Refuse a game that its task is not for, or that needs a house model which is not there.
+
+    A task that is not on this machine is looked at where it is played.
+    """
+    spec = round_.spec
     with suppress(TaskError):
-        largest = max(round_.spec.epsilons, default=0.0)
-        task = arena.tasks.load(round_.spec.task)
-        reason = misfit(task, round_.spec.game, largest=largest, norm=round_.spec.norm)
+        largest = max(spec.epsilons, default=0.0)
+        reason = misfit(arena.tasks.load(spec.task), spec.game, largest=largest, norm=spec.norm)
         if reason is not None:
             raise Invalid(f"Round {round_.title!r}: {reason}")
+    missing = arena.house.no_weights(arena.house.REFERENCE, spec.task)
+    if spec.needs_reference and missing:
+        raise Invalid(
+            f"Round {round_.title!r} is played on the house's reference model. {missing} Choose "
+            "one of these tasks, or another game or target rule."
+        )
 
 
 def _check_texts(plan: TournamentPlan) -> None:

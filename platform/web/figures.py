@@ -81,6 +81,7 @@ METRICS: Final = (
     Kind("success_worst_seed", "Attack success, least of the seeds"),
     Kind("robust_accuracy_any", "Robust in every repeat", hint="not broken by any of the repeats"),
     Kind("median_distance", "Median distance", NUMBER, hint="to the nearest success found"),
+    Kind("mean_distance", "Mean distance", NUMBER, hint="a miss counts as the farthest change"),
     Kind("curve_area", "Area under the curve", NUMBER),
     Kind("queries", "Probes asked", COUNT, term="probe"),
     Kind("median_queries", "Median probes to success", NUMBER, hint="misses censored"),
@@ -116,6 +117,7 @@ MEANS: Final = (
     "repeated_mean",
     "worst_fresh_error_mean",
     "trends_kept_mean",
+    "median_distance_mean",
 )
 """The mean over attacks, by kind of board."""
 
@@ -124,7 +126,7 @@ def percent(value: float | None, digits: int = 1) -> str:
     """``61.5 %``; a dash where nothing is known."""
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{100 * value:.{digits}f} %"
+    return f"{100 * value:.{digits}f} %".replace("-", "−")
 
 
 def number(value: float | None) -> str:
@@ -157,7 +159,7 @@ class Figure:
         if self.low is None or self.high is None:
             return ""
         if self.kind.form == SHARE:
-            return f"{100 * self.low:.1f} – {100 * self.high:.1f} %"
+            return f"{100 * self.low:.1f} – {100 * self.high:.1f} %".replace("-", "−")
         return f"{number(self.low)} – {number(self.high)}"
 
 
@@ -175,8 +177,11 @@ def figures(metrics: Mapping[str, Any]) -> list[Figure]:
 
 def headline_figures(listed: Iterable[Figure], *, priced: bool = False) -> list[Figure]:
     """``priced``: mistakes cost what the task's cost matrix says, so the loss is told as well."""
-    keys = (*HEADLINES, "value_loss") if priced else HEADLINES
-    return [figure for figure in listed if figure.kind.key in keys][:4]
+    shown = list(listed)
+    keys: tuple[str, ...] = (*HEADLINES, "value_loss") if priced else HEADLINES
+    if any(figure.kind.key == "mean_distance" for figure in shown):
+        keys = ("clean_accuracy", "attack_success_rate", *DISTANCES)  # what the round ranks by
+    return [figure for figure in shown if figure.kind.key in keys][:4]
 
 
 def _real(value: Any) -> float | None:
@@ -292,7 +297,7 @@ class BoardRow:
         metrics = self.standing.metrics
         for key in MEANS:
             if metrics.get(key) is not None:
-                return percent(_real(metrics[key]))
+                return written(_real(metrics[key]), self.form)
         return "–"
 
 

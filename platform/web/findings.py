@@ -20,34 +20,44 @@ def found(attack: str, defense: str, metrics: Metrics) -> str:
     return f"{attack} played against {defense}."
 
 
+def _points(share: float | None) -> str:
+    """A difference of shares, without its sign: ``1.5 points``."""
+    return "–" if share is None else f"{abs(100 * share):.1f} points"
+
+
+def _lost(share: float | None) -> str:
+    return f"{'gained' if (share or 0.0) < 0 else 'lost'} {_points(share)}"
+
+
+def _added(share: float) -> str:
+    return f"took {_points(share)} from" if share < 0 else f"added {_points(share)} to"
+
+
 def _poisoned(attack: str, defense: str, metrics: Metrics) -> str:
-    added, error = percent(metrics["delta_error"]), percent(metrics.get("poisoned_error"))
-    return f"{attack} added {added} to the error of {defense}, which is {error} after poisoning."
+    added, error = _added(metrics["delta_error"]), percent(metrics.get("poisoned_error"))
+    return f"{attack} {added} the error of {defense}, which is {error} after poisoning."
 
 
 def _poisoned_stream(attack: str, defense: str, metrics: Metrics) -> str:
-    added = percent(metrics["delta_error_over_time"])
+    added = _added(metrics["delta_error_over_time"])
     error = percent(metrics.get("poisoned_error_over_time"))
     return (
-        f"{attack} added {added} to the error over time of {defense}, which is {error} on the "
+        f"{attack} {added} the error over time of {defense}, which is {error} on the "
         "poisoned stream."
     )
 
 
 def _chosen(attack: str, defense: str, metrics: Metrics) -> str:
-    won, lost = percent(metrics.get("attack_success_rate")), percent(metrics.get("clean_drop"))
+    won, lost = percent(metrics.get("attack_success_rate")), _lost(metrics.get("clean_drop"))
     return (
         f"{attack} won {won} of {metrics['chosen_points']:,.0f} chosen points from {defense}, "
-        f"which lost {lost} on the others."
+        f"which {lost} on the others."
     )
 
 
 def _triggered(attack: str, defense: str, metrics: Metrics) -> str:
-    hit, lost = percent(metrics.get("attack_success_rate")), percent(metrics["clean_drop"])
-    return (
-        f"The trigger of {attack} reaches its target on {hit}; {defense} lost {lost} on "
-        "clean inputs."
-    )
+    hit, lost = percent(metrics.get("attack_success_rate")), _lost(metrics["clean_drop"])
+    return f"The trigger of {attack} reaches its target on {hit}; {defense} {lost} on clean inputs."
 
 
 def _stolen(attack: str, defense: str, metrics: Metrics) -> str:
@@ -110,8 +120,10 @@ def _broken(attack: str, defense: str, metrics: Metrics) -> str:
     )
 
 
-def _distant(attack: str, _defense: str, metrics: Metrics) -> str:
-    return f"{attack} needed a median distance of {metrics['median_distance']:.3g}."
+def _distant(attack: str, defense: str, metrics: Metrics) -> str:
+    far, broken = metrics.get("median_distance"), percent(metrics.get("attack_success_rate"))
+    distance = "" if far is None else f", at a median distance of {far:.3g}"
+    return f"{attack} broke {broken} of what {defense} had right{distance}."
 
 
 SENTENCES: Final[tuple[tuple[str, Sentence], ...]] = (
@@ -124,8 +136,8 @@ SENTENCES: Final[tuple[tuple[str, Sentence], ...]] = (
     ("fresh_error", _moved_first),
     ("wrong_again", _replayed),
     ("certified_accuracy", _certified),
+    ("mean_distance", _distant),
     ("blocked", _padded),
     ("attack_success_rate", _broken),
-    ("median_distance", _distant),
 )
 """A figure that only some kinds of round have, and what is said where it is there."""

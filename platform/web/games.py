@@ -30,6 +30,12 @@ class Words:
 
 USUAL: Final = Words(aimed=True)
 WORDS: Final[dict[str, Words]] = {
+    GameName.MINIMUM_NORM: Words(
+        robust="Distance",
+        success="Distance",
+        cell="the share of clean-right examples that the attack broke, however far it went",
+        aimed=True,
+    ),
     GameName.POISONING: Words(
         defenses="Learners",
         attacks="Poisoners",

@@ -113,6 +113,22 @@ TERMS: Final = (
         "How targets are set: at random, the least likely class, or every other class in turn.",
     ),
     Term(
+        "evasion",
+        "Evasion",
+        "An attack changes examples, within a bound, until the defense answers them wrongly.",
+    ),
+    Term(
+        "minimum-norm",
+        "Minimum-norm evasion",
+        "An attack changes examples as little as it can; what is scored is how far it went.",
+    ),
+    Term(
+        "poisoning",
+        "Poisoning",
+        "A poisoner adds or replaces training points; the learner's error on clean data is judged.",
+        "The referee trains the learner on clean and on poisoned data, from the same seeds.",
+    ),
+    Term(
         "backdoor",
         "Backdoor",
         "A trigger that poison teaches a learner: with it on, inputs are answered as the target.",
@@ -166,6 +182,16 @@ TERMS: Final = (
         "The mean cost of the answers by the task's cost matrix; 1 for any mistake without one.",
         "Where a wanted mail that is blocked costs more than spam that passes, two filters of "
         "equal accuracy differ in it.",
+    ),
+    Term(
+        "extraction",
+        "Extraction",
+        "A thief copies a defense from its answers; the copy is judged by how often both agree.",
+    ),
+    Term(
+        "certification",
+        "Certification",
+        "A defense claims a radius for every input, and attacks look for a counterexample.",
     ),
     Term("thief", "Thief", "A player that copies a defense from its answers (model extraction)."),
     Term(

@@ -18,7 +18,6 @@ from django.http import QueryDict
 import arena.house
 import arena.tasks
 from arena import threat_model as switches
-from arena.applicability import plays_game
 from arena.errors import ThreatModelError
 from arena.manifest import Role
 from arena.rounds import (
@@ -37,6 +36,7 @@ from arena.rounds import (
 )
 from arena.threat_model import PRESET_NAMES, OracleOutput, Probes, ThreatModel, TrainingData
 from tournaments.services import MOST_ROUNDS, RoundPlan
+from web import round_usuals
 from web.forms import Moment, Numbers, Styled, utc
 from web.games import words_of
 from web.glossary import BY_SLUG
@@ -99,6 +99,7 @@ def settle(sent: QueryDict) -> QueryDict:
     data = sent.copy()
     for number in range(_total(data)):
         prefix = f"{PREFIX}-{number}"
+        round_usuals.follow(data, prefix)
         preset = data.get(f"{prefix}-preset", "")
         if preset not in PRESETS:
             continue
@@ -152,12 +153,12 @@ def _house(*roles: Role) -> list[tuple[str, str]]:
 
 
 class HousePlayers(forms.CheckboxSelectMultiple):
-    """Each box names the games of its player: the page hides the others, with its script."""
+    """Each box names the games, norms and tasks of its player: the page hides the others, with its
+    script."""
 
     def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         option: dict[str, Any] = super().create_option(name, value, *args, **kwargs)
-        manifest = arena.house.manifest(str(value))
-        option["attrs"]["data-house"] = " ".join(g for g in GameName if plays_game(manifest, g))
+        option["attrs"].update(round_usuals.offered(str(value)))
         return option
 
 
@@ -196,8 +197,11 @@ class RoundForm(Styled):
     """One game under one threat model and budget."""
 
     title = forms.CharField(max_length=120)
-    game = forms.ChoiceField(choices=[(g.value, g.value.replace("_", "-")) for g in GameName])
-    task = forms.ChoiceField(required=False)
+    game = forms.ChoiceField(
+        choices=[(g.value, g.value.replace("_", "-")) for g in GameName],
+        help_text=BY_SLUG["game"].short,
+    )
+    task = forms.ChoiceField(required=False, help_text="One of its own, if need be.")
     weight = forms.FloatField(
         required=False,
         min_value=0,
@@ -305,7 +309,9 @@ class RoundForm(Styled):
         help_text="Where learners play: trainings on each set, at least 5.",
         widget=_for(forms.NumberInput, *sorted(POISONED), "attacker_first"),
     )
-    examples = forms.IntegerField(min_value=1, max_value=5000, initial=200)
+    examples = forms.IntegerField(
+        min_value=1, max_value=5000, initial=200, help_text="How many are judged."
+    )
     repeats = forms.IntegerField(
         label="Repetitions (k)",
         required=False,
@@ -336,6 +342,7 @@ class RoundForm(Styled):
         help_text="Fills the switches; those that you change stay as you set them.",
     )
     filled = forms.CharField(required=False, initial="white", widget=forms.HiddenInput)
+    usual = forms.CharField(required=False, widget=forms.HiddenInput)
     first_mover = _switch(
         "first-mover",
         _choices(

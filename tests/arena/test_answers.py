@@ -25,6 +25,13 @@ def test_softmax_agrees_with_scipy_and_survives_large_logits() -> None:
     assert np.isfinite(softmax(scores * 1e30)).all()
 
 
+def test_a_single_row_is_answered_as_it_is_among_others() -> None:
+    scores = np.random.default_rng(1).normal(0, 9, (50, 10)).astype(np.float32)
+    alone = np.concatenate([softmax(row[None]) for row in scores])
+    assert alone == pytest.approx(softmax(scores), rel=1e-14)
+    assert np.isfinite(softmax(np.array([[3e38, -3e38, 0]], np.float32))).all()
+
+
 def test_the_label_is_the_highest_score_and_the_extra_column_abstains() -> None:
     answers = read([[1, 2, 0, 0], [1, 2, 0, 3]], abstains=True)
     assert answers.labels.tolist() == [1, ABSTAIN]

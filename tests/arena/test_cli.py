@@ -13,7 +13,7 @@ import pytest
 
 from arena.cli import rules, run
 from arena.cli.console import figures, plain, table
-from arena.cli.exits import ExitCode, code_of
+from arena.cli.exits import ExitCode, Stop, code_of
 from arena.errors import PackageError, RefereeError, SandboxUnavailable, TaskError, ThreatModelError
 from arena.manifest import Role
 from arena.packages import Package
@@ -478,3 +478,17 @@ def test_data_of_ones_own_become_a_task_that_is_trained_on_and_played(
     still = "import arena.players as a\nclass P(a.EvasionAttack):\n    attack = lambda s, c: c.x\n"
     attack = player(tmp_path / "attack", still, extra='tasks = ["own"]\n')
     assert run(["qualify", str(attack), "--task", "own"]) == ExitCode.OK
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (rules.Options("white", game="trend"), "--game is 'trend'; say one of evasion, "),
+        (rules.Options("white", norm="l3"), "--norm is 'l3'; say one of linf, "),
+    ],
+)
+def test_a_game_or_norm_that_is_none_is_told_with_those_that_are(
+    options: rules.Options, told: str
+) -> None:
+    with pytest.raises(Stop, match=told):
+        rules.round_of(options, load("digits"))

@@ -101,6 +101,33 @@ def test_a_jailed_referee_finds_what_one_without_a_jail_finds(
     assert {step["stage"] for step in steps} >= {"load", "judge"}
 
 
+def test_what_an_attack_crafted_for_one_defense_is_judged_on_another(
+    keeper: Keeper, tmp_path: Path
+) -> None:
+    """And the verdict is the one that the attack would get if it crafted anew: the house has no
+    models like either, and shows the same for both."""
+    round_ = RoundSpec(
+        GameName.TRANSFER, TASK, ThreatModel.transfer(), epsilons=(0.1, 0.2), examples=40
+    )
+    blind = {"round": round_.to_json(), "attack": "house:ensemble-transfer"}
+    first, kept, anew = (tmp_path / name for name in ("first", "kept", "anew"))
+    for directory in (first, kept, anew):
+        directory.mkdir()
+    crafting = order(first, **blind, defense="house:logit-squeezing", seed=1)
+    assert keeper.play({**crafting, "program": "crafting"}, lambda step: None) == 0
+    crafted = first / "out" / "crafted.npz"
+    assert [file.name for file in crafted.parent.iterdir()] == ["crafted.npz"]
+
+    other = {**blind, "defense": "house:label-smoothing"}
+    steps: list[Any] = []
+    keeper.play(order(kept, **other, crafted=str(crafted)), steps.append)
+    keeper.play(order(anew, **other), lambda step: None)
+    assert finding(kept)["status"] == "scored"
+    for key in ("metrics", "curve", "kills", "flags", "logs"):
+        assert finding(kept)[key] == finding(anew)[key]
+    assert {step["stage"] for step in steps} == {"judge"}  # nobody loaded the attack
+
+
 WHERE = """
 import os
 import numpy as np

@@ -127,6 +127,13 @@ def test_what_a_defense_printed_is_in_the_log() -> None:
     assert "hello from inside" in found.log
 
 
+@pytest.mark.parametrize("role", ["defense", "learner"])
+def test_what_a_player_raised_while_it_was_loaded_is_in_the_log(role: str) -> None:
+    found = checked(submission("\nimport requests\n", role=role), "mnist-1-7")
+    assert found.figures["fault"] == "load_failed"
+    assert found.log.count("No module named 'requests'") == 1
+
+
 def test_a_task_that_the_manifest_does_not_name_is_refused() -> None:
     package = submission("\nclass Player(Nearest):\n    pass\n", task="mnist5k")
     found = checked(package)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from arena.ranges import in_order, in_unit_interval
+from arena.ranges import FEW, all_finite, in_order, in_unit_interval
 
 ODD = (np.nan, np.inf, -np.inf, -1e-45, -1.0, 1.0000001, 3e38, -3e38)
 
@@ -32,6 +32,17 @@ def test_views_and_nothing_at_all() -> None:
     x[1, 2, 3] = 2
     assert not in_unit_interval(x[:, ::2, ::-1])
     assert in_unit_interval(np.zeros((0, 4), np.float32))
+
+
+@pytest.mark.parametrize("size", [1, FEW, FEW + 1, 5000])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_one_that_is_not_finite_is_found_among_few_and_many(value: float, size: int) -> None:
+    x = np.full((1, size), 3e38, np.float32)
+    assert all_finite(x)
+    for place in (0, -1):
+        bad = x.copy()
+        bad[0, place] = value
+        assert not all_finite(bad)
 
 
 @pytest.mark.parametrize(

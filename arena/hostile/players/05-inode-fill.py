@@ -4,9 +4,6 @@ name = "Inodes: empty files without end"
 roles = ["attack", "defense"]
 stopped_by = ["mounts", "cgroup"]
 ends = "scored"
-
-[known]
-bubblewrap = "bwrap mounts a tmpfs without a limit on inodes: they end where memory does"
 """
 
 import os

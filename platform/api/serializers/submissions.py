@@ -65,7 +65,8 @@ class SubmissionDetailSerializer(SubmissionSerializer):
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_estimated_finish(self, row: Submission) -> Any:
-        return selectors.estimated_finish(row)
+        found = selectors.estimated_finish(row)
+        return found and serializers.DateTimeField().to_representation(found)
 
     @extend_schema_field(serializers.DictField())
     def get_progress(self, row: Submission) -> dict[str, object]:

@@ -67,6 +67,10 @@ def _next(request: HttpRequest) -> str:
     return wanted if ours else ""
 
 
+TEAM_IDS, TOKEN_IDS = "team_%s", "token_%s"
+"""Both forms stand on one page, and both ask for a name."""
+
+
 @never_cache
 @member_page
 def profile(request: HttpRequest) -> HttpResponse:
@@ -78,8 +82,8 @@ def _profile(request: HttpRequest, *, status: int = 200, **more: object) -> Http
     context = {
         "teams": selectors.teams_of(user).prefetch_related("memberships__user"),
         "tokens": selectors.tokens_of(user),
-        "team_form": TeamForm(),
-        "token_form": TokenForm(),
+        "team_form": TeamForm(auto_id=TEAM_IDS),
+        "token_form": TokenForm(auto_id=TOKEN_IDS),
         "section": "profile",
         **more,
     }
@@ -88,7 +92,7 @@ def _profile(request: HttpRequest, *, status: int = 200, **more: object) -> Http
 
 @action
 def create_team(request: HttpRequest) -> HttpResponse:
-    form = TeamForm(request.POST)
+    form = TeamForm(request.POST, auto_id=TEAM_IDS)
     if form.is_valid():
         try:
             team = services.create_team(user=person(request), name=form.cleaned_data["name"])
@@ -102,7 +106,7 @@ def create_team(request: HttpRequest) -> HttpResponse:
 @action
 def create_token(request: HttpRequest) -> HttpResponse:
     """Shows the token in this very answer, and never again."""
-    form = TokenForm(request.POST)
+    form = TokenForm(request.POST, auto_id=TOKEN_IDS)
     if form.is_valid():
         try:
             issued = services.issue_token(user=person(request), **form.cleaned_data)

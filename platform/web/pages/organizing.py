@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 
+import arena.tasks
 from arena.rounds import SplitName
 from events.errors import Invalid, NotThere, Refused
 from tournaments import previewing, selectors, services
@@ -19,6 +20,7 @@ from tournaments.models import Match, Tournament
 from tournaments.previewing import RoundPreview
 from tournaments.services import MOST_ROUNDS
 from tournaments.states import ROUNDS, TOURNAMENTS, EntryState, MatchState, Phase
+from web import round_usuals
 from web.answers import action, member_form, member_page, person
 from web.forms import ReasonForm, TournamentForm
 from web.pages.tournaments import frame
@@ -31,8 +33,6 @@ from web.round_forms import (
     rounds_in,
     settle,
 )
-
-FIRST_ROUND: dict[str, Any] = {"title": "White box", "epsilons": "0.1, 0.2, 0.3", "examples": 200}
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ class Previewed:
 def create(request: HttpRequest) -> HttpResponse:
     _require_organizer(request)
     if request.method != "POST":
-        return _form(request, TournamentForm(), _rounds(initial=[FIRST_ROUND]))
+        form = TournamentForm()
+        begun = round_usuals.first(str(form["task"].value() or arena.tasks.names()[0]))
+        return _form(request, form, _rounds(initial=[begun]))
     sent = settle(request.POST)
     if "add" in sent or "remove" in sent:
         return _begun_anew(request, sent)
@@ -96,16 +98,18 @@ def _form(
     status: int = 200,
 ) -> HttpResponse:
     context = {"form": form, "rounds": rounds, "previews": previews, "presets": PRESETS,
-               "section": "tournaments", "failed": status != 200}  # fmt: skip
+               "usuals": round_usuals.for_script(), "section": "tournaments",
+               "failed": status != 200}  # fmt: skip
     return render(request, "web/tournament_new.html", context, status=status)
 
 
 def _begun_anew(request: HttpRequest, sent: QueryDict) -> HttpResponse:
     """With one round more or less, for browsers without the page's script."""
-    kept = rounds_in(sent) or [FIRST_ROUND]
+    begun = round_usuals.first(sent.get("task", ""))
+    kept = rounds_in(sent) or [begun]
     number = sent.get("remove", "")
     if "add" in sent and len(kept) < MOST_ROUNDS:
-        kept.append({})
+        kept.append(begun)
     elif number.isdecimal() and len(number) < 4 and len(kept) > 1:
         kept = [round_ for place, round_ in enumerate(kept) if place != int(number)]
     return _form(request, TournamentForm(initial=sent.dict()), _rounds(initial=kept))

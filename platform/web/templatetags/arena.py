@@ -13,8 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 
 from arena.errors import ArenaError
-from arena.rounds import GameName, Norm, RoundSpec
-from arena.threat_model import DefenseStructure, Parameters
+from arena.rounds import GameName, Norm, PoisonMode, RoundSpec
 from events.selectors import latest
 from tournaments.models import Round
 from web import figures
@@ -177,7 +176,7 @@ def budget(round_: Round) -> str:
 
 def _poison(rules: RoundSpec) -> str:
     """Of games about training data."""
-    shares = ", ".join(f"{100 * share:g}" for share in rules.shares)
+    shares = " and ".join(f"{100 * share:g}" for share in rules.shares)
     within = f"{NORMS[rules.norm.value]} ≤ {rules.epsilons[-1]:g}" if rules.epsilons else ""
     if rules.game is GameName.BACKDOOR:
         trigger = f"shift {within}" if within else f"patch of {100 * rules.trigger_area:g} %"
@@ -187,7 +186,8 @@ def _poison(rules: RoundSpec) -> str:
         return f"poison {shares} %, {rules.targets} chosen points{near}"
     if rules.game is GameName.ONLINE_POISONING:
         return f"poison {100 * rules.shares[-1]:g} % of {rules.batches} batches"
-    return f"poison {shares} %, {rules.poison_mode.value}"
+    how = "added" if rules.poison_mode is PoisonMode.ADD else "in place of other points"
+    return f"poison {shares} %, {how}"
 
 
 def _sizes(rules: RoundSpec) -> str:
@@ -214,11 +214,11 @@ def box(round_: Round) -> str:
 def reveals(round_: Round) -> str:
     """What of a defense's package lies in the attack's jail: package, architecture or nothing."""
     rules = spec(round_)
-    if rules is None or not rules.threat_model.reveals_package:
-        return ""
-    model = rules.threat_model
-    whole = model.parameters is Parameters.FULL or model.structure is DefenseStructure.SOURCE
-    return "package" if whole else "architecture"
+    if rules is None or rules.game is GameName.ATTACKER_FIRST:
+        return ""  # what it shows is the house's reference
+    if rules.discloses_defense:
+        return "package"
+    return "architecture" if rules.threat_model.reveals_package else ""
 
 
 STATE_TONES = {

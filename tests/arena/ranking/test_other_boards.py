@@ -42,6 +42,25 @@ def test_a_minimum_norm_board_ranks_by_the_median_of_the_smallest_distances(norm
     assert [row.entry for row in board.rows] == ["dana", "eve"]
 
 
+def test_a_distance_that_nobody_knows_is_no_number(norms: Any) -> None:
+    """As a verdict of an earlier version holds a miss: no figure, rather than the largest float."""
+    at_distances(norms, "alice", "dana", [np.inf] * 5)
+    row = norms.defenses("min").row("dana").contender
+    assert row.metrics["median_distance"] is None
+    assert row.metrics["median_distance_mean"] is None
+    assert row.estimate == np.inf
+    assert norms.attacks("min").row("alice").contender.estimate == np.inf
+
+
+def test_the_mean_over_attacks_stands_beside_the_worst_case(norms: Any) -> None:
+    norms.attack("bob")
+    at_distances(norms, "alice", "dana", [0.1] * 5)
+    at_distances(norms, "bob", "dana", [0.3] * 5)
+    row = norms.defenses("min").row("dana").contender
+    assert row.metrics["median_distance"] == pytest.approx(0.1)
+    assert row.metrics["median_distance_mean"] == pytest.approx(0.2)
+
+
 def test_a_minimum_norm_attack_is_better_the_nearer_it_stays(norms: Any) -> None:
     norms.attack("bob")
     at_distances(norms, "alice", "dana", [0.1] * 20)

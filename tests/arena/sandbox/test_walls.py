@@ -6,6 +6,7 @@ needs is here.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import subprocess
@@ -22,7 +23,7 @@ import pytest
 
 from arena.errors import SandboxUnavailable
 from arena.rounds import Limits
-from arena.sandbox import view
+from arena.sandbox import bubblewrap, view
 from arena.sandbox.backend import Ending, ExitReport
 from arena.sandbox.bubblewrap import BubblewrapBackend
 from arena.sandbox.running import KillableJail
@@ -474,3 +475,47 @@ def test_a_bubblewrap_that_fails_never_started_the_player(tmp_path: Path) -> Non
 
     with pytest.raises(SandboxUnavailable, match="No permissions to create a new namespace"):
         probe(BubblewrapBackend(binary=broken))
+
+
+# --- where bubblewrap leaves no capabilities ------------------------------------------------------
+
+
+@pytest.fixture
+def without_capabilities(monkeypatch: pytest.MonkeyPatch) -> Iterator[BubblewrapBackend]:
+    """As where bubblewrap is set-uid: it takes no ``--cap-add`` of an ordinary user."""
+    works = bubblewrap._works
+
+    def refuses(binary: Path, environment: dict[str, str], arguments: tuple[str, ...]) -> bool:
+        return "--cap-add" not in arguments and works(binary, environment, arguments)
+
+    monkeypatch.setattr(bubblewrap, "_works", refuses)
+    bubblewrap._walls.cache_clear()
+    yield BubblewrapBackend()
+    bubblewrap._walls.cache_clear()
+
+
+def test_a_jail_without_capabilities_stands_as_well(
+    without_capabilities: BubblewrapBackend,
+) -> None:
+    results = probe(without_capabilities)
+    assert got_through(results) == []
+
+
+def test_a_jail_holds_no_capability_and_few_files(start: Start) -> None:
+    lines = """
+        from arena.sandbox import guest_namespaces
+        made = 0
+        try:
+            for made in range(1, 20_000):
+                os.close(os.open(f"/tmp/{made}", os.O_CREAT | os.O_WRONLY))
+        except OSError as error:
+            print(made, error.errno)
+        try:
+            guest_namespaces.bound_scratch("/tmp")
+        except OSError as error:
+            print(error.errno)
+    """
+    log = ended(start(lines)).log.split()
+    made, full, refused = map(int, log)
+    assert 4000 < made <= 4096
+    assert (full, refused) == (errno.ENOSPC, errno.EPERM)

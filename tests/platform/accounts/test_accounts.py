@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth import authenticate
 from django.core.exceptions import ValidationError
+from django.core.management import CommandError, call_command
 from django.test import RequestFactory
 from django.utils import timezone
 
@@ -198,11 +199,12 @@ def test_nobody_revokes_anothers_token(alice: User, bob: User) -> None:
     assert services.use_token(issued.token) is not None
 
 
-def test_organizers_are_made_by_administrators(alice: User, bob: User) -> None:
-    with pytest.raises(NotAllowed):
-        services.grant_organizer(administrator=alice, user=bob)
-    User.objects.filter(pk=alice.pk).update(is_superuser=True)
+def test_whoever_has_the_machine_makes_organizers(alice: User) -> None:
+    call_command("organizer", "alice")
     alice.refresh_from_db()
-    services.grant_organizer(administrator=alice, user=bob)
-    bob.refresh_from_db()
-    assert bob.is_organizer
+    assert alice.is_organizer
+    call_command("organizer", "alice", "--revoke")
+    alice.refresh_from_db()
+    assert not alice.is_organizer
+    with pytest.raises(CommandError, match="sign up on the site first"):
+        call_command("organizer", "nobody")

@@ -199,6 +199,7 @@ def test_a_package_is_submitted_entered_played_and_checked(
     (row,) = said(capsys)
     assert row["rank"] == 1
     assert run(["check", "--team", alices.team.uid, "--max-rank", "0"]) == ExitCode.FAILED
+    assert Match.objects.first().round.title in capsys.readouterr().out
 
 
 def test_a_rejected_package_ends_with_status_4_and_the_sentence(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -118,6 +118,17 @@ def test_a_request_sent_twice_with_a_key_acts_once(alice: Any) -> None:
     assert second.headers["Idempotency-Replayed"] == "true"
     assert second.headers["Location"] == first.headers["Location"]
     assert second.json() == first.json()
+
+
+def test_a_finish_that_can_be_told_is_a_text_in_the_kept_answer_too(alice: Any) -> None:
+    earlier = alice.has_qualified("Earlier")
+    began = earlier.finished_at - timedelta(seconds=5)
+    Submission.objects.filter(pk=earlier.pk).update(started_at=began)
+    first = alice.submit("Push", headers={"Idempotency-Key": "k1"})
+    assert first.status_code == 202
+    assert datetime.fromisoformat(first.json()["estimated_finish"]) > timezone.now()
+    again = alice.submit("Push", headers={"Idempotency-Key": "k1"})
+    assert again.json() == first.json()
 
 
 def test_a_key_serves_one_request_only(alice: Any) -> None:

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Membership, Team, User
+from arena import house
 from arena.manifest import Manifest, Role
 from arena.rounds import GameName, RoundSpec
 from arena.threat_model import ThreatModel
@@ -85,6 +86,19 @@ class Stage:
         with transaction.atomic():
             announcing.tell_of_entry(entry, "entry.active")
         return entry
+
+    def enters_house(self, name: str) -> None:
+        """The house's player enters under its own name."""
+        manifest = house.manifest(name)
+        self.entries[name] = Entry.objects.create(
+            tournament=self.tournament,
+            house=name,
+            role=manifest.role.side,
+            player=manifest.role,
+            name=manifest.name,
+            manifest=manifest.to_json(),
+            state=EntryState.ACTIVE,
+        )
 
     def attacks(self, *names: str) -> None:
         for name in names:

@@ -10,7 +10,6 @@ from django.contrib.auth.models import AnonymousUser
 from django.test import Client
 
 from accounts.models import User
-from arena import house
 from arena.evidence import Code
 from arena.manifest import Framework, Manifest, Role
 from arena.rounds import SplitName
@@ -19,20 +18,6 @@ from leaderboard import selectors, services
 from leaderboard.models import Board, Standing
 from submissions.models import Submission
 from tournaments.models import Entry
-from tournaments.states import EntryState
-
-
-def plays_house(stage: Any, name: str) -> None:
-    """The house's player enters under its own name."""
-    stage.entries[name] = Entry.objects.create(
-        tournament=stage.tournament,
-        house=name,
-        role="attack",
-        player=Role.ATTACK,
-        name=house.registry.manifest(name).name,
-        manifest=house.registry.manifest(name).to_json(),
-        state=EntryState.ACTIVE,
-    )
 
 
 def has_gradients(entry: Entry) -> None:
@@ -51,7 +36,7 @@ def has_gradients(entry: Entry) -> None:
 def masked(stage: Any) -> Any:
     """Dana masks her gradients, Eve is honest; both fall to Alice's search in the black round."""
     stage.round("black")
-    plays_house(stage, "pgd")
+    stage.enters_house("pgd")
     stage.attacks("alice")
     stage.defends("dana", "eve")
     for name in ("dana", "eve"):

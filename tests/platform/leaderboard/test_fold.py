@@ -104,6 +104,22 @@ def test_a_kill_in_the_black_round_refreshes_the_white_board(stage: Any) -> None
     assert row("dana", "black").headline == 38 / 40
 
 
+def test_a_house_player_stands_on_the_boards_of_rounds_that_name_it(stage: Any) -> None:
+    """What it lost in the black round counts on the white one only where it takes part."""
+    stage.round("black")
+    stage.attacks("alice")
+    stage.defends("dana")
+    stage.enters_house("cnn")
+    stage.rounds["black"].house = {"defenses": ["cnn"]}
+    stage.rounds["black"].save()
+    stage.plays("alice", "dana", [0])
+    stage.plays("alice", "cnn", [1, 2], preset="black")
+    services.fold_all()
+    assert row(stage.entries["cnn"].name, "black").headline == 38 / 40
+    white = Standing.objects.filter(round__title="white", role="defense")
+    assert [standing.entry.name for standing in white] == ["dana"]
+
+
 def test_a_match_that_begins_recomputes_nothing(played: Any) -> None:
     services.fold_all()
     before = list(Standing.objects.values_list("pk", flat=True))

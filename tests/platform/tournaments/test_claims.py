@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -11,10 +12,12 @@ from django.utils import timezone
 
 from arena import tasks
 from arena.manifest import Role
+from arena.rounds import GameName, RoundSpec, threat_model_for
 from arena.sandbox import gpu
+from arena.threat_model import ThreatModel
 from events.models import Event
 from tournaments import claims, services
-from tournaments.models import Match
+from tournaments.models import Entry, Match
 from tournaments.states import MatchState, Phase
 
 GPU_TASK: Final = Path(tasks.__file__).with_name("digits.toml")
@@ -36,6 +39,31 @@ def test_a_claim_holds_a_lease_and_counts_an_attempt(stage: Any, walls: list[Any
     assert (match.state, match.attempt, match.worker) == (MatchState.RUNNING, 1, "w:1")
     assert match.lease_until > timezone.now()
     assert Event.objects.filter(kind="match.running", subject=match.pk).count() == 1
+
+
+@pytest.mark.parametrize(("preset", "disclosed"), [("white", True), ("black", False)])
+def test_a_defense_is_disclosed_once_another_team_meets_it_in_a_white_box(
+    stage: Any, walls: list[Any], preset: str, disclosed: bool
+) -> None:
+    round_ = stage.tournament.rounds.get()
+    model = ThreatModel.preset(preset)
+    round_.spec = replace(round_.rules, threat_model=model).to_json()
+    round_.save()
+    stage.enters(stage.person("alice"), "Spear", Role.ATTACK)
+    match = claims.claim(worker="w:1")
+    assert match is not None
+    met = Entry.objects.get(pk=match.defense_id)
+    assert (met.disclosed_at is not None) is disclosed
+    assert not Entry.objects.exclude(pk=met.pk).filter(disclosed_at__isnull=False).exists()
+
+
+def test_an_attack_that_moves_first_is_shown_no_team_s_package() -> None:
+    white = threat_model_for(GameName.ATTACKER_FIRST, ThreatModel.white())
+    first = RoundSpec(GameName.ATTACKER_FIRST, "digits", white, epsilons=(0.1,))
+    assert not first.discloses_defense
+    assert RoundSpec(
+        GameName.EVASION, "digits", ThreatModel.white(), epsilons=(0.1,)
+    ).discloses_defense
 
 
 def test_every_match_is_claimed_once(stage: Any, walls: list[Any]) -> None:

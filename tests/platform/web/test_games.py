@@ -15,7 +15,7 @@ from django.utils import timezone
 
 import arena.tasks
 from accounts.models import User
-from arena.rounds import GameName, Norm, RoundSpec, threat_model_for
+from arena.rounds import GameName, Goal, Norm, RoundSpec, TargetRule, threat_model_for
 from arena.threat_model import ThreatModel
 from arena.verdict import Kills, Outcome, Status
 from arena.verdict import Verdict as Finding
@@ -398,7 +398,7 @@ def test_a_stream_is_planned_ranked_and_read(world: World, as_: Browser) -> None
     )
     record(match, recorded(spec.game, told, curve))
     page, boards = pages(world, as_, match)
-    assert "Online greedy added 10.0 % to the error over time" in page
+    assert "Online greedy added 10.0 points to the error over time" in page
     assert "Points seen" in page
     assert "poison 10 % of 4 batches" in boards
     assert "Largest mean error over a poisoned stream" in boards
@@ -506,6 +506,22 @@ def test_a_round_and_its_task_must_fit(world: World) -> None:
         )
         plan = TournamentPlan(title="T", slug="t", task=task, rounds=(RoundPlan("R", spec),))
         with pytest.raises(Invalid, match=r"regression task|values and no classes"):
+            services.check(plan)
+
+
+def test_a_round_on_the_reference_needs_its_weights(world: World) -> None:
+    """Else every match of it would end void, and be played thrice."""
+    first = RoundSpec(
+        GameName.ATTACKER_FIRST, "spambase",
+        threat_model_for("attacker_first", ThreatModel.white()), epsilons=(0.1,),
+    )  # fmt: skip
+    aimed = RoundSpec(
+        GameName.EVASION, "spambase", ThreatModel.white(), epsilons=(0.1,),
+        goal=Goal.TARGETED, target_rule=TargetRule.LEAST_LIKELY,
+    )  # fmt: skip
+    for spec in (first, aimed):
+        plan = TournamentPlan(title="T", slug="t", task="spambase", rounds=(RoundPlan("R", spec),))
+        with pytest.raises(Invalid, match=r"reference model.*no weights for task 'spambase'"):
             services.check(plan)
 
 

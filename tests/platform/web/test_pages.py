@@ -74,6 +74,15 @@ def test_too_many_wrong_passwords_are_answered_with_a_page(world: World, setting
     assert "Too many" in text_of(answers[-1])
 
 
+@pytest.mark.parametrize("path", ["/profile/", "/tournaments/new/"])
+def test_no_two_fields_of_a_page_share_an_id(world: World, as_: Browser, path: str) -> None:
+    """A label would lead to the other one."""
+    html = as_(world.oscar).get(path).content.decode()
+    ids = re.findall(r'<(?:input|select|textarea)[^>]*\sid="([^"]+)"', html)
+    assert ids
+    assert len(ids) == len(set(ids))
+
+
 def test_a_token_is_shown_once(world: World, as_: Browser) -> None:
     browser = as_(world.dana)
     made = browser.post("/profile/tokens/", {"name": "bot", "scopes": ["read"], "days": 9})

@@ -272,6 +272,12 @@ def test_the_preview_names_the_field_of_a_contradiction(world: World, as_: Brows
     assert not Tournament.objects.filter(slug="autumn").exists()
 
 
+def test_the_preview_says_where_a_game_and_its_task_do_not_fit(world: World, as_: Browser) -> None:
+    round_ = filled("white", game="trend_poisoning", norm="l2")
+    shown = text(as_(world.oscar).post("/tournaments/new/preview/", sent(round_)))
+    assert "a trend round needs a regression task, such as ice-cover" in shown
+
+
 def test_without_a_script_buttons_preview_add_and_remove(world: World, as_: Browser) -> None:
     oscar = as_(world.oscar)
     page = oscar.post("/tournaments/new/", sent({**filled("white"), "preset": "grey"}, preview="1"))

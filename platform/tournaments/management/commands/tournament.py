@@ -41,6 +41,8 @@ def find_organizer(name: str | None) -> User:
     user = found.order_by("pk").first()
     if user is None:
         raise CommandError(
-            f"There is no account {name!r}." if name else "There is no organizer; name one."
+            f"There is no account {name!r}: sign up on the site first."
+            if name
+            else "There is no organizer yet: `manage.py organizer NAME` makes one of an account."
         )
     return user

@@ -1,10 +1,12 @@
-// The form of a tournament: a preset fills the switches at once, settings of other games hide, a
-// round is added in place. Without this script the server does the same when the form is sent.
+// The form of a tournament: a preset fills the switches at once, title, ε and shares follow what is
+// chosen while nobody changed them, settings of other games hide, a round is added in place. Without
+// this script the server does the same when the form is sent.
 (function () {
   "use strict";
   const form = document.querySelector("[data-rounds]");
   if (!form) { return; }
   const presets = JSON.parse(document.getElementById("presets").textContent);
+  const usuals = JSON.parse(document.getElementById("usuals").textContent);
 
   function field(round, name) {
     return round.querySelector('[name$="-' + name + '"]');
@@ -17,6 +19,49 @@
       if (input.value === before[entry[0]]) { input.value = entry[1]; }
     });
     field(round, "filled").value = preset;
+  }
+  function taskOf(round) {
+    return field(round, "task").value || form.querySelector('[name="task"]').value;
+  }
+  function settings(choice) {
+    const game = usuals.games[choice[0]];
+    const epsilons = game.bounded ? usuals.epsilons[choice[1]] || {} : {};
+    return {
+      title: game.titles[choice[3]],
+      epsilons: epsilons[game.norm || choice[2]] || "",
+      shares: game.shares,
+    };
+  }
+  function follow(round) {
+    const usual = field(round, "usual");
+    const before = usual.value.split("|");
+    const game = field(round, "game").value;
+    const preset = field(round, "preset");
+    const fresh = before.length !== 4;
+    if (!fresh && before[0] !== game) {
+      if (preset.value === usuals.games[before[0]].preset) { preset.value = usuals.games[game].preset; }
+      if (!usuals.games[game].tasks.includes(taskOf(round))) {
+        const shared = form.querySelector('[name="task"]').value;
+        const fits = usuals.games[game].tasks.includes(shared);
+        field(round, "task").value = fits ? "" : usuals.games[game].task;
+      }
+    }
+    const now = [game, taskOf(round), field(round, "norm").value, preset.value];
+    const old = fresh ? { title: "", epsilons: "", shares: "" } : settings(before);
+    Object.entries(settings(now)).forEach(function (entry) {
+      const input = field(round, entry[0]);
+      if (input.value === old[entry[0]]) { input.value = entry[1]; }
+    });
+    usual.value = now.join("|");
+  }
+  function explain(round) {
+    const game = field(round, "game").value;
+    const words = usuals.bounds[game] || usuals.bounds[field(round, "norm").value] || usuals.bounds[""];
+    const box = field(round, "epsilons").closest(".field");
+    box.querySelector("label").textContent = words[0];
+    box.querySelector(".field-help").textContent = words[1];
+    field(round, "game").closest(".field").querySelector(".field-help").textContent =
+      usuals.games[game].sentence;
   }
   function tell(round) {
     const wanted = presets[field(round, "preset").value];
@@ -38,11 +83,18 @@
       input.closest(".field").hidden = !shown;
       input.disabled = !shown;
     });
+    const norm = usuals.games[game].normed ? usuals.games[game].norm || field(round, "norm").value : "";
+    const claims = game === "certification";
+    const task = taskOf(round);
     round.querySelectorAll("[data-house]").forEach(function (box) {
-      const plays = box.dataset.house.split(" ").includes(game);
-      if (!plays) { box.checked = false; }
+      const plays = box.dataset.house.split(" ").includes(game) &&
+        box.dataset.tasks.split(" ").includes(task) &&
+        (!norm || box.dataset.norms.split(" ").includes(norm)) &&
+        (!claims || !("certifies" in box.dataset) || box.dataset.certifies.split(" ").includes(norm));
+      box.disabled = !plays;
       box.closest(".choice").hidden = !plays;
     });
+    explain(round);
     round.querySelectorAll("[data-when]").forEach(function (input) {
       const chosen = input.closest(".switch-group").querySelector("select").value;
       const shown = input.dataset.when.split(" ").includes(chosen);
@@ -57,17 +109,22 @@
     list.insertAdjacentHTML("beforeend", html.replace(/__prefix__/g, total.value));
     total.value = String(Number(total.value) + 1);
     const added = list.lastElementChild;
+    follow(added);
     fit(added);
     added.querySelector("input, select").focus();
     window.htmx.trigger("#preview", "preview");
   }
 
   form.addEventListener("change", function (event) {
-    const round = event.target.closest("[data-round]");
-    if (!round) { return; }
-    if (event.target.name.endsWith("-preset")) { fill(round); }
-    fit(round);
-    tell(round);
+    const changed = event.target.closest("[data-round]");
+    if (!changed && event.target.name !== "task") { return; }
+    const rounds = changed ? [changed] : form.querySelectorAll("[data-round]");
+    rounds.forEach(function (round) {
+      follow(round);
+      fill(round);
+      fit(round);
+      tell(round);
+    });
   });
   form.addEventListener("click", function (event) {
     if (event.target.closest("[data-add-round]")) {

@@ -1,0 +1,414 @@
+"""What a whole board costs beside its bare attack loops: ``python -m benchmarks.board``.
+
+Every attack meets every defense in up to three rounds (white box, scores alone, transfer), as a
+worker has them played: a keeper, a jailed referee, forked players, findings on disk. Beside each
+match runs the same attack loop in this process, with nothing around it but the answers that any
+evaluation needs: each defense on the clean examples, once, and on the candidates of each attack.
+A transfer is crafted once for each related model. Rows through nets are counted on both sides: in
+jails the nets print them.
+
+Defenses are the house's plain and adversarially trained CNN, weights jittered by a seed; attacks
+are ``benchmarks/board_player.py`` with more or fewer steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from arena import house, tasks
+from arena.games.blind import shared_facts
+from arena.games.crafted import FILE as CRAFTED
+from arena.keeper import Keeper
+from arena.packages import Package
+from arena.players import TaskInfo
+from arena.referee import MatchSpec, judged_examples
+from arena.rounds import GameName, Limits, RoundSpec
+from arena.sandbox import choose
+from arena.sandbox.zygote import ZygoteBackend
+from arena.threat_model import OracleOutput, OutputKind, ThreatModel
+from benchmarks.board_player import BATCH, climb, search, slope_of
+from benchmarks.oracle import bare_model
+
+TASK = "mnist5k"
+EPSILON = 0.1
+NETS = ("cnn", "adversarial-training")
+JITTER = 0.02
+"""Of a weight, as a share of its tensor's standard deviation."""
+SECRET = "00" * 32
+SETTLING_SECONDS = 0.5
+COUNTS = ("forward", "backward", "broken")
+
+ARCHITECTURE = """
+from torch import nn
+
+class Told(nn.Sequential):
+    def forward(self, x):
+        print("rows", len(x), int(x.requires_grad))
+        return super().forward(x)
+
+def build():
+    return Told(*{builder}())
+"""
+ATTACK = """
+schema_version = 1
+name = "Board {number}"
+role = "attack"
+framework = "torch"
+tasks = "*"
+entry = "player.py:Player"
+"""
+
+Images = NDArray[np.float32]
+
+
+@dataclass
+class Cost:
+    """Wall and processor seconds, rows forward and backward, how many examples were broken."""
+
+    seconds: float = 0.0
+    processor: float = 0.0
+    forward: int = 0
+    backward: int = 0
+    broken: int = 0
+
+    def __add__(self, other: Self) -> Self:
+        return replace(
+            self,
+            seconds=self.seconds + other.seconds,
+            processor=self.processor + other.processor,
+            forward=self.forward + other.forward,
+            backward=self.backward + other.backward,
+            broken=self.broken + other.broken,
+        )
+
+
+def rounds(examples: int, queries: int) -> dict[str, RoundSpec]:
+    """Logs are long: each forward pass is a line of them."""
+    black = replace(
+        ThreatModel.black(queries), output=OracleOutput(OutputKind.PROBABILITIES)
+    )  # labels alone wait for whole milliseconds
+    models = {"white": ThreatModel.white(), "scores": black, "transfer": ThreatModel.transfer()}
+    limits = Limits(log_kib=16 * 1024)
+    return {
+        name: RoundSpec(
+            GameName.TRANSFER if name == "transfer" else GameName.EVASION,
+            TASK,
+            model,
+            epsilons=(EPSILON,),
+            examples=examples,
+            attack_limits=limits,
+            defense_limits=limits,
+        )
+        for name, model in models.items()
+    }
+
+
+# --- who plays ----------------------------------------------------------------------------------
+
+
+def defenses(count: int) -> list[Package]:
+    """House nets whose weights are moved a little: as many different ones as are wanted."""
+    return [_jittered(NETS[n % len(NETS)], seed=n) for n in range(count)]
+
+
+def _jittered(name: str, *, seed: int) -> Package:
+    source = house.package(name, TASK)
+    manifest = source.manifest
+    weights = safetensors.torch.load(source.files[manifest.weights])
+    noise = torch.Generator().manual_seed(seed)
+    for tensor in weights.values():
+        tensor += JITTER * tensor.std() * torch.randn(tensor.shape, generator=noise)
+    text = (
+        f'schema_version = 1\nname = "{name} {seed}"\nrole = "defense"\nframework = "torch"\n'
+        f'architecture = "architecture.py"\nweights = "weights.safetensors"\n'
+        f'tasks = "*"\nfamily = "{manifest.family}"\ndifferentiable = true\n'
+    )
+    builder = source.files[manifest.architecture].decode().replace("def build(", "def _plain(")
+    return Package.of(
+        {
+            "manifest.toml": text.encode(),
+            "architecture.py": (builder + ARCHITECTURE.format(builder="_plain")).encode(),
+            "weights.safetensors": safetensors.torch.save(weights),
+        }
+    )
+
+
+def works(count: int, *, steps: int, queries: int) -> list[dict[str, int]]:
+    """The work of each attack: from half of the steps to one and a half."""
+    shares = np.linspace(0.5, 1.5, count) if count > 1 else [1.0]
+    return [
+        {
+            "steps": round(steps * share),
+            "transfer_steps": round(steps * share),
+            "queries": round(queries * min(1.0, share)),
+        }
+        for share in shares
+    ]
+
+
+def attack(number: int, work: dict[str, int]) -> Package:
+    needs = '[needs]\ngames = ["evasion", "transfer"]\n'
+    files = {
+        "manifest.toml": (ATTACK.format(number=number) + needs).encode(),
+        "player.py": Path(__file__).with_name("board_player.py").read_bytes(),
+        "work.json": json.dumps(work).encode(),
+    }
+    return Package.of(files)
+
+
+# --- through the arena --------------------------------------------------------------------------
+
+
+@dataclass
+class Arena:
+    """A keeper, and where its orders and findings lie."""
+
+    keeper: Keeper
+    directory: Path
+    archives: dict[str, str] = field(default_factory=dict)
+    crafted: dict[str, Path] = field(default_factory=dict)
+    orders: int = 0
+
+    def match(self, round_: RoundSpec, attacker: Package, defense: Package) -> Cost:
+        order = {
+            "round": round_.to_json(),
+            "attack": self._archive(attacker),
+            "defense": self._archive(defense),
+            "seed": 1,
+            "secret": SECRET,
+        }
+        began, mine = time.perf_counter(), time.process_time()
+        related = house.related_names(defense.manifest.family, TASK)
+        facts = shared_facts(round_, defense.manifest, related=related)
+        crafted, anew = None, False
+        if facts is not None:
+            key = json.dumps([round_.game, attacker.sha256, *facts])
+            crafted, anew = self.crafted.get(key), key not in self.crafted
+            if crafted is None:
+                crafted = self.crafted[key] = self._ordered("crafting", order) / CRAFTED
+            order["crafted"] = str(crafted)
+        out = self._ordered("match", order)
+        seconds, spent = time.perf_counter() - began, time.process_time() - mine
+        verdict = json.loads((out / "verdict.json").read_text())
+        if verdict["status"] != "scored":
+            raise RuntimeError(f"The match ended {verdict['status']}: {verdict['fault']}")
+        cost = rows_told(verdict["logs"]["defense"])
+        if crafted is None or anew:  # a kept crafting comes with the log of its making
+            cost += rows_told(verdict["logs"]["attack"])
+        if anew:  # the referee asks the related model what it says to what was crafted
+            cost.forward += len(round_.epsilons) * round_.examples
+        broken = int(verdict["kills"]["broken"][-1] or "0", 16).bit_count()
+        return replace(cost, seconds=seconds, processor=spent, broken=broken)
+
+    def _ordered(self, program: str, order: dict[str, Any]) -> Path:
+        """Have it carried out; where its finding lies."""
+        self.orders += 1
+        out, file = self.directory / f"found-{self.orders}", self.directory / "orders.json"
+        file.write_text(json.dumps({**order, "out": str(out)}))
+        self.keeper.play({"program": program, "arguments": [str(file)]}, lambda step: None)
+        return out
+
+    def _archive(self, package: Package) -> str:
+        if package.sha256 not in self.archives:
+            path = self.directory / f"{package.sha256}.zip"
+            path.write_bytes(package.to_zip())
+            self.archives[package.sha256] = str(path)
+        return self.archives[package.sha256]
+
+
+def rows_told(log: str) -> Cost:
+    """What the nets of one side have printed."""
+    told = re.findall(r"^rows (\d+) ([01])$", log, re.MULTILINE)
+    rows, sloped = (np.array([int(pair[i]) for pair in told], np.int64) for i in (0, 1))
+    return Cost(forward=int(rows.sum()), backward=int((rows * sloped).sum()))
+
+
+# --- bare ---------------------------------------------------------------------------------------
+
+
+class Bare:
+    """The same loops in this process."""
+
+    def __init__(self, packages: list[Package], x: Images, y: NDArray[np.int64]) -> None:
+        task = tasks.load(TASK)
+        info = TaskInfo(task.name, task.shape, task.classes)
+        self.nets = [Counting(bare_model(package, info).module) for package in packages]
+        self.families = [package.manifest.family for package in packages]
+        self.sources = {
+            family: Counting(bare_model(house.related(family, TASK)[0], info).module)
+            for family in set(self.families)
+        }
+        self.x, self.y = x, y
+        self.right: list[NDArray[np.bool_]] = []
+        self.crafted: dict[tuple[int, str | None], Images] = {}
+
+    def clean(self) -> Cost:
+        began = _now()
+        self.right = [net.labels(self.x) == self.y for net in self.nets]
+        return self._cost(began)
+
+    def cell(self, kind: str, number: int, work: dict[str, int], column: int) -> Cost:
+        net, began = self.nets[column], _now()
+        if kind == "white":
+            found = climb(slope_of(net), self.x, self.y, EPSILON, steps=work["steps"])
+        elif kind == "scores":
+            found = search(net.scores, self.x, self.y, EPSILON, queries=work["queries"])
+        else:
+            found = self._crafted(number, work, self.families[column])
+        broken = self.right[column] & (net.labels(found) != self.y)
+        return replace(self._cost(began), broken=int(broken.sum()))
+
+    def _crafted(self, number: int, work: dict[str, int], family: str | None) -> Images:
+        """Once for each related model."""
+        key = (number, family)
+        if key not in self.crafted:
+            source, steps = slope_of(self.sources[family]), work["transfer_steps"]
+            self.crafted[key] = climb(source, self.x, self.y, EPSILON, steps=steps)
+        return self.crafted[key]
+
+    def _cost(self, began: tuple[float, float]) -> Cost:
+        spent = (now - then for now, then in zip(_now(), began, strict=True))
+        nets = [*self.nets, *self.sources.values()]
+        rows = sum(net.forward_rows for net in nets), sum(net.sloped_rows for net in nets)
+        cost = Cost(*spent, *rows)
+        for net in nets:
+            net.forward_rows = net.sloped_rows = 0
+        return cost
+
+
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+class Counting(torch.nn.Module):
+    """A net that counts its rows."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        plain = [layer for layer in module.children() if not list(layer.children())]
+        self.module = torch.nn.Sequential(*plain).requires_grad_(False)
+        self.forward_rows = self.sloped_rows = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.forward_rows += len(x)
+        self.sloped_rows += len(x) * x.requires_grad
+        scores: torch.Tensor = self.module(x)
+        return scores
+
+    def scores(self, x: Images, _rows: NDArray[np.int64] | None = None) -> Images:
+        with torch.inference_mode():
+            parts = [self(torch.tensor(x[at : at + BATCH])) for at in range(0, len(x), BATCH)]
+        return torch.cat(parts).softmax(1).numpy()
+
+    def labels(self, x: Images) -> NDArray[np.int64]:
+        return np.asarray(self.scores(x).argmax(1))
+
+
+# --- the processor ---
+
+
+def processor_of_jails() -> float:
+    """Seconds that all processes which this one has started, and theirs, have had so far.
+
+    Jails are forks of zygotes, which are ours: once reaped, their time stands with the zygote.
+    """
+    parents, ticks = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            pid, rest = int(stat.parent.name), stat.read_text().rpartition(")")[2].split()
+            parents[pid], ticks[pid] = int(rest[1]), sum(map(int, rest[11:15]))
+    found, waiting = 0, {os.getpid()}
+    while waiting:
+        waiting = {pid for pid, parent in parents.items() if parent in waiting}
+        found += sum(ticks[pid] for pid in waiting)
+    return found / os.sysconf("SC_CLK_TCK")
+
+
+# --- the board ----------------------------------------------------------------------------------
+
+
+def board(arena: Arena, options: argparse.Namespace) -> Iterator[tuple[str, Cost, Cost]]:
+    """(round, through the arena, bare), cell beside cell, so that both meet the same load."""
+    task = tasks.load(TASK)
+    ours = works(options.attacks, steps=options.steps, queries=options.queries)
+    attacks = [attack(number, work) for number, work in enumerate(ours)]
+    columns = defenses(options.defenses)
+    specs = rounds(options.examples, options.queries)
+    match = MatchSpec(specs["white"], attacks[0], columns[0], 1, bytes.fromhex(SECRET))
+    examples = judged_examples(match, task)
+    bare = Bare(columns, examples.x, examples.y)
+    arena.match(specs["white"], attacks[0], columns[0])  # what is dear the first time
+    yield "clean", Cost(), bare.clean()
+    for kind in list(specs)[: options.rounds]:
+        through, alone, jails = Cost(), Cost(), processor_of_jails()
+        for column, defense in enumerate(columns):
+            for number, attacker in enumerate(attacks):
+                through += arena.match(specs[kind], attacker, defense)
+                alone += bare.cell(kind, number, ours[number], column)
+        time.sleep(SETTLING_SECONDS)  # until the last jails are reaped, and count
+        through.processor += processor_of_jails() - jails
+        yield kind, through, alone
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.board", description=__doc__)
+    parser.add_argument("--defenses", type=int, default=4)
+    parser.add_argument("--attacks", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3, choices=(1, 2, 3))
+    parser.add_argument("--examples", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=100, help="of PGD and transfer, on average")
+    parser.add_argument("--queries", type=int, default=500, help="an example, at most")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    console, backend = Console(width=120), choose(trusted=True)
+    if not isinstance(backend, ZygoteBackend):
+        console.print(f"No zygote can be had here: players stand behind {backend.name}.")
+        raise SystemExit(1)
+    console.print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {vars(options)}")
+    table = Table(title="A board through the arena and its bare loops (rows in thousands)")
+    pairs = [(name, "bare" + " " * n) for n, name in enumerate(("s", "cpu s", *COUNTS))]
+    heads = [
+        *pairs[0],
+        "ratio",
+        *pairs[1],
+        "ratio ",
+        *(head for pair in pairs[2:] for head in pair),
+    ]
+    for column in ("round", *heads):
+        table.add_column(column, justify="left" if column == "round" else "right")
+    total, alone = Cost(), Cost()
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, one, other in board(Arena(Keeper.of(backend), Path(scratch)), options):
+            table.add_row(name, *_cells(one, other))
+            total, alone = total + one, alone + other
+    table.add_row("all", *_cells(total, alone))
+    console.print(table)
+
+
+def _cells(one: Cost, other: Cost) -> Iterator[str]:
+    for ours, theirs in ((one.seconds, other.seconds), (one.processor, other.processor)):
+        yield from (f"{ours:.2f}", f"{theirs:.2f}", f"{ours / theirs:.2f}")
+    for ours, theirs in ((one.forward, other.forward), (one.backward, other.backward)):
+        yield from (f"{ours / 1000:,.1f}", f"{theirs / 1000:,.1f}")
+    yield from (str(one.broken), str(other.broken))
+
+
+if __name__ == "__main__":
+    main()

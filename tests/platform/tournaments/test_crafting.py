@@ -1,0 +1,145 @@
+"""Crafted once: what an attack that asks nothing hands in is kept for all its matches."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import LazySettings
+
+from arena.games.crafted import FILE
+from arena.manifest import Role
+from arena.rounds import GameName
+from submissions.processes import Ended
+from tests.platform.tournaments.conftest import spec
+from tournaments import claims, crafting, running
+from tournaments.models import Match, Round
+from tournaments.services import RoundPlan
+
+pytestmark = pytest.mark.django_db
+
+
+class Referees:
+    """Stand in for jailed ones; they note what was ordered, and craft or fail."""
+
+    def __init__(self, status: int = 0) -> None:
+        self.status = status
+        self.orders: list[Mapping[str, Any]] = []
+        self.slow = threading.Event()
+        self.slow.set()
+
+    def __call__(self, order: Mapping[str, Any], out: Path) -> Ended:
+        self.orders.append(order)
+        self.slow.wait(10)
+        if self.status == 0:
+            (out / FILE).write_bytes(b"crafted by %d" % len(self.orders))
+        return Ended(self.status)
+
+
+@pytest.fixture
+def board(make_stage: Any, settings: LazySettings, tmp_path: Path) -> Any:
+    """Alice's and Mallory's attacks meet three defenses; those of Dana and Eve are of families
+    that the house has no models of, so that it shows the same for both."""
+    settings.DATA, settings.RUNNER = tmp_path, []
+    families = {"Dana": "tree", "Eve": "magic", "Finn": "logistic regression"}
+    stage = make_stage(RoundPlan("Transfer", spec("transfer", game=GameName.TRANSFER)))
+    stage.opens()
+    for name in ("Alice", "Mallory"):
+        stage.enters(stage.person(name), f"{name}'s", Role.ATTACK)
+    for name, family in families.items():
+        stage.enters(stage.person(name), f"{name}'s", Role.DEFENSE, family=family)
+    return lambda attack, defense: Match.objects.select_related(*claims._PLAYERS).get(
+        attack__name=f"{attack}'s", defense__name=f"{defense}'s"
+    )
+
+
+def keep(match: Match, tmp_path: Path, referees: Referees) -> Path | None:
+    scratch = tmp_path / f"scratch-{match.uid}"
+    scratch.mkdir(exist_ok=True)
+    orders = {"match": match.uid, "trusted": running.house_only(match)}
+    return crafting.kept(match, orders, scratch, run=referees, heartbeat=lambda: True)
+
+
+def test_one_crafting_serves_all_defenses_that_show_the_same(board: Any, tmp_path: Path) -> None:
+    referees = Referees()
+    first = keep(board("Alice", "Dana"), tmp_path, referees)
+    assert first is not None
+    assert first.read_bytes() == b"crafted by 1"
+    assert keep(board("Alice", "Eve"), tmp_path, referees) == first
+    assert [order["program"] for order in referees.orders] == ["crafting"]
+
+
+def test_another_family_and_another_attack_are_crafted_for_themselves(
+    board: Any, tmp_path: Path
+) -> None:
+    referees = Referees()
+    pairs = [("Alice", "Dana"), ("Alice", "Finn"), ("Mallory", "Dana")]
+    paths = {keep(board(*pair), tmp_path, referees) for pair in pairs}
+    assert len(paths) == len(referees.orders) == 3
+
+
+def test_two_workers_craft_the_same_once(board: Any, tmp_path: Path) -> None:
+    referees = Referees()
+    dana, eve = board("Alice", "Dana"), board("Alice", "Eve")
+    referees.slow.clear()
+    found: list[Path | None] = []
+    workers = [
+        threading.Thread(target=lambda m=m: found.append(keep(m, tmp_path, referees)))
+        for m in (dana, eve)
+    ]
+    for worker in workers:
+        worker.start()
+    referees.slow.set()
+    for worker in workers:
+        worker.join(20)
+    assert len(referees.orders) == 1
+    assert found[0] == found[1] is not None
+    assert not list(tmp_path.glob("crafted/*/*.lock"))
+
+
+def test_where_crafting_fails_the_match_plays_for_itself(board: Any, tmp_path: Path) -> None:
+    assert keep(board("Alice", "Dana"), tmp_path, Referees(status=5)) is None
+
+
+def test_where_something_may_be_asked_nothing_is_crafted_beforehand(
+    board: Any, tmp_path: Path
+) -> None:
+    Round.objects.update(spec=spec("black").to_json(), game=GameName.EVASION.value)
+    referees = Referees()
+    assert keep(board("Alice", "Dana"), tmp_path, referees) is None
+    assert referees.orders == []
+
+
+def test_a_match_is_handed_what_was_kept(
+    board: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    referees, out = Referees(), tmp_path / "out"
+    out.mkdir()
+    ordered: list[Mapping[str, Any]] = []
+
+    def play(order: Mapping[str, Any], *, directory: Path, **_: Any) -> Ended:
+        ordered.append(_read(order))
+        return referees(order, directory)
+
+    monkeypatch.setattr(
+        "submissions.artifacts.local_copy", lambda sha256, scratch: scratch / sha256
+    )
+    monkeypatch.setattr("submissions.processes.play", play)
+    for defense in ("Dana", "Eve"):
+        running.run(board("Alice", defense), out)
+    crafted = next(iter(tmp_path.glob("crafted/*/*.npz")))
+    assert [o.get("crafted") for o in ordered] == [None, str(crafted), str(crafted)]
+
+
+def test_workers_begin_with_attacks_that_no_other_crafts(board: Any) -> None:
+    first = Match.objects.order_by("pk")[:2]
+    assert {match.attack.name for match in first} == {"Alice's", "Mallory's"}
+
+
+def _read(order: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads(Path(order["arguments"][0]).read_text())
+    return found

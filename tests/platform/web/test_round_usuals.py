@@ -1,0 +1,91 @@
+"""Oscar takes a round of the form as it comes: whatever game he chooses, it can be made."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from arena import tasks
+from arena.rounds import GameName, Norm
+from arena.tasks.fitting import usual_task_of
+from tests.platform.web.seeding import World
+from tests.platform.web.test_round_forms import ROUND, Browser, filled, form_of, query, sent, text
+from tournaments.models import Tournament
+from web.glossary import BY_SLUG
+from web.round_forms import settle
+from web.round_usuals import Choice, first
+
+
+def begun(**changes: Any) -> dict[str, Any]:
+    """A round as the page begins it on digits, without its script, but for ``changes``."""
+    return {**filled("white"), **first("digits"), **changes}
+
+
+@pytest.mark.parametrize("game", GameName)
+def test_every_game_can_be_made_of_what_the_form_begins_with(
+    game: GameName, world: World, as_: Browser
+) -> None:
+    round_ = begun(game=game.value, task=usual_task_of(game))
+    made = as_(world.oscar).post("/tournaments/new/", sent(round_))
+    assert made.status_code == 302, text(made)
+    rules = Tournament.objects.get(slug="autumn").rounds.get().rules
+    usual = tasks.load(rules.task).norms
+    if game in (GameName.EVASION, GameName.CERTIFICATION, GameName.TREND_POISONING):
+        assert rules.epsilons == usual["linf"]
+    if game is GameName.GOOD_WORDS:
+        assert rules.epsilons == usual["l0"]
+    if game is GameName.TARGETED_POISONING:
+        assert (rules.epsilons, rules.shares) == ((), (0.03,))
+
+
+@pytest.mark.parametrize(
+    ("norm", "epsilons"), [(Norm.PATCH, "0.05"), (Norm.SPATIAL, "30"), (Norm.CORRUPTION, "3")]
+)
+def test_another_norm_brings_its_own_sizes(norm: Norm, epsilons: str) -> None:
+    assert form_of(begun(norm=norm.value))["epsilons"].value() == epsilons
+
+
+def test_what_oscar_changed_stays() -> None:
+    form = form_of(begun(game="replay", epsilons="0.07", title="Mine"))
+    assert (form["epsilons"].value(), form["title"].value()) == ("0.07", "Mine")
+    theft = form_of(begun(game="extraction", preset="grey"))
+    assert theft["preset"].value() == "grey"
+    assert theft["title"].value() == "Extraction, grey box"
+
+
+def test_a_round_that_the_page_did_not_begin_is_taken_as_it_was_sent() -> None:
+    data = query(sent(filled("white", game="poisoning")))
+    assert settle(data)["rounds-0-epsilons"] == ROUND["epsilons"]
+    assert Choice.read("nonsense|digits|linf|white") is None
+    assert Choice.read("") is None
+
+
+def test_the_script_is_told_the_same_as_the_server(world: World, as_: Browser) -> None:
+    page = as_(world.oscar).get("/tournaments/new/")
+    told = page.context["usuals"]
+    for game in GameName:
+        wanted = Choice(game, "digits", "l2", "grey").settings()
+        table = told["games"][game]
+        epsilons = told["epsilons"]["digits"].get(table["norm"] or "l2", "")
+        assert wanted["epsilons"] == (epsilons if table["bounded"] else "")
+        assert wanted["title"] == table["titles"]["grey"]
+        assert (wanted["shares"], wanted["preset"]) == (table["shares"], table["preset"])
+        assert table["sentence"] == BY_SLUG[game.value.replace("_", "-")].short
+
+
+def test_house_players_say_where_they_play(world: World, as_: Browser) -> None:
+    html = as_(world.oscar).get("/tournaments/new/").content.decode()
+
+    def told(name: str, what: str) -> set[str]:
+        (box,) = re.findall(rf'<input[^>]*value="{name}"[^>]*id="id_rounds-0-[^>]*>', html)
+        (found,) = re.findall(rf'data-{what}="([^"]*)"', box)
+        return set(found.split())
+
+    assert told("naive-bayes", "tasks") == {"spamassassin-words"}
+    assert "digits" in told("cnn", "tasks")
+    assert "ice-cover" not in told("cnn", "tasks")
+    assert told("cw-l2", "norms") == {"l2"}
+    assert told("patch", "norms") == {"patch"}
+    assert told("certified-smoothing", "certifies") == {"l2"}
