@@ -12,7 +12,9 @@ targeted examples fell, 6.1 % of their features changed; so 96 % fall with 5.2 %
 
 The score grows in both sums, so that a best pair has no point with two others above it: it lies in
 the first two Pareto layers of (α, -β). That is exact and needs no d x d table. Where no pair is
-admissible, the two largest α are taken. Without a target the likeliest other classes are tried.
+admissible, the two largest α are taken. With the probabilities F in place of Z, the sum over all
+classes is 1, so that β = -α: the same rule then takes the two largest ∂F_t/∂x. Without a
+target the likeliest other classes are tried.
 """
 
 from __future__ import annotations
@@ -48,14 +50,16 @@ class Jsma(EvasionAttack):
     """``gamma``: share of the features that may change where the round gives no ε.
 
     ``thetas``: directions, tried in turn. ``classes``: how many targets to try without a target.
+    ``outputs``: whose Jacobian it is, "logits" or "probabilities".
     """
 
     gamma = 0.145
     thetas = (1, -1)
     classes = 3
+    outputs = "logits"
 
     def attack(self, challenge: EvasionChallenge) -> Images:
-        for option in ("gamma", "thetas", "classes"):
+        for option in ("gamma", "thetas", "classes", "outputs"):
             setattr(self, option, self.options.get(option, getattr(self, option)))
         features = int(np.prod(challenge.x.shape[1:]))
         budget = int(challenge.epsilon or self.gamma * features)
@@ -66,7 +70,9 @@ class Jsma(EvasionAttack):
             for theta in self.thetas:
                 if not len(rows := self._open(challenge, changed)):
                     break
-                walk = _Walk(challenge, rows, targets[rows], budget, theta, logits.shape[1])
+                walk = _Walk(
+                    challenge, rows, targets[rows], budget, theta, logits.shape[1], self.outputs
+                )
                 candidates, count = walk.run()
                 better = count < changed[rows]
                 best[rows[better]], changed[rows[better]] = candidates[better], count[better]
@@ -111,6 +117,7 @@ class _Walk:
     budget: int
     theta: int
     columns: int
+    outputs: str
 
     def run(self) -> tuple[Images, Labels]:
         """The walked images, and how many features each changed (d + 1 for no success)."""
@@ -142,11 +149,18 @@ class _Walk:
         return able
 
     def _saliency(self, x: Images, targets: Labels) -> tuple[NDArray[np.float32], Floats, Floats]:
-        """Logits, α and β by two backward passes."""
+        """Logits, α and β by two backward passes, or by one for probabilities (up to F_t)."""
         shaped = x.reshape(-1, *self.challenge.x.shape[1:])
         one = np.zeros((len(x), self.columns), np.float32)
         one[np.arange(len(x)), targets] = 1.0
+        if self.outputs == "probabilities":
+            scores = self.challenge.defense.logits(shaped)
+            odds = np.exp(scores - scores.max(1, keepdims=True))
+            one -= odds / odds.sum(1, keepdims=True)
         logits, alpha = self.challenge.defense.logits_and_gradient(shaped, one)
+        if self.outputs == "probabilities":
+            slope: Floats = alpha.reshape(len(x), -1).astype(np.float64)
+            return logits, slope, -slope
         _, beta = self.challenge.defense.logits_and_gradient(shaped, 1 - one)
         way = (1.0 - x if self.theta > 0 else x).astype(float)
         return logits, alpha.reshape(way.shape) * way, beta.reshape(way.shape) * way

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -641,3 +642,16 @@ def test_asking_a_stochastic_defense_again_breaks_it_for_more_seeds(
         answers = np.array([defense.predict(played.candidates, s).argmax(1) for s in seeds])
         broken[repeats] = ((answers != y).mean(0) > 0.5).mean()
     assert broken[5] > broken[1]
+
+
+def test_the_jacobian_of_probabilities_sums_to_nothing_and_leads_to_the_targets(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any
+) -> None:
+    x, y = direct.right_examples(house_cnn, digits, 30)
+    rates = []
+    for outputs in ("logits", "probabilities"):
+        attack = Jsma(Path(), {"outputs": outputs})
+        found = direct.play(attack, house_cnn, digits, x=x, y=y, norm="l0", targets=(y + 1) % 10)
+        rates.append(float(found.fooled.mean()))
+        assert found.sizes("l0")[found.fooled].max() <= 0.145 * 64
+    assert rates[1] > rates[0]
