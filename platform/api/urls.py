@@ -61,5 +61,5 @@ urlpatterns = [
     path("tasks/<slug:name>/", tasks.TaskView.as_view(), name="task"),
     path("openapi.yaml", docs.SchemaView.as_view(), name="schema"),
     path("docs/", docs.DocsView.as_view(), name="docs"),
-    re_path(r"^(?P<path>.*)$", UnknownView.as_view(), name="unknown"),
+    re_path(r"^(?P<path>(?s:.*))\Z", UnknownView.as_view(), name="unknown"),
 ]

@@ -644,7 +644,7 @@ def test_asking_a_stochastic_defense_again_breaks_it_for_more_seeds(
     assert broken[5] > broken[1]
 
 
-def test_the_jacobian_of_probabilities_sums_to_nothing_and_leads_to_the_targets(
+def test_the_jacobian_of_probabilities_leads_to_the_targets_within_the_budget(
     direct: ModuleType, digits: tasks.Task, house_cnn: Any
 ) -> None:
     x, y = direct.right_examples(house_cnn, digits, 30)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.test import Client
 
 from accounts.services import accept_invitation, invite
 from arena.errors import FaultCode, Side
@@ -370,3 +371,10 @@ def test_a_rejected_submission_does_not_enter(alice: Any, spring: Tournament) ->
     answer = alice.post("entries/", {"tournament": "spring", "submission": row.uid})
     assert answer.status_code == 409
     assert Entry.objects.filter(team=alice.team).count() == 0
+
+
+@pytest.mark.parametrize("address", ["nowhere", "nowhere/", "matches/a%0Ab/log/", "%0A"])
+def test_an_address_that_is_none_is_a_problem_and_no_page(client: Client, address: str) -> None:
+    answer = client.get(f"/api/v1/{address}")
+    assert answer.status_code == 404
+    assert answer["Content-Type"] == "application/problem+json"
