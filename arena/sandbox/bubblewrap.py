@@ -28,8 +28,8 @@ from arena.rounds import Limits
 from arena.sandbox import cgroup, gpu, seccomp, uids, view
 from arena.sandbox.backend import JailSpec, Strength
 from arena.sandbox.guest_lockdown import VARIABLE, Lockdown
-from arena.sandbox.guest_namespaces import USER_NAMESPACES
-from arena.sandbox.limits import SCRATCH, lockdown
+from arena.sandbox.guest_namespaces import SCRATCH, USER_NAMESPACES
+from arena.sandbox.limits import lockdown
 from arena.sandbox.running import LogDrain, RunningJail, Status, stream_pair
 from arena.sandbox.spawn import spawner
 from arena.tasks.task import Device

@@ -25,6 +25,7 @@ NEW_PROCESSES: Final = 0x2000_0000
 NEW_NETWORK: Final = 0x4000_0000
 USER_NAMESPACES: Final = "/proc/user-namespaces"
 """Where the limit on further user namespaces is shown, until it is set to none."""
+SCRATCH: Final = ("/tmp", "/sub")  # noqa: S108 - the jail's own
 FILES: Final = 4096
 """Inodes of one scratch directory."""
 ALL_BUT_PROCESSES: Final = NEW_MOUNTS | NEW_CGROUP | NEW_HOST_NAME | NEW_IPC | NEW_NETWORK

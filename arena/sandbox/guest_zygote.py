@@ -41,7 +41,6 @@ from arena.sandbox.guest_lockdown import VARIABLE
 CONTROL: Final = 3
 MESSAGE_BYTES: Final = 64 * 1024
 CHILD: Final = "arena.sandbox.child"
-_SCRATCH: Final = ("/tmp", "/sub")  # noqa: S108 - the jail's own
 _WORKS_IN: Final = "/sub"
 _MIB: Final = 1024 * 1024
 _HOST_NAME: Final = "jail"
@@ -164,7 +163,7 @@ def _stand_alone(order: dict[str, Any], stream: int, log: int, groups: Sequence[
     _take_descriptors(stream, log, groups)
     guest_namespaces.leave(guest_namespaces.ALL_BUT_PROCESSES)
     guest_namespaces.keep_mounts_private()
-    for directory in _SCRATCH:
+    for directory in guest_namespaces.SCRATCH:
         size = int(order["disk_mib"]) * _MIB
         guest_namespaces.mount_scratch(directory, size=size)
     guest_namespaces.set_host_name(_HOST_NAME)

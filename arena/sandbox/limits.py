@@ -14,7 +14,6 @@ EVERYTHING: Final = ("/",)
 """What may be read in a jail with mounts of its own: all that they show."""
 SEALED: Final = ("/sub",)
 """Where a player's files lie: read-only from before its first line runs."""
-SCRATCH: Final = ("/tmp", "/sub")  # noqa: S108 - the jail's own
 _SIBLINGS: Final = 8
 OWN_FILES: Final = ("/tmp", "/dev/null")  # noqa: S108 - the jail's own
 
