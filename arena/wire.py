@@ -44,7 +44,6 @@ TICK: Final = 0.05
 """Seconds that the referee's end waits for a message before it looks at its clock."""
 _TICK: Final = struct.pack("@ll", 0, int(TICK * 1e6))
 """The kernel's ``struct timeval``."""
-_RECEIVES: Final = (socket.SOL_SOCKET, socket.SO_RCVTIMEO)
 MAX_ARRAYS: Final = 6
 MAX_DIMENSIONS: Final = 5
 MAX_META_DEPTH: Final = 6
@@ -257,20 +256,20 @@ class Frame(NamedTuple):
 
 
 def tick(stream: socket.socket) -> None:
-    """Make this the referee's end: the kernel ends a wait on it after :data:`TICK`.
+    """Make this the referee's end: the kernel ends a wait for a message after :data:`TICK`.
 
     So a message that comes soon, and nearly all do, takes one system call. It is done where the
-    stream is made, since a jailed referee may set no option. Nothing that it sends ever waits in
-    the kernel: a jail that took a little now and then would hold it there beyond any deadline.
+    stream is made, since a jailed referee may set no option. Sending never waits in the kernel: a
+    jail that took a little now and then would hold the referee there beyond any deadline.
     """
-    stream.setsockopt(*_RECEIVES, _TICK)
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TICK)
 
 
 class Wire:
     """One end of the stream.
 
     ``blocking=True`` is the jail's end: it waits for ever, with one system call a buffer. The
-    referee's end (:func:`tick`) takes deadlines, moments of :func:`time.monotonic`.
+    referee's end, which must :func:`tick`, takes deadlines, moments of :func:`time.monotonic`.
 
     Headers repeat from frame to frame but for their number: what was packed or found right once
     is remembered, and the hot path of a query packs and checks nothing but that number. What has
@@ -281,8 +280,6 @@ class Wire:
     def __init__(self, stream: socket.socket, *, blocking: bool) -> None:
         stream.settimeout(None)
         self._sent_how = 0 if blocking else socket.MSG_DONTWAIT
-        if not blocking and not any(stream.getsockopt(*_RECEIVES, len(_TICK))):
-            tick(stream)
         self._stream = stream
         self._ahead = bytearray(READ_AHEAD)
         self._ahead_view = memoryview(self._ahead)
