@@ -308,7 +308,8 @@ def _now() -> tuple[float, float]:
 
 
 def _since(began: tuple[float, float]) -> Cost:
-    return Cost(*(now - then for now, then in zip(_now(), began, strict=True)))
+    seconds, processor = (now - then for now, then in zip(_now(), began, strict=True))
+    return Cost(seconds, processor)
 
 
 class Counting(torch.nn.Module):
