@@ -41,7 +41,10 @@ from rich.table import Table
 
 from arena import house, tasks
 from arena.games.blind import shared_facts
+from arena.games.control import has_controls
+from arena.games.controls import FILE as CONTROLS
 from arena.games.crafted import FILE as CRAFTED
+from arena.games.judgement import schedule
 from arena.keeper import Keeper
 from arena.packages import Package
 from arena.players import TaskInfo
@@ -194,7 +197,8 @@ class Arena:
     keeper: Keeper
     directory: Path
     archives: dict[str, str] = field(default_factory=dict)
-    crafted: dict[str, Path] = field(default_factory=dict)
+    made: dict[str, Path] = field(default_factory=dict)
+    """Craftings and controls, once for many matches, as the site keeps them."""
     orders: int = 0
 
     def match(self, round_: RoundSpec, attacker: Package, defense: Package) -> Cost:
@@ -208,25 +212,35 @@ class Arena:
         began, mine = time.perf_counter(), time.process_time()
         related = house.related_names(defense.manifest.family, TASK)
         facts = shared_facts(round_, defense.manifest, related=related)
-        crafted, anew = None, False
+        crafts = asks = False
         if facts is not None:
-            key = json.dumps([round_.game, attacker.sha256, *facts])
-            crafted, anew = self.crafted.get(key), key not in self.crafted
-            if crafted is None:
-                crafted = self.crafted[key] = self._ordered("crafting", order) / CRAFTED
-            order["crafted"] = str(crafted)
+            crafts = self._add(order, "crafted", "crafting", CRAFTED, [attacker.sha256, *facts])
+        if has_controls(round_, defense.manifest):
+            asks = self._add(order, "controls", "controls", CONTROLS, [defense.sha256])
         out = self._ordered("match", order)
         seconds, spent = time.perf_counter() - began, time.process_time() - mine
         verdict = json.loads((out / "verdict.json").read_text())
         if verdict["status"] != "scored":
             raise RuntimeError(f"The match ended {verdict['status']}: {verdict['fault']}")
         cost = rows_told(verdict["logs"]["defense"])
-        if crafted is None or anew:  # a kept crafting comes with the log of its making
+        rows = len(round_.epsilons) * round_.examples
+        if facts is None or crafts:  # a kept crafting comes with the log of its making
             cost += rows_told(verdict["logs"]["attack"])
-        if anew:  # the referee asks the related model what it says to what was crafted
-            cost.forward += len(round_.epsilons) * round_.examples
+        if crafts:  # the referee asks the related model what it says to what was crafted
+            cost.forward += rows
+        if asks:  # of controls no verdict has the log
+            cost.forward += sum(len(of) for _, of in schedule(rows, np.random.RandomState(0)))
         broken = int(verdict["kills"]["broken"][-1] or "0", 16).bit_count()
         return replace(cost, seconds=seconds, processor=spent, broken=broken)
+
+    def _add(self, order: dict[str, Any], key: str, program: str, file: str, of: list[Any]) -> bool:
+        """Hand the match what is kept for it; whether it had to be made."""
+        name = json.dumps([key, order["round"], of])
+        anew = name not in self.made
+        if anew:
+            self.made[name] = self._ordered(program, order) / file
+        order[key] = str(self.made[name])
+        return anew
 
     def _ordered(self, program: str, order: dict[str, Any]) -> Path:
         """Have it carried out; where its finding lies."""
