@@ -18,6 +18,7 @@ from arena.games.base import Progress, Table
 from arena.games.battery import BATTERY, battery_inputs
 from arena.games.control import NOISE, answers_to, asks_noise, controls_name, noise_inputs
 from arena.games.controls import FILE, Controls, Said
+from arena.games.judgement import Inputs
 from arena.games.moves import budget_of
 from arena.referee import lay_table
 from arena.rounds import Norm
@@ -52,7 +53,7 @@ def _ask(order: runner.Order, backend: SandboxBackend | None, progress: Progress
 def asked(table: Table) -> Controls:
     """What the defense of this table answers to the controls of its round."""
     round_, said = table.round, dict[str, Said]()
-    questions = {}
+    questions: dict[str, tuple[Inputs, int | None]] = {}
     if asks_noise(round_, table.defense.manifest):
         questions[NOISE] = noise_inputs(table, round_.epsilons), None
     if round_.norm is Norm.CORRUPTION:

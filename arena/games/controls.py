@@ -55,6 +55,6 @@ class Controls:
     def answers(self, purpose: str, *, name: str, shape: tuple[int, int]) -> Said | None:
         """Those to ``shape`` (inputs, repeats) questions, if it was asked for just this."""
         labels, confidence = self.said.get(purpose, (np.zeros(0, np.int64), np.zeros(0)))
-        kinds = (labels.dtype, confidence.dtype) == (np.int64, np.float64)
+        kinds = (labels.dtype.kind, confidence.dtype.kind) == ("i", "f")
         fits = self.name == name and labels.shape == confidence.shape == shape
         return (labels, confidence) if kinds and fits else None
