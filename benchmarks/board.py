@@ -357,21 +357,42 @@ class Counting(torch.nn.Module):
 # --- the processor ---
 
 
-def processor_of_jails() -> float:
-    """Seconds that all processes which this one has started, and theirs, have had so far.
+@dataclass
+class JailsClock:
+    """Processor seconds of all that this process has started, read after each match.
 
-    Jails are forks of zygotes, which are ours: once reaped, their time stands with the zygote.
+    Jails are forks of zygotes, which are ours: once reaped, their time stands with the zygote. A
+    zygote is replaced after a thousand forks, and what it has had goes with it: so what each child
+    of ours and its descendants have had is added up from reading to reading.
     """
+
+    seconds: float = 0.0
+    _before: dict[int, int] = field(default_factory=dict)
+
+    def read(self) -> float:
+        """In all so far."""
+        now = _ticks_of_children()
+        more = sum(max(0, ticks - self._before.get(pid, 0)) for pid, ticks in now.items())
+        self._before = now
+        self.seconds += more / os.sysconf("SC_CLK_TCK")
+        return self.seconds
+
+
+def _ticks_of_children() -> dict[int, int]:
+    """Of each child of this process: its own ticks and those of all below it."""
     parents, ticks = {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             pid, rest = int(stat.parent.name), stat.read_text().rpartition(")")[2].split()
             parents[pid], ticks[pid] = int(rest[1]), sum(map(int, rest[11:15]))
-    found, waiting = 0, {os.getpid()}
-    while waiting:
-        waiting = {pid for pid, parent in parents.items() if parent in waiting}
-        found += sum(ticks[pid] for pid in waiting)
-    return found / os.sysconf("SC_CLK_TCK")
+    found = {pid: 0 for pid, parent in parents.items() if parent == os.getpid()}
+    for pid, spent in ticks.items():
+        above = pid
+        while above not in found and above in parents:
+            above = parents[above]
+        if above in found:
+            found[above] += spent
+    return found
 
 
 # --- the board ----------------------------------------------------------------------------------
@@ -386,22 +407,23 @@ def board(arena: Arena, options: argparse.Namespace) -> Iterator[tuple[str, Cost
     specs = rounds(options.examples, options.queries)
     match = MatchSpec(specs["white"], attacks[0], columns[0], 1, bytes.fromhex(SECRET))
     examples = judged_examples(match, task)
-    began, jails = _now(), processor_of_jails()
+    began, clock = _now(), JailsClock()
     bare = Bare(columns, examples.x, examples.y)
     alone = _since(began)
     through = arena.match(specs["white"], attacks[0], columns[0])  # played again on the board
     time.sleep(SETTLING_SECONDS)
-    through.processor += processor_of_jails() - jails
+    through.processor += clock.read()
     yield START, through, alone
     yield "clean", Cost(), bare.clean()
     for kind in list(specs)[: options.rounds]:
-        through, alone, jails = Cost(), Cost(), processor_of_jails()
+        through, alone, jails = Cost(), Cost(), clock.read()
         for column, defense in enumerate(columns):
             for number, attacker in enumerate(attacks):
                 through += arena.match(specs[kind], attacker, defense)
                 alone += bare.cell(kind, number, ours[number], column)
+                clock.read()
         time.sleep(SETTLING_SECONDS)  # until the last jails are reaped, and count
-        through.processor += processor_of_jails() - jails
+        through.processor += clock.read() - jails
         yield kind, through, alone
 
 
