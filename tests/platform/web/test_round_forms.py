@@ -11,6 +11,7 @@ from django.http import QueryDict
 from django.test import Client
 
 from accounts.models import User
+from arena.round_settings import USED_BY
 from arena.rounds import POISONED, GameName, Goal, Norm, PoisonMode, TargetRule
 from arena.threat_model import (
     PRESET_NAMES,
@@ -145,6 +146,16 @@ def test_every_switch_can_be_set_by_itself(
         (filled("black", shifts="1"), "shifts", "norm = 'spatial'"),
         (filled("black", norm="spatial", game="minimum_norm", epsilons=""), "norm", "no distance"),
         (filled("black", game="poisoning"), "shares", "at least one poisoned share"),
+        (filled("black", shares="0.1"), "shares", "in a round of evasion"),
+        (filled("black", targets="3"), "targets", "Leave it empty."),
+        (filled("black", target_rule="all"), "target_rule", "Choose random."),
+        (filled("black", game="poisoning", shares="0.1"), "epsilons", "in a round of poisoning"),
+        (filled("black", game="poisoning", shares="0.1", epsilons="", norm="l2"), "norm",
+         "Choose L∞."),
+        (filled("black", game="good_words", epsilons="5", norm="l2"), "norm", "are counted"),
+        (filled("black", game="trend_poisoning", queries="7"), "probes", "grants no probes"),
+        (filled("white", game="attacker_first", first_mover="repeated", moves="3"), "first_mover",
+         "the attacker commits first"),
         (filled("black", game="poisoning", shares="0.1", seeds="2"), "seeds", "5 paired seeds"),
     ],
 )  # fmt: skip
@@ -321,6 +332,7 @@ def test_every_setting_that_a_game_needs_is_shown_for_it(
     bounded = set(GameName) - {"minimum_norm", "poisoning", "online_poisoning", "extraction"}
     assert shown_for(html, "epsilons") == bounded
     assert shown_for(html, "shares") == POISONED
+    assert shown_for(html, "repeats") == USED_BY["repeats"]
     assert shown_for(html, "goal") == {"evasion", "transfer", "minimum_norm", "replay"}
 
 
