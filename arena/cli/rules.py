@@ -196,7 +196,7 @@ def round_of(options: Options, task: Task, *, usual: str | None = None) -> Round
     """
     from arena.round_settings import uses
     from arena.rounds import GameName, Norm, RoundSpec, norm_for
-    from arena.tasks.fitting import misfit
+    from arena.tasks.fitting import misfit, too_many
 
     plain = TRANSFER if options.threat_model == TRANSFER else "evasion"
     game = _one_of("--game", options.game or usual or plain, GameName)
@@ -214,13 +214,26 @@ def round_of(options: Options, task: Task, *, usual: str | None = None) -> Round
         data.setdefault("shares", DEFAULT_SHARES)
     elif uses(game, "epsilons"):
         data["epsilons"] = options.epsilons or _usual(task, norm, game=game)
+    data |= _counts(data, task)
     round_ = RoundSpec.from_json(data)
     _refuse_idle(options, round_)
     largest = max(round_.epsilons, default=0.0)
     problem = misfit(task, round_.game, largest=largest, norm=round_.norm)
+    problem = problem or too_many(task, round_)
     if problem is not None:
         raise Stop(ExitCode.USAGE, problem)
     return round_
+
+
+def _counts(data: Mapping[str, Any], task: Task) -> dict[str, int]:
+    """How many examples where nothing was said: fewer where a split is small."""
+    from arena.tasks.usual import usual_examples, usual_published
+
+    examples = data.get("examples", usual_examples(data["game"], task, "practice"))
+    if data["game"] != ATTACKER_FIRST:
+        return {"examples": examples}
+    usual = usual_published(task, "practice", examples=examples)
+    return {"examples": examples, "published": data.get("published", usual)}
 
 
 def _refuse_idle(options: Options, round_: RoundSpec) -> None:

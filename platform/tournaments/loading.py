@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from arena.errors import ThreatModelError
+import arena.tasks
+from arena.errors import TaskError, ThreatModelError
 from arena.round_settings import idle, uses
 from arena.rounds import GameName, Norm, RoundSpec, norm_for, threat_model_for
+from arena.tasks.usual import usual_examples, usual_published
 from arena.threat_model import PRESET_NAMES, ThreatModel
 from events.errors import Invalid
 from tournaments.models import Visibility
@@ -183,7 +185,23 @@ def _spec(data: Mapping[str, Any]) -> RoundSpec:
     values = {key: data[key] for key in _SPEC if key in data}
     if "norm" not in data:
         values["norm"] = norm_for(data["game"], Norm.LINF)
+    values |= _usual_counts(values)
     return RoundSpec.from_json({**values, "threat_model": _threat_model(data)})
+
+
+def _usual_counts(values: Mapping[str, Any]) -> dict[str, int]:
+    """``examples`` and ``published`` where they were not said: fewer where a split is small."""
+    game, split = values["game"], str(values["split"])
+    if values["task"] not in arena.tasks.names():
+        return {}
+    with contextlib.suppress(TaskError):
+        task = arena.tasks.load(values["task"])
+        examples = values.get("examples", usual_examples(game, task, split))
+        if game != GameName.ATTACKER_FIRST or type(examples) is not int:
+            return {"examples": examples}
+        published = values.get("published", usual_published(task, split, examples=examples))
+        return {"examples": examples, "published": published}
+    return {}
 
 
 def _threat_model(data: Mapping[str, Any]) -> ThreatModel:

@@ -301,7 +301,7 @@ class RoundForm(Styled):
         widget=_of("seeds", forms.NumberInput),
     )
     examples = forms.IntegerField(
-        min_value=1, max_value=5000, initial=200, help_text="How many are judged."
+        min_value=1, max_value=10**6, initial=200, help_text="How many are judged."
     )
     repeats = forms.IntegerField(
         label="Repetitions (k)",
@@ -321,7 +321,7 @@ class RoundForm(Styled):
     )
     published = forms.IntegerField(
         required=False,
-        max_value=5000,
+        max_value=10**6,
         initial=200,
         label="Published examples",
         help_text="Attacker-first only: how many the learner is trained on, beside those judged.",

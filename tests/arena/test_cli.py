@@ -281,6 +281,8 @@ def test_the_round_follows_from_the_players_and_the_options() -> None:
     assert blind.threat_model.probes.none
     theft = rules.round_of(rules.Options("black", queries=650), task, usual="extraction")
     assert (theft.game, theft.threat_model.probes.total) == (GameName.EXTRACTION, 650)
+    trend = rules.round_of(rules.Options("white", game="trend_poisoning"), load("ice-cover"))
+    assert trend.examples == 40
     proof = rules.round_of(rules.Options("white", game="certification", norm="l2"), task)
     assert proof.epsilons == (task.norms["l2"][-1],)
 
@@ -489,9 +491,12 @@ def test_data_of_ones_own_become_a_task_that_is_trained_on_and_played(
         (rules.Options("white", game="poisoning", epsilons=(0.1,)), "Leave --epsilon out"),
         (rules.Options("white", game="backdoor", norm="linf"), "bounded by trigger_area"),
         (rules.Options("black", game="extraction", epsilons=(0.1,)), "Leave --epsilon out"),
+        (rules.Options("white", examples=598), "has 597 examples"),
     ],
 )
-def test_an_option_that_the_game_does_not_use_is_refused(options: rules.Options, told: str) -> None:
+def test_an_option_that_the_game_does_not_use_or_the_task_does_not_have_is_refused(
+    options: rules.Options, told: str
+) -> None:
     with pytest.raises(Stop, match=told):
         rules.round_of(options, load("digits"))
 

@@ -142,6 +142,42 @@ def test_defaults_that_no_round_uses_are_refused() -> None:
         parse(text)
 
 
+TREND = (
+    MINIMAL.replace('"evasion"', '"trend_poisoning"').replace('"digits"', '"ice-cover"')
+    + 'norm = "l2"\n'
+)
+FIRST = MINIMAL.replace('"evasion"', '"attacker_first"')
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (MINIMAL + "examples = 598\n", "has 597 examples, and the round asks for 598"),
+        (TREND + "examples = 41\n", "has 40 series, and the round asks for 41"),
+        (
+            FIRST + "examples = 400\npublished = 300\n",
+            "has 597 examples, and examples + published are 400 + 300",
+        ),
+    ],
+)
+def test_more_examples_than_the_split_has_are_refused(text: str, sentence: str) -> None:
+    with pytest.raises(Invalid, match=re.escape(sentence)):
+        services.check(parse(text))
+
+
+def test_where_nothing_is_said_a_small_split_is_judged_whole() -> None:
+    for text, counts in (
+        (MINIMAL + "examples = 597\n", (597, 200)),
+        (MINIMAL, (200, 200)),
+        (TREND, (40, 200)),
+        (FIRST + "examples = 500\n", (500, 97)),
+    ):
+        plan = parse(text)
+        services.check(plan)
+        spec = plan.rounds[0].spec
+        assert (spec.examples, spec.published) == counts
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

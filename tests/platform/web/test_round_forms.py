@@ -289,6 +289,12 @@ def test_the_preview_says_where_a_game_and_its_task_do_not_fit(world: World, as_
     assert "a trend round needs a regression task, such as ice-cover" in shown
 
 
+def test_the_preview_says_how_many_examples_there_are(world: World, as_: Browser) -> None:
+    oscar = as_(world.oscar)
+    shown = text(oscar.post("/tournaments/new/preview/", sent(filled("white", examples="598"))))
+    assert "has 597 examples, and the round asks for 598: set examples = 597 at most" in shown
+
+
 def test_without_a_script_buttons_preview_add_and_remove(world: World, as_: Browser) -> None:
     oscar = as_(world.oscar)
     page = oscar.post("/tournaments/new/", sent({**filled("white"), "preset": "grey"}, preview="1"))

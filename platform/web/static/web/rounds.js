@@ -23,6 +23,18 @@
   function taskOf(round) {
     return field(round, "task").value || form.querySelector('[name="task"]').value;
   }
+  // Offers the norms that the game and the task allow; a norm that they do not gives way to the first.
+  function offer(round) {
+    const norm = field(round, "norm");
+    const pictures = usuals.pictures.includes(taskOf(round));
+    const allowed = usuals.games[field(round, "game").value].norms.filter(function (name) {
+      return pictures || !usuals.moves.includes(name);
+    });
+    Array.from(norm.options).forEach(function (option) {
+      option.hidden = option.disabled = allowed.length > 0 && !allowed.includes(option.value);
+    });
+    if (allowed.length > 1 && !allowed.includes(norm.value)) { norm.value = allowed[0]; }
+  }
   function settings(choice) {
     const game = usuals.games[choice[0]];
     const epsilons = game.bounded ? usuals.epsilons[choice[1]] || {} : {};
@@ -30,6 +42,7 @@
       title: game.titles[choice[3]],
       epsilons: epsilons[game.norm || choice[2]] || "",
       shares: game.shares,
+      examples: usuals.examples[choice[1]] || usuals.examples[""],
     };
   }
   function follow(round) {
@@ -46,8 +59,9 @@
         field(round, "task").value = fits ? "" : usuals.games[game].task;
       }
     }
+    offer(round);
     const now = [game, taskOf(round), field(round, "norm").value, preset.value];
-    const old = fresh ? { title: "", epsilons: "", shares: "" } : settings(before);
+    const old = fresh ? { title: "", epsilons: "", shares: "", examples: usuals.examples[""] } : settings(before);
     Object.entries(settings(now)).forEach(function (entry) {
       const input = field(round, entry[0]);
       if (input.value === old[entry[0]]) { input.value = entry[1]; }
@@ -135,5 +149,8 @@
       window.htmx.trigger("#preview", "preview");
     }
   });
-  document.querySelectorAll("[data-round]").forEach(fit);
+  document.querySelectorAll("[data-round]").forEach(function (round) {
+    offer(round);
+    fit(round);
+  });
 })();
