@@ -76,9 +76,7 @@ def test_the_script_is_told_the_same_as_the_server(world: World, as_: Browser) -
         assert table["sentence"] == BY_SLUG[game.value.replace("_", "-")].short
 
 
-def test_the_script_is_told_which_norms_a_game_and_a_task_allow(
-    world: World, as_: Browser
-) -> None:
+def test_the_script_is_told_which_norms_a_game_and_a_task_allow(world: World, as_: Browser) -> None:
     told = as_(world.oscar).get("/tournaments/new/").context["usuals"]
     for game in GameName:
         assert told["games"][game]["norms"] == [norm.value for norm in norms_of(game)]

@@ -88,12 +88,21 @@
     round.querySelector("[data-changed]").textContent =
       once.length ? "differs from the preset in " + once.join(", ") : "as the preset";
   }
+  // Settings that the game uses, but that change nothing as the others stand (arena/round_settings.py).
+  function idleSettings(round, game) {
+    const bounded = field(round, "epsilons").value.trim() !== "";
+    const idle = field(round, "goal").value === "targeted" ? [] : ["target_rule"];
+    if (field(round, "norm").value !== "spatial") { idle.push("shifts"); }
+    if (game === "backdoor") { idle.push(bounded ? "trigger_area" : "norm"); }
+    if (game === "targeted_poisoning" && !bounded) { idle.push("norm"); }
+    return idle;
+  }
   function fit(round) {
     const game = field(round, "game").value;
-    const targeted = field(round, "goal").value === "targeted";
+    const idle = idleSettings(round, game);
     round.querySelectorAll("[data-games]").forEach(function (input) {
-      let shown = input.dataset.games.split(" ").includes(game);
-      if (shown && input.name.endsWith("-target_rule")) { shown = targeted; }
+      const setting = input.name.split("-").pop();
+      const shown = input.dataset.games.split(" ").includes(game) && !idle.includes(setting);
       input.closest(".field").hidden = !shown;
       input.disabled = !shown;
     });
