@@ -90,8 +90,9 @@ def _disclose(match: Match) -> None:
     owners = (match.attack.team_id, match.defense.team_id)
     if None in owners or owners[0] == owners[1] or not match.round.rules.discloses_defense:
         return
-    package = match.defense.submission.sha256
-    entries = Entry.objects.filter(submission__sha256=package, disclosed_at__isnull=True)
+    shown = match.defense.submission
+    assert shown is not None  # whoever has a team has a package
+    entries = Entry.objects.filter(submission__sha256=shown.sha256, disclosed_at__isnull=True)
     entries.update(disclosed_at=timezone.now())
 
 

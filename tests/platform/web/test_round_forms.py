@@ -247,7 +247,12 @@ SETTINGS: dict[GameName, dict[str, str]] = {
     GameName.CERTIFICATION: {"preset": "white", "norm": "l2"},
     GameName.REPLAY: {"preset": "white", "replays": "40"},
     GameName.ATTACKER_FIRST: {"preset": "white", "published": "100"},
-    GameName.TREND_POISONING: {"preset": "white", "norm": "l2", "task": "ice-cover"},
+    GameName.TREND_POISONING: {
+        "preset": "white",
+        "norm": "l2",
+        "task": "ice-cover",
+        "examples": "40",
+    },
     GameName.GOOD_WORDS: {"preset": "black", "epsilons": "10, 30", "task": "spamassassin-words"},
 }
 
@@ -273,7 +278,11 @@ def test_every_game_is_set_on_the_form_with_the_house_s_players_of_it(
     assert "of the house" in text(shown)
     made = oscar.post("/tournaments/new/", sent(round_))
     assert made.status_code == 302, text(made)
-    assert Tournament.objects.get(slug="autumn").rounds.get().game == game
+    round_made = Tournament.objects.get(slug="autumn").rounds.get()
+    assert round_made.game == game
+    for page in ("", "rules/"):
+        html = oscar.get(f"/tournaments/autumn/{page}").content.decode()
+        assert f'href="/tasks/{round_made.rules.task}/"' in html, page
 
 
 def test_the_preview_names_the_field_of_a_contradiction(world: World, as_: Browser) -> None:
