@@ -3,18 +3,20 @@
 AutoAttack is in no package index: DIR is a checkout of its repository. Both get the first practice
 examples of a task, in the same batches of 250, on the same net and radius, in one process with one
 thread; who begins alternates from batch to batch. Robust accuracy is judged here for both, in
-float32, and what counts is processor time.
+float32, and what counts is processor time. With ``--keep FILE`` a batch that is done is kept there
+and not played again, so that the whole can be played in pieces.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +60,28 @@ CASES = (
 """The rules of the suite were made on the first two; see docs/house.md for what was seen when."""
 
 
+SIDES = ("theirs", "ours")
+
+
 @dataclass(frozen=True)
 class Batch:
     """Which examples of a batch stood, and the processor seconds, by who attacked."""
 
     case: Case
+    start: int
     theirs: NDArray[np.bool_]
     ours: NDArray[np.bool_]
     seconds: tuple[float, float]
+
+    def told(self) -> dict[str, Any]:
+        """As JSON has it."""
+        stood = {side: getattr(self, side).astype(int).tolist() for side in SIDES}
+        return {"case": astuple(self.case), "start": self.start, "seconds": self.seconds, **stood}
+
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> Batch:
+        theirs, ours = (np.array(told[side], bool) for side in SIDES)
+        return cls(Case(*told["case"]), told["start"], theirs, ours, tuple(told["seconds"]))
 
 
 class Shown(torch.nn.Module):
@@ -80,18 +96,42 @@ class Shown(torch.nn.Module):
 
 
 def measure(
-    cases: Sequence[Case], *, examples: int, workers: int, checkout: Path, options: dict[str, Any]
+    cases: Sequence[Case],
+    *,
+    examples: int,
+    workers: int,
+    checkout: Path,
+    slack: float,
+    keep: Path | None,
+    most: int | None,
 ) -> list[Batch]:
-    """Every case in batches, ``workers`` of them at a time."""
-    work = [
-        (case, start, min(BATCH, examples - start), checkout, options)
+    """Every case in batches, ``workers`` of them at a time; ``most`` that are not in ``keep``."""
+    wanted = [
+        (case, start, min(BATCH, examples - start))
         for case in cases
         for start in range(0, examples, BATCH)
     ]
-    if workers == 1:
-        return [compared(*part) for part in work]
+    done = {(b.case, b.start, len(b.ours)): b for b in kept(keep, slack)}
+    work = [(*part, checkout, {"slack": slack}) for part in wanted if part not in done][:most]
     with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=1) as pool:
-        return pool.starmap(compared, work, chunksize=1)
+        for batch in pool.imap(_compared, work):
+            done[batch.case, batch.start, len(batch.ours)] = batch
+            if keep:
+                with keep.open("a") as lines:
+                    lines.write(json.dumps({"slack": slack, **batch.told()}) + "\n")
+    return [done[part] for part in wanted if part in done]
+
+
+def kept(file: Path | None, slack: float) -> list[Batch]:
+    """What was played at this slack and written to ``file``."""
+    if file is None or not file.exists():
+        return []
+    told = [json.loads(line) for line in file.read_text().splitlines()]
+    return [Batch.of(line) for line in told if line["slack"] == slack]
+
+
+def _compared(work: tuple[Case, int, int, Path, dict[str, Any]]) -> Batch:
+    return compared(*work)
 
 
 def compared(case: Case, start: int, count: int, checkout: Path, options: dict[str, Any]) -> Batch:
@@ -112,7 +152,7 @@ def compared(case: Case, start: int, count: int, checkout: Path, options: dict[s
         seconds[side] = time.process_time() - started
         inside = np.abs(candidates.astype(np.float64) - x).max((1, 2, 3)) <= case.epsilon + 1e-6
         stood[side] = (defense.predict(candidates).argmax(1) == y) | ~inside
-    return Batch(case, stood[0], stood[1], (seconds[0], seconds[1]))
+    return Batch(case, start, stood[0], stood[1], (seconds[0], seconds[1]))
 
 
 def audited(
@@ -165,6 +205,8 @@ def rendered(cases: Sequence[Case], batches: Sequence[Batch], *, slack: float) -
         table.add_column(column, justify="left" if column == "defense" else "right")
     for case in cases:
         mine = [batch for batch in batches if batch.case == case]
+        if not mine:
+            continue
         theirs, ours = (np.concatenate([getattr(b, side) for b in mine]) for side in SIDES)
         seconds = [sum(batch.seconds[side] for batch in mine) for side in (0, 1)]
         ratio = statistics.median(batch.seconds[1] / batch.seconds[0] for batch in mine)
@@ -179,9 +221,6 @@ def rendered(cases: Sequence[Case], batches: Sequence[Batch], *, slack: float) -
     return table
 
 
-SIDES = ("theirs", "ours")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.attacks_audit", description=__doc__)
     parser.add_argument("--autoattack", type=Path, required=True, metavar="DIR", help="a checkout")
@@ -189,6 +228,8 @@ def main() -> None:
     parser.add_argument("--only", metavar="DEFENSE", help="play against this defense alone")
     parser.add_argument("--workers", type=int, default=1, help="processes, of a thread each")
     parser.add_argument("--slack", type=float, default=AuditSuite.slack, help="of the suite")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="of the batches that are done")
+    parser.add_argument("--batches", type=int, metavar="N", help="play N at most, now")
     options = parser.parse_args()
     cases = [case for case in CASES if options.only in (None, case.defense)]
     batches = measure(
@@ -196,7 +237,9 @@ def main() -> None:
         examples=options.examples,
         workers=options.workers,
         checkout=options.autoattack,
-        options={"slack": options.slack},
+        slack=options.slack,
+        keep=options.keep,
+        most=options.batches,
     )
     Console(width=140).print(rendered(cases, batches, slack=options.slack))
 

@@ -5,7 +5,13 @@ worker has them played: a keeper, a jailed referee, forked players, findings on 
 match runs the same attack loop in this process, with nothing around it but the answers that any
 evaluation needs: each defense on the clean examples, once, and on the candidates of each attack.
 A transfer is crafted once for each related model. Rows through nets are counted on both sides: in
-jails the nets print them.
+jails the nets print them, which is on the arena's account.
+
+Both sides allocate alike: this process starts itself anew with the allocator's settings of jails,
+since a loop that hands its memory back to the kernel after each step is a tenth slower. What is
+dear once is a row of its own and not in the whole: zygotes, which import torch, and a first match;
+the nets of the bare side, whose torch is there already. On a machine that others use too, seconds
+of processor say more than seconds.
 
 Defenses are the house's plain and adversarially trained CNN, weights jittered by a seed; attacks
 are ``benchmarks/board_player.py`` with more or fewer steps.
@@ -17,6 +23,7 @@ import argparse
 import json
 import os
 import re
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -41,6 +48,7 @@ from arena.players import TaskInfo
 from arena.referee import MatchSpec, judged_examples
 from arena.rounds import GameName, Limits, RoundSpec
 from arena.sandbox import choose
+from arena.sandbox.view import environment
 from arena.sandbox.zygote import ZygoteBackend
 from arena.threat_model import OracleOutput, OutputKind, ThreatModel
 from benchmarks.board_player import BATCH, climb, search, slope_of
@@ -53,6 +61,9 @@ JITTER = 0.02
 """Of a weight, as a share of its tensor's standard deviation."""
 SECRET = "00" * 32
 SETTLING_SECONDS = 0.5
+ALLOCATOR = {name: value for name, value in environment(1).items() if name.startswith("MALLOC_")}
+"""As in jails. glibc reads it when a process begins."""
+START = "start"
 COUNTS = ("forward", "backward", "broken")
 
 ARCHITECTURE = """
@@ -284,11 +295,10 @@ class Bare:
         return self.crafted[key]
 
     def _cost(self, began: tuple[float, float]) -> Cost:
-        spent = (now - then for now, then in zip(_now(), began, strict=True))
-        nets = [*self.nets, *self.sources.values()]
-        rows = sum(net.forward_rows for net in nets), sum(net.sloped_rows for net in nets)
-        cost = Cost(*spent, *rows)
-        for net in nets:
+        cost = _since(began)
+        for net in (*self.nets, *self.sources.values()):
+            cost.forward += net.forward_rows
+            cost.backward += net.sloped_rows
             net.forward_rows = net.sloped_rows = 0
         return cost
 
@@ -297,13 +307,22 @@ def _now() -> tuple[float, float]:
     return time.perf_counter(), time.process_time()
 
 
+def _since(began: tuple[float, float]) -> Cost:
+    seconds, processor = (now - then for now, then in zip(_now(), began, strict=True))
+    return Cost(seconds, processor)
+
+
 class Counting(torch.nn.Module):
     """A net that counts its rows."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         super().__init__()
-        plain = [layer for layer in module.children() if not list(layer.children())]
-        self.module = torch.nn.Sequential(*plain).requires_grad_(False)
+        layers = list(module.children())
+        if not isinstance(module, torch.nn.Sequential) or any(
+            list(layer.children()) for layer in layers
+        ):
+            raise TypeError("The bare side runs a plain sequence of layers; take such a net.")
+        self.module = torch.nn.Sequential(*layers).requires_grad_(False)  # one that prints nothing
         self.forward_rows = self.sloped_rows = 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -353,8 +372,13 @@ def board(arena: Arena, options: argparse.Namespace) -> Iterator[tuple[str, Cost
     specs = rounds(options.examples, options.queries)
     match = MatchSpec(specs["white"], attacks[0], columns[0], 1, bytes.fromhex(SECRET))
     examples = judged_examples(match, task)
+    began, jails = _now(), processor_of_jails()
     bare = Bare(columns, examples.x, examples.y)
-    arena.match(specs["white"], attacks[0], columns[0])  # what is dear the first time
+    alone = _since(began)
+    through = arena.match(specs["white"], attacks[0], columns[0])  # played again on the board
+    time.sleep(SETTLING_SECONDS)
+    through.processor += processor_of_jails() - jails
+    yield START, through, alone
     yield "clean", Cost(), bare.clean()
     for kind in list(specs)[: options.rounds]:
         through, alone, jails = Cost(), Cost(), processor_of_jails()
@@ -376,12 +400,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100, help="of PGD and transfer, on average")
     parser.add_argument("--queries", type=int, default=500, help="an example, at most")
     options = parser.parse_args()
+    if not ALLOCATOR.items() <= os.environ.items():
+        again = [sys.executable, "-m", "benchmarks.board", *sys.argv[1:]]
+        os.execve(sys.executable, again, os.environ | ALLOCATOR)
     torch.set_num_threads(1)
     console, backend = Console(width=120), choose(trusted=True)
     if not isinstance(backend, ZygoteBackend):
         console.print(f"No zygote can be had here: players stand behind {backend.name}.")
         raise SystemExit(1)
-    console.print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {vars(options)}")
+    console.print(f"{os.cpu_count()} cores, {_processor()}; {vars(options)}")
+    console.print(f"Load before: {_load()}")
     table = Table(title="A board through the arena and its bare loops (rows in thousands)")
     pairs = [(name, "bare" + " " * n) for n, name in enumerate(("s", "cpu s", *COUNTS))]
     heads = [
@@ -397,14 +425,33 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for name, one, other in board(Arena(Keeper.of(backend), Path(scratch)), options):
             table.add_row(name, *_cells(one, other))
-            total, alone = total + one, alone + other
+            if name != START:
+                total, alone = total + one, alone + other
+            told = f"{one.seconds:.1f} s, {one.processor:.1f} cpu s; bare {other.seconds:.1f}"
+            console.print(f"{name}: {told}, {other.processor:.1f}; load {_load()}")
     table.add_row("all", *_cells(total, alone))
     console.print(table)
+    console.print(f"Load after: {_load()}")
+    matches = options.attacks * options.defenses * options.rounds
+    more = (total.seconds - alone.seconds, total.processor - alone.processor)
+    console.print(
+        f"{matches} matches; beyond bare {more[0] / matches:.3f} s and "
+        f"{more[1] / matches:.3f} cpu s each"
+    )
+
+
+def _load() -> str:
+    return " ".join(f"{load:.1f}" for load in os.getloadavg())
+
+
+def _processor() -> str:
+    told = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return told[1] if told else "of an unknown kind"
 
 
 def _cells(one: Cost, other: Cost) -> Iterator[str]:
     for ours, theirs in ((one.seconds, other.seconds), (one.processor, other.processor)):
-        yield from (f"{ours:.2f}", f"{theirs:.2f}", f"{ours / theirs:.2f}")
+        yield from (f"{ours:.2f}", f"{theirs:.2f}", f"{ours / theirs:.2f}" if ours else "")
     for ours, theirs in ((one.forward, other.forward), (one.backward, other.backward)):
         yield from (f"{ours / 1000:,.1f}", f"{theirs / 1000:,.1f}")
     yield from (str(one.broken), str(other.broken))

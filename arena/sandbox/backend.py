@@ -69,7 +69,8 @@ class Jail(Protocol):
     """One running jail. Killing it takes every process inside along."""
 
     socket: socket.socket
-    """The referee's end of the stream; the child holds the other one as descriptor 3."""
+    """The referee's end of the stream (:func:`arena.wire.tick`); the child holds the other one as
+    descriptor 3."""
 
     def poll(self) -> ExitReport:
         """RUNNING, or how it ended."""

@@ -22,6 +22,7 @@ from arena.rounds import Limits
 from arena.sandbox.backend import Ending, ExitReport
 from arena.sandbox.cgroup import Group
 from arena.sandbox.guest_lockdown import EXIT_OUT_OF_MEMORY
+from arena.wire import tick
 
 _RUNNING: Final = ExitReport(Ending.RUNNING, "The player is running.")
 BY_SIGNAL: Final = 128
@@ -36,7 +37,7 @@ STREAM_BYTES: Final = 2**20
 def stream_pair(
     kind: socket.SocketKind = socket.SOCK_STREAM,
 ) -> tuple[socket.socket, socket.socket]:
-    """The two ends of a jail's stream, with room for a batch of small images on its way.
+    """A jail's stream, our end first, with room for a batch of small images on its way.
 
     With less, a sender of many rows sleeps until the other end has made room, again and again. The
     kernel gives at most what ``net.core.wmem_max`` allows.
@@ -44,6 +45,8 @@ def stream_pair(
     pair = socket.socketpair(socket.AF_UNIX, kind)
     for end in pair:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BYTES)
+    if kind is socket.SOCK_STREAM:
+        tick(pair[0])
     return pair
 
 

@@ -3,7 +3,8 @@
 What it handed in is kept under ``crafted/<round>/<key>.npz`` for every defense that shows it the
 same (:mod:`arena.crafting`), and handed to the referees of those matches, who check it as if the
 attack had handed it in just now. It is made by a referee that never meets the defense: no defense
-can change what others are judged by.
+can change what others are judged by. The reaper removes it once its round needs it no more
+(:func:`forget_unneeded`).
 """
 
 from __future__ import annotations
@@ -13,19 +14,22 @@ import fcntl
 import hashlib
 import json
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from django.conf import settings
+from django.db.models import Q
 
 import arena.house
 from arena.games.blind import shared_facts
 from arena.games.crafted import FILE
 from arena.manifest import Manifest
 from submissions import processes
-from tournaments.models import Entry, Match
+from tournaments.models import Entry, Match, Round
+from tournaments.states import PLAYABLE, UNDER_WAY, Phase
 
 POLL_SECONDS: Final = 0.2
 
@@ -63,8 +67,27 @@ def _path(match: Match) -> Path | None:
         return None
     told = json.dumps([_sha256(match.attack, rules.task), *facts])
     key = hashlib.sha256(told.encode()).hexdigest()[:32]
-    directory: Path = settings.DATA / "crafted" / match.round.uid
-    return directory / f"{key}.npz"
+    return _root() / match.round.uid / f"{key}.npz"
+
+
+def _root() -> Path:
+    root: Path = settings.DATA / "crafted"
+    return root
+
+
+def forget_unneeded() -> int:
+    """Removes what was crafted for rounds that are gone, or that take no entries and have no match
+    under way; how many rounds. One that plays again after all crafts anew.
+    """
+    there = {directory.name: directory for directory in _root().glob("*")}
+    if not there:
+        return 0
+    plays_on = Q(state__in=PLAYABLE, matches__state__in=UNDER_WAY)
+    needed = Round.objects.filter(plays_on | Q(state=Phase.OPEN), uid__in=there)
+    unneeded = there.keys() - set(needed.values_list("uid", flat=True))
+    for uid in unneeded:
+        shutil.rmtree(there[uid], ignore_errors=True)
+    return len(unneeded)
 
 
 def _sha256(attack: Entry, task: str) -> str:

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from submissions import work as qualifications
-from tournaments import announcing, claims, files, selectors, services
+from tournaments import announcing, claims, crafting, files, selectors, services
 from tournaments.models import Match
 
 logger = logging.getLogger(__name__)
@@ -30,10 +30,12 @@ class Reaped:
     submissions: int = 0
     reminded: int = 0
     clocks: int = 0
+    crafted: int = 0
+    """Rounds whose kept craftings went."""
 
     @property
     def anything(self) -> bool:
-        return bool(self.matches or self.submissions or self.clocks)
+        return bool(self.matches or self.submissions or self.clocks or self.crafted)
 
 
 def sweep() -> Reaped:
@@ -44,6 +46,7 @@ def sweep() -> Reaped:
         submissions=qualifications.reap(),
         reminded=remind(),
         clocks=services.turn_clocks(),
+        crafted=crafting.forget_unneeded(),
     )
     if reaped.anything:
         logger.info("Reaped %s", reaped)

@@ -33,6 +33,7 @@ from arena.wire import (
     Wire,
     WireError,
     WrongShape,
+    tick,
 )
 
 ROW = (2, 3)
@@ -47,6 +48,7 @@ class Pair:
 
     def __init__(self) -> None:
         ours, self.raw = socket.socketpair()
+        tick(ours)
         self.referee = Wire(ours, blocking=False)
         self.ours = ours
         self.mallory = Wire(self.raw, blocking=True)
@@ -339,6 +341,27 @@ def test_a_peer_who_reads_nothing_cannot_hold_the_sender(pair: Pair) -> None:
     large = np.zeros((5000, 784), np.float32)
     with pytest.raises(DeadlineExceeded):
         pair.referee.send(Op.EVADE, arrays=(large,), deadline=soon())
+
+
+def test_a_peer_who_reads_a_little_at_a_time_cannot_hold_the_sender(pair: Pair) -> None:
+    """Every read makes room for some more; the deadline covers them all."""
+    large = np.zeros((20_000, 784), np.float32)
+    stop = threading.Event()
+
+    def sip() -> None:
+        while not stop.wait(0.02):
+            pair.raw.recv(2**15)
+
+    thread = threading.Thread(target=sip)
+    thread.start()
+    try:
+        began = time.monotonic()
+        with pytest.raises(DeadlineExceeded):
+            pair.referee.send(Op.EVADE, arrays=(large,), deadline=soon(0.2))
+        assert time.monotonic() - began < large.nbytes / 2**15 * 0.02 / 2
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_a_frame_that_is_there_counts_even_when_the_deadline_has_passed(pair: Pair) -> None:

@@ -19,7 +19,18 @@ from pathlib import Path
 
 import numpy as np
 
-from arena.house.attacks.cw_l2 import Adam, Bools, CarliniWagner, Floats, Images, Labels, Search
+from arena.house.attacks.cw_l2 import (
+    Adam,
+    Bools,
+    CarliniWagner,
+    Floats,
+    Images,
+    Labels,
+    Points,
+    Search,
+    column,
+    in_w,
+)
 from arena.players import EvasionAttack, EvasionChallenge, QueryBudgetExceeded
 
 MANIFEST = """
@@ -76,18 +87,20 @@ class CarliniWagnerL0(EvasionAttack):
         active = np.arange(len(rows))
         for step in range(self.steps):
             some, free = rows[active], trial[active]
-            delta = search.deltas(some, w[active]) * free
-            point = search.shaped(np.clip(search.x[some] + delta, 0, 1))
+            reached = np.tanh(w)
+            delta = search.deltas(some, reached) * free
+            point = search.moved(some, delta)[0]
             margin, raw, hit = search.look(some, point)
             sparse.keep(some[hit], point[hit], raw[hit])
             won[active[hit]] = True
-            c = self.first_c * 4.0 ** (step // self.patience)
-            pull = np.where(margin > 0, c, 0.0)
-            slope = (2 * delta + pull[:, None] * raw) * free
-            w[active] -= adam.step(active, slope * (1 - np.tanh(w[active]) ** 2) / 2)
-            active = active[~hit]
-            if not len(active):
+            if hit.all():
                 break
+            c = self.first_c * 4.0 ** (step // self.patience)
+            slope = (2 * delta + column(np.where(margin > 0, c, 0.0)) * raw) * free
+            w -= adam.step(in_w(slope, reached))
+            if hit.any():
+                active, w = active[~hit], w[~hit]
+                adam.only(~hit)
         return won
 
 
@@ -97,7 +110,7 @@ class _Sparse:
 
     search: Search
     best: Images
-    slope: Floats
+    slope: Points
     found: Bools
     share: Floats
     channels: int
@@ -133,10 +146,10 @@ class _Sparse:
         enough = self.search.challenge.epsilon or 0.0
         return np.flatnonzero(self.found & (self.size > enough) & (self.share > 0))
 
-    def delta(self, rows: Labels) -> Floats:
+    def delta(self, rows: Labels) -> Points:
         return self.best[rows].reshape(len(rows), -1) - self.search.x[rows]
 
-    def keep(self, rows: Labels, point: Images, slope: Floats) -> None:
+    def keep(self, rows: Labels, point: Images, slope: Points) -> None:
         self.best[rows], self.slope[rows], self.found[rows] = point, slope, True
 
     def fewer(self, rows: Labels) -> tuple[Bools, Labels]:
@@ -163,10 +176,10 @@ class _Sparse:
         return best
 
     def _changed(self, rows: Labels) -> Bools:
-        changed: Bools = self._by_pixel((np.abs(self.delta(rows)) > CHANGED).astype(float)) > 0
+        changed: Bools = self._by_pixel((np.abs(self.delta(rows)) > CHANGED).astype(np.float32)) > 0
         return changed
 
-    def _by_pixel(self, values: Floats) -> Floats:
+    def _by_pixel(self, values: Points) -> Points:
         """Sums over the channels of a pixel; (n, d) for inputs that are no images."""
-        summed: Floats = values.reshape(len(values), self.channels, -1).sum(1)
+        summed: Points = values.reshape(len(values), self.channels, -1).sum(1)
         return summed

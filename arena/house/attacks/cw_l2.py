@@ -37,6 +37,7 @@ nearest = true
 """
 
 Images = NDArray[np.float32]
+Points = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -80,58 +81,71 @@ class CarliniWagner(EvasionAttack):
         lowest, waited = np.full(len(rows), np.inf), np.zeros(len(rows), int)
         active = np.arange(len(rows))
         for _ in range(self.steps):
-            loss, slope, won = search.value(rows[active], w[active], c[active])
+            loss, slope, won = search.value(rows[active], w, c[active])
             hit[active] |= won
             falling = loss < 0.999 * lowest[active]
             lowest[active] = np.minimum(loss, lowest[active])
             waited[active] = np.where(falling, 0, waited[active] + 1)
-            w[active] -= adam.step(active, slope)
-            active = active[waited[active] < self.patience]
-            if not len(active):
+            w -= adam.step(slope)
+            going = waited[active] < self.patience
+            if not going.any():
                 break
+            if not going.all():
+                active, w = active[going], w[going]
+                adam.only(going)
         return hit
 
 
 @dataclass
 class Adam:
-    """Kingma & Ba 2015 on the rows of a matrix, each with its own time."""
+    """Kingma & Ba 2015 on the rows of a matrix, some of which leave on the way."""
 
-    mean: Floats
-    square: Floats
-    time: Labels
+    mean: Points
+    square: Points
     rate: float
+    time: int = 0
 
     @classmethod
-    def like(cls, w: Floats, rate: float) -> Adam:
-        return cls(np.zeros_like(w), np.zeros_like(w), np.zeros(len(w), np.int64), rate)
+    def like(cls, w: Points, rate: float) -> Adam:
+        return cls(np.zeros_like(w), np.zeros_like(w), rate)
 
-    def step(self, rows: Labels, slope: Floats) -> Floats:
-        self.time[rows] += 1
-        self.mean[rows] = 0.9 * self.mean[rows] + 0.1 * slope
-        self.square[rows] = 0.999 * self.square[rows] + 0.001 * slope**2
-        time = self.time[rows, None]
-        mean = self.mean[rows] / (1 - 0.9**time)
-        square = self.square[rows] / (1 - 0.999**time)
-        step: Floats = self.rate * mean / (np.sqrt(square) + 1e-8)
+    def step(self, slope: Points) -> Points:
+        """What to take from each row."""
+        self.time += 1
+        self.mean *= 0.9
+        self.mean += 0.1 * slope
+        self.square *= 0.999
+        self.square += 0.001 * np.square(slope)
+        length = np.sqrt(self.square / (1 - 0.999**self.time))
+        length += 1e-8
+        step: Points = np.divide(self.mean, length, out=length)
+        step *= self.rate / (1 - 0.9**self.time)
         return step
+
+    def only(self, going: Bools) -> None:
+        """The rows that stay, of those there are."""
+        self.mean, self.square = self.mean[going], self.square[going]
 
 
 @dataclass
 class Search:
-    """The problem in w, and the smallest success of each example."""
+    """The problem in w, and the smallest success of each example.
+
+    ``origin`` is tanh w0. All is in single precision but the sizes that are kept.
+    """
 
     challenge: EvasionChallenge
     labels: Labels
     confidence: float
-    x: Floats = field(repr=False)
-    origin: Floats = field(repr=False)
+    x: Points = field(repr=False)
+    origin: Points = field(repr=False)
     best: Images = field(repr=False)
     size: Floats
     logits: NDArray[np.float32]
 
     @classmethod
     def of(cls, challenge: EvasionChallenge, confidence: float) -> Search:
-        x = challenge.x.reshape(len(challenge), -1).astype(np.float64)
+        x = challenge.x.reshape(len(challenge), -1)
         logits = challenge.defense.logits(challenge.x).copy()
         labels = challenge.targets if challenge.targets is not None else challenge.y
         search = cls(
@@ -139,7 +153,7 @@ class Search:
             labels=logits.argmax(1) if labels is None else labels,
             confidence=confidence,
             x=x,
-            origin=np.arctanh(ROOM * (2 * x - 1)),
+            origin=np.tanh(np.arctanh(ROOM * (2 * x - 1))),
             best=challenge.x.copy(),
             size=np.full(len(x), np.inf),
             logits=logits,
@@ -150,42 +164,44 @@ class Search:
     def unfinished(self) -> Labels:
         return np.flatnonzero(self.size > (self.challenge.epsilon or 0.0))
 
-    def start(self, rows: Labels) -> Floats:
+    def start(self, rows: Labels) -> Points:
         """w of the best success so far, drawn a little towards x; w0 where there is none."""
         return self.start_from(rows, self.best[rows].reshape(len(rows), -1) - self.x[rows])
 
-    def start_from(self, rows: Labels, delta: Floats) -> Floats:
+    def start_from(self, rows: Labels, delta: Points) -> Points:
         """w at the perturbation ``delta`` (n, d)."""
-        moved = np.tanh(self.origin[rows]) + 2 * delta
-        return np.arctanh(np.clip(moved, -0.999, 0.999))
+        w: Points = np.arctanh(np.clip(self.origin[rows] + 2 * delta, -0.999, 0.999))
+        return w
 
-    def images(self, rows: Labels, w: Floats) -> Images:
-        """x + δ of w, in the box."""
-        return self.shaped(np.clip(self.x[rows] + self.deltas(rows, w), 0, 1))
-
-    def deltas(self, rows: Labels, w: Floats) -> Floats:
-        """δ of w, what the task forbids taken out."""
-        delta: Floats = (np.tanh(w) - np.tanh(self.origin[rows])) / 2
+    def deltas(self, rows: Labels, reached: Points) -> Points:
+        """δ where tanh w is ``reached``, what the task forbids taken out."""
+        delta = reached - self.origin[rows]
+        delta /= 2
         return self.challenge.task.allowed(delta)
 
-    def value(self, rows: Labels, w: Floats, c: Floats) -> tuple[Floats, Floats, Bools]:
-        """Loss (n,), its slope in w (n, d), and which points are successes (noted if smaller)."""
-        point = self.images(rows, w)
-        margin, raw, won = self.look(rows, point)
-        delta = point.reshape(len(rows), -1) - self.x[rows]
-        size = (delta**2).sum(1)
-        self._keep(rows[won], point[won], np.sqrt(size[won]))
-        pull = np.where(margin > -self.confidence, c, 0.0)
-        slope = 2 * delta + pull[:, None] * raw
-        loss = size + c * np.maximum(margin, -self.confidence)
-        return loss, slope * (1 - np.tanh(w) ** 2) / 2, won
+    def moved(self, rows: Labels, delta: Points) -> tuple[Images, Points]:
+        """x + δ in the box, and the δ (n, d) that is left there."""
+        x = self.x[rows]
+        point = np.clip(x + delta, 0, 1)
+        return self.shaped(point), point - x
 
-    def look(self, rows: Labels, point: Images) -> tuple[Floats, Floats, Bools]:
+    def value(self, rows: Labels, w: Points, c: Floats) -> tuple[Floats, Points, Bools]:
+        """Loss (n,), its slope in w (n, d), and which points are successes (noted if smaller)."""
+        reached = np.tanh(w)
+        point, delta = self.moved(rows, self.deltas(rows, reached))
+        margin, raw, won = self.look(rows, point)
+        self._keep(rows[won], point[won])
+        loss = np.einsum("ij,ij->i", delta, delta) + c * np.maximum(margin, -self.confidence)
+        delta *= 2
+        delta += column(np.where(margin > -self.confidence, c, 0.0)) * raw
+        return loss, in_w(delta, reached), won
+
+    def look(self, rows: Labels, point: Images) -> tuple[Floats, Points, Bools]:
         """g (n,) before its floor, its slope in x (n, d), and which points are successes."""
         logits, raw = self.challenge.defense.logits_and_gradient(point, self._weights(rows))
         margin = self.margins(rows, logits)
         self.logits[rows] = logits
-        slope = raw.reshape(len(rows), -1).astype(np.float64)
+        slope = raw.reshape(len(rows), -1)
         return margin, slope, self._won(rows, logits, margin)
 
     def pull_back(self) -> None:
@@ -197,12 +213,11 @@ class Search:
         low, high = np.zeros(len(rows)), np.ones(len(rows))
         for _ in range(8):
             middle = (low + high) / 2
-            point = self.shaped(np.clip(self.x[rows] + middle[:, None] * far, 0, 1))
+            point = self.moved(rows, column(middle) * far)[0]
             logits = self.challenge.defense.logits(point)
             won = self._won(rows, logits, self.margins(rows, logits))
             low, high = np.where(won, low, middle), np.where(won, middle, high)
-            delta = point.reshape(len(rows), -1) - self.x[rows]
-            self._keep(rows[won], point[won], np.linalg.norm(delta[won], axis=1))
+            self._keep(rows[won], point[won])
 
     def result(self) -> Images:
         """The smallest successes; x itself where there is none (within ε, where it is given)."""
@@ -231,7 +246,10 @@ class Search:
         wrong: Bools = (answers != self.labels[rows]) & (answers < classes)
         return wrong
 
-    def _keep(self, rows: Labels, point: Images, size: Floats) -> None:
+    def _keep(self, rows: Labels, point: Images) -> None:
+        x = self.x[rows].astype(np.float64)
+        delta = point.reshape(x.shape) - x
+        size = np.sqrt(np.einsum("ij,ij->i", delta, delta))
         better = size < self.size[rows]
         self.best[rows[better]] = point[better]
         self.size[rows[better]] = size[better]
@@ -252,5 +270,19 @@ class Search:
         weights[line, self._rival(rows, logits)] = -sign
         return weights
 
-    def shaped(self, flat: Floats) -> Images:
-        return flat.astype(np.float32).reshape(-1, *self.challenge.x.shape[1:])
+    def shaped(self, flat: Points) -> Images:
+        return flat.reshape(-1, *self.challenge.x.shape[1:])
+
+
+def column(values: Floats) -> Points:
+    """(n, 1), in single precision."""
+    return values.astype(np.float32)[:, None]
+
+
+def in_w(slope: Points, reached: Points) -> Points:
+    """The slope in w of what has ``slope`` in δ, where tanh w is ``reached``; takes both."""
+    np.square(reached, out=reached)
+    np.subtract(1, reached, out=reached)
+    slope *= reached
+    slope /= 2
+    return slope

@@ -17,7 +17,18 @@ from pathlib import Path
 
 import numpy as np
 
-from arena.house.attacks.cw_l2 import Adam, Bools, CarliniWagner, Floats, Images, Labels, Search
+from arena.house.attacks.cw_l2 import (
+    Adam,
+    Bools,
+    CarliniWagner,
+    Floats,
+    Images,
+    Labels,
+    Points,
+    Search,
+    column,
+    in_w,
+)
 from arena.players import EvasionAttack, EvasionChallenge, QueryBudgetExceeded
 
 MANIFEST = """
@@ -74,19 +85,21 @@ class CarliniWagnerLinf(EvasionAttack):
         active = np.arange(len(rows))
         for _ in range(self.steps):
             some = rows[active]
-            point = search.images(some, w[active])
+            reached = np.tanh(w)
+            point, delta = search.moved(some, search.deltas(some, reached))
             margin, raw, won = search.look(some, point)
             pressed.keep(some[won], point[won])
-            delta = point.reshape(len(some), -1) - search.x[some]
-            out = np.abs(delta) > bound[active, None]
-            pull = np.where(margin > 0, pressed.c[some], 0.0)
-            slope = np.sign(delta) * out + pull[:, None] * raw
-            w[active] -= adam.step(active, slope * (1 - np.tanh(w[active]) ** 2) / 2)
-            active = active[pressed.size[some] > bound[active]]
-            if not len(active):
+            slope = column(np.where(margin > 0, pressed.c[some], 0.0)) * raw
+            slope += np.sign(delta) * (np.abs(delta) > bound[active, None])
+            w -= adam.step(in_w(slope, reached))
+            going = pressed.size[some] > bound[active]
+            if not going.any():
                 break
-        reached: Bools = pressed.size[rows] <= bound
-        return reached
+            if not going.all():
+                active, w = active[going], w[going]
+                adam.only(going)
+        pressed_down: Bools = pressed.size[rows] <= bound
+        return pressed_down
 
 
 @dataclass
@@ -124,7 +137,7 @@ class _Pressed:
         """τ (n,): everything is allowed where nothing was found yet."""
         return np.where(np.isinf(self.size[rows]), 1.0, self.fall[rows] * self.size[rows])
 
-    def delta(self, rows: Labels) -> Floats:
+    def delta(self, rows: Labels) -> Points:
         return self.best[rows].reshape(len(rows), -1) - self.search.x[rows]
 
     def keep(self, rows: Labels, point: Images) -> None:

@@ -46,7 +46,10 @@ class Fgsm(EvasionAttack):
             slope = -slope
         slope = challenge.task.allowed(slope)
         if challenge.norm == "linf":
-            return challenge.clip(challenge.x + np.float32(epsilon) * np.sign(slope))
+            step = np.sign(slope)
+            step *= np.float32(epsilon)
+            step += challenge.x
+            return challenge.clip(step)
         return challenge.clip(challenge.x + epsilon * _unit(slope))
 
 

@@ -7,8 +7,9 @@ the margin of the log-probabilities; a candidate replaces the best one where the
     L2: start with a grid of bumps of norm ε; a step moves the norm of one window into another.
 
 The window's area is a share p of the image that falls as queries are spent: at places that the
-paper gives for 10,000 queries, scaled by the geometric mean of that number and the queries there
-are (with 200 on the house's net at .2: 90 % broken, where the paper's scaling broke 72 %).
+paper gives for 10,000 queries, scaled to those there are. With fewer than FEW of them it falls
+later than that: else squares are small before they have found anything.
+A window that would set what it finds takes the other sign (on a black ground, -ε is no change).
 Examples that fall leave the batch, and nobody is asked for more than the probes left for each
 example; where probes are granted in total alone, examples take turns and those that fall leave
 theirs to the others.
@@ -27,6 +28,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.house.attacks.ball import Ball
 from arena.players import EvasionAttack, EvasionChallenge, QueryBudgetExceeded
 
 MANIFEST = """
@@ -47,9 +49,11 @@ Images = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Gaps = NDArray[np.floating]
 Labels = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 FALLS_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Iterations of 10,000 after which the share p halves."""
+FEW = 1000
 PATIENCE = 5
 """Changes that leave the loss exactly as it was after which it counts as flat."""
 
@@ -107,8 +111,7 @@ class Square(EvasionAttack):
             step += 1
 
     def _side(self, spent: float, pixels: int, queries: float) -> int:
-        """The paper scales its places by 10,000 / queries; squares then shrink too soon for few."""
-        reached = spent * np.sqrt(10_000 * queries)
+        reached = spent * 10_000 * min(1.0, queries / FEW) ** 0.6
         halvings = sum(reached > mark for mark in FALLS_AT)
         return max(1, round(float(np.sqrt(self.share / 2**halvings * pixels))))
 
@@ -136,12 +139,15 @@ def hopeless(gap: Gaps, before: Gaps, *, left: float, slack: float) -> NDArray[n
 class _Search:
     """Best candidates so far, as (n, channels, height, width), with loss and probes left.
 
-    ``left``: of each example; ``purse``: of all together, ``full`` at first. ``waited``: changes
-    since the loss fell that left it exactly as it was.
+    ``low``, ``high``: the ends of the L∞ ball, the box in L2. ``left``: of each example; ``purse``:
+    of all together, ``full`` at first. ``waited``: changes since the loss fell that left it exactly
+    as it was.
     """
 
     challenge: EvasionChallenge
     x: Images = field(repr=False)
+    low: Images = field(repr=False)
+    high: Images = field(repr=False)
     best: Images = field(repr=False)
     loss: Floats
     left: Floats
@@ -157,9 +163,13 @@ class _Search:
         labels = challenge.targets if challenge.targets is not None else challenge.y
         purse = min(challenge.defense.probes_left, float(granted.sum()))
         x = challenge.x.reshape(n, *(shape if len(shape) == 3 else (1, 1, -1)))
+        assert challenge.epsilon is not None, "Square searches a ball of a given size."
+        ball = Ball.of(challenge, np.full(n, challenge.epsilon))
         search = cls(
             challenge=challenge,
             x=x,
+            low=ball.low.reshape(x.shape),
+            high=ball.high.reshape(x.shape),
             best=x.copy(),
             loss=np.full(n, np.inf),
             left=granted.copy(),
@@ -244,7 +254,7 @@ class _Search:
         n, channels = len(rows), self.x.shape[1]
         if self.challenge.norm == "linf":
             stripes = rng.choice([-1.0, 1.0], (n, channels, 1, self.width))
-            return self.within(rows, np.broadcast_to(self.epsilon * stripes, self.x[rows].shape))
+            return np.where(stripes > 0, self.high[rows], self.low[rows])
         side = max(1, min(self.height, self.width) // 5)
         bumps = np.zeros((n, *self.x.shape[1:]))
         for top in range(0, self.height - side + 1, side):
@@ -259,12 +269,22 @@ class _Search:
         tall = min(side, self.height)
         top = int(rng.integers(0, self.height - tall + 1))
         left = int(rng.integers(0, self.width - side + 1))
-        delta = (self.best[rows] - self.x[rows]).astype(np.float64)
         signs = rng.choice([-1.0, 1.0], (len(rows), self.x.shape[1], 1, 1))
         if self.challenge.norm == "linf":
-            delta[:, :, _span(top, tall), _span(left, side)] = self.epsilon * signs
-            return self.within(rows, delta)
+            images = self.best[rows]
+            self._set(images, rows, signs > 0, _span(top, tall), _span(left, side))
+            return images
+        delta = (self.best[rows] - self.x[rows]).astype(np.float64)
         return self.within(rows, self._shifted(delta, signs, side, rng))
+
+    def _set(self, images: Images, rows: Labels, up: Bools, tall: slice, wide: slice) -> None:
+        """A window of ``images`` to one end of the ball, to the other where it is there already."""
+        window = images[:, :, tall, wide]
+        low, high = (end[rows, :, tall, wide] for end in (self.low, self.high))
+        moved = np.where(up, high, low)
+        idle = (moved == window).all((1, 2, 3))
+        moved[idle] = np.where(up[idle], low[idle], high[idle])
+        window[:] = moved
 
     def _shifted(self, delta: Floats, signs: Floats, side: int, rng: np.random.Generator) -> Floats:
         """Algorithm 3: empty one window, and give its norm and what is unused to another."""
@@ -293,12 +313,12 @@ class _Search:
 
     def within(self, rows: Labels, delta: NDArray[np.floating]) -> Images:
         """x + δ in the box and strictly in the ball; in L2 all of ε is used before clipping."""
-        delta = self.challenge.task.allowed(delta)
         if self.challenge.norm == "linf":
-            delta = np.clip(delta, -self.epsilon, self.epsilon)
-        else:
-            length = np.sqrt((delta**2).sum((1, 2, 3), keepdims=True))
-            delta = delta / np.maximum(length, 1e-12) * (self.epsilon * (1 - 1e-6))
+            near = np.clip(self.x[rows] + delta, self.low[rows], self.high[rows])
+            return near.astype(np.float32)
+        delta = self.challenge.task.allowed(delta)
+        length = np.sqrt((delta**2).sum((1, 2, 3), keepdims=True))
+        delta = delta / np.maximum(length, 1e-12) * (self.epsilon * (1 - 1e-6))
         return np.clip(self.x[rows] + delta, 0, 1).astype(np.float32)
 
 

@@ -389,6 +389,26 @@ def test_square_gets_far_with_few_probes(direct: ModuleType, mnist: tasks.Task) 
     assert played.fooled.mean() > 0.8
 
 
+def test_square_asks_about_nothing_that_it_has_already(direct: ModuleType, linear: Any) -> None:
+    """On a black ground half of all squares, those of -ε, would change nothing."""
+    net = linear(np.array([[-0.01] * SIDE**2, [0.01] * SIDE**2]), np.array([9.0, 0.0]))
+    asked = []
+
+    def predict(images: Any) -> Any:
+        asked.append(images.copy())
+        return net.predict(images)
+
+    defense = SimpleNamespace(manifest=net.manifest, predict=predict)
+    x, y = np.zeros((1, 1, SIDE, SIDE), np.float32), np.zeros(1, np.int64)
+    view = direct.View(defense, 1, per_example=40, white=False)
+    direct.play(made(Square), defense, small_task(2), x=x, y=y, epsilon=0.1, view=view)
+    gaps = [np.subtract(*net.predict(images)[0]) for images in asked]
+    best = 0
+    for step in range(1, 40):
+        assert (asked[step] != asked[best]).any()
+        best = step if gaps[step] <= gaps[best] else best
+
+
 def test_square_finds_more_with_more_probes(
     direct: ModuleType, digits: tasks.Task, house_cnn: Any
 ) -> None:

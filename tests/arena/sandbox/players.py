@@ -22,6 +22,7 @@ from arena.packages import Package
 from arena.rounds import GameName, Limits, RoundSpec
 from arena.sandbox.backend import Ending, ExitReport, JailSpec, SandboxBackend, Strength
 from arena.sandbox.guest_lockdown import EXIT_OUT_OF_MEMORY
+from arena.sandbox.running import stream_pair
 from arena.sandbox.seats import JailSeats
 from arena.tasks import Split, Task
 from arena.tasks.split import Splits
@@ -91,7 +92,7 @@ class Unjailed:
         self.jails: list[UnjailedProcess] = []
 
     def start(self, spec: JailSpec) -> UnjailedProcess:
-        ours, theirs = socket.socketpair()
+        ours, theirs = stream_pair()
         base = Path(tempfile.mkdtemp(prefix="unjailed-"))
         output = base / "output"
         argv = ["child", "--unjailed", "--base", str(base / "sub")]
@@ -150,7 +151,7 @@ class Actor:
         self.polite = polite
 
     def start(self, spec: JailSpec) -> Acted:
-        ours, theirs = socket.socketpair()
+        ours, theirs = stream_pair()
         thread = threading.Thread(target=self._act, args=(theirs,), daemon=True)
         thread.start()
         return Acted(ours, thread)

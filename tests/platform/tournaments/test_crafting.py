@@ -16,9 +16,10 @@ from arena.manifest import Role
 from arena.rounds import GameName
 from submissions.processes import Ended
 from tests.platform.tournaments.conftest import spec
-from tournaments import claims, crafting, running
+from tournaments import claims, crafting, reaping, running
 from tournaments.models import Match, Round
 from tournaments.services import RoundPlan
+from tournaments.states import MatchState, Phase
 
 pytestmark = pytest.mark.django_db
 
@@ -133,6 +134,47 @@ def test_a_match_is_handed_what_was_kept(
         running.run(board("Alice", defense), out)
     crafted = next(iter(tmp_path.glob("crafted/*/*.npz")))
     assert [o.get("crafted") for o in ordered] == [None, str(crafted), str(crafted)]
+
+
+def test_what_was_crafted_goes_when_its_round_needs_it_no_more(board: Any, tmp_path: Path) -> None:
+    """Not before its last match has ended, though no entry is taken any more."""
+    kept = keep(board("Alice", "Dana"), tmp_path, Referees())
+    assert kept is not None
+    waiting = Match.objects.filter(state=MatchState.PENDING)
+    last = waiting.latest("pk")
+    waiting.exclude(pk=last.pk).update(state=MatchState.SCORED)
+    Round.objects.update(state=Phase.PLAYING)
+    assert (reaping.sweep().crafted, kept.exists()) == (0, True)
+    Match.objects.filter(pk=last.pk).update(state=MatchState.SCORED)
+    assert (reaping.sweep().crafted, kept.parent.exists()) == (1, False)
+    assert reaping.sweep().crafted == 0
+
+
+def test_an_open_round_keeps_what_was_crafted_for_later_entries(board: Any, tmp_path: Path) -> None:
+    kept = keep(board("Alice", "Dana"), tmp_path, Referees())
+    Match.objects.update(state=MatchState.SCORED)
+    reaping.sweep()
+    assert kept is not None
+    assert kept.exists()
+
+
+def test_what_was_crafted_for_a_round_that_is_gone_goes(board: Any, tmp_path: Path) -> None:
+    kept = keep(board("Alice", "Dana"), tmp_path, Referees())
+    Match.objects.all().delete()
+    Round.objects.all().delete()
+    reaping.sweep()
+    assert kept is not None
+    assert not kept.parent.exists()
+
+
+def test_a_round_that_plays_again_crafts_anew(board: Any, tmp_path: Path) -> None:
+    referees = Referees()
+    kept = keep(board("Alice", "Dana"), tmp_path, referees)
+    Round.objects.update(state=Phase.PUBLISHED)
+    reaping.sweep()
+    Round.objects.update(state=Phase.PLAYING)
+    assert keep(board("Alice", "Eve"), tmp_path, referees) == kept
+    assert len(referees.orders) == 2
 
 
 def test_workers_begin_with_attacks_that_no_other_crafts(board: Any) -> None:
