@@ -30,7 +30,7 @@ from arena.house.attacks.cw_l2 import CarliniWagner
 from arena.house.attacks.fgsm import Fgsm
 from arena.house.attacks.jsma import Jsma, best_pairs
 from arena.house.attacks.pgd import Pgd
-from arena.house.attacks.square import FALLS_AT, Square
+from arena.house.attacks.square import FALLS_AT, FEW, Square
 from arena.players import EvasionChallenge, TaskInfo
 from arena.torch_players import TorchDefense
 from benchmarks.oracle import bare_model
@@ -321,7 +321,8 @@ def bare_square(problem: Problem, epsilon: float, queries: int) -> Images:
         rows = np.flatnonzero(loss > 0)
         if not len(rows):
             break
-        halvings = sum(query / queries * np.sqrt(10_000 * queries) > mark for mark in FALLS_AT)
+        reached = query / queries * 10_000 * min(1.0, queries / FEW) ** 0.6
+        halvings = sum(reached > mark for mark in FALLS_AT)
         side = max(1, round(float(np.sqrt(0.8 / 2**halvings * x[0].size))))
         top, left = rng.integers(0, x.shape[2] - side + 1, 2)
         window = (slice(None), slice(None), slice(top, top + side), slice(left, left + side))

@@ -26,6 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 from arena.house.attacks.boundary import Boundary
+from arena.house.attacks.cw_l2 import CarliniWagner
+from arena.house.attacks.cw_linf import CarliniWagnerLinf
 from arena.house.attacks.pgd import Pgd
 from arena.house.attacks.square import Square
 from benchmarks import peer_torchattacks
@@ -39,7 +41,7 @@ SQUARES = (("cnn", 0.1), ("adversarial-training", 0.2), ("adversarial-training",
 BATCH = 250
 
 
-PARTS = ("l1", "square", "torchattacks", "steps", "labels")
+PARTS = ("l1", "square", "torchattacks", "steps", "smallest", "labels")
 
 
 @dataclass(frozen=True)
@@ -193,18 +195,9 @@ def by_foolbox(model: Counted, problem: Problem, norm: str, e: float) -> Images:
 
 def by_art(model: Counted, problem: Problem, norm: str, e: float) -> Images:
     from art.attacks.evasion import ProjectedGradientDescent
-    from art.estimators.classification import PyTorchClassifier
 
-    net = PyTorchClassifier(
-        model.eval(),
-        loss=torch.nn.CrossEntropyLoss(),
-        input_shape=problem.x.shape[1:],
-        nb_classes=10,
-        clip_values=(0, 1),
-        device_type="cpu",
-    )
     attack = ProjectedGradientDescent(
-        net,
+        art_net(model, problem),
         norm={"linf": np.inf, "l2": 2}[norm],
         eps=e,
         eps_step=2.5 * e / 40,
@@ -218,10 +211,81 @@ def by_art(model: Counted, problem: Problem, norm: str, e: float) -> Images:
     return found
 
 
+def art_net(model: Counted, problem: Problem) -> Any:
+    from art.estimators.classification import PyTorchClassifier
+
+    return PyTorchClassifier(
+        model.eval(),
+        loss=torch.nn.CrossEntropyLoss(),
+        input_shape=problem.x.shape[1:],
+        nb_classes=10,
+        clip_values=(0, 1),
+        device_type="cpu",
+    )
+
+
 def batches(problem: Problem) -> Iterator[tuple[Images, Array]]:
     for start in range(0, len(problem.x), BATCH):
         rows = slice(start, start + BATCH)
         yield problem.x[rows], problem.y[rows]
+
+
+# ── the smallest change ────────────────────────────────────────────────────────────────────────
+
+
+def smallest(*, examples: int) -> Table:
+    """The Carlini-Wagner attacks: success as much, at no larger distances."""
+    table = Table(title=f"Carlini & Wagner, cnn, {examples} images, beside Foolbox and ART")
+    for column in ("norm", "attack", "success", "distance, mean / median", "s", "passes an image"):
+        table.add_column(column, justify="left" if column in ("norm", "attack") else "right")
+    problem = Problem.of("cnn", examples)
+    for norm, attack, peers in (
+        ("l2", CarliniWagner(HERE), {"Foolbox, 9 x 1,000": foolbox_cw, "ART, 5 x 100": art_cw}),
+        ("linf", CarliniWagnerLinf(HERE), {"ART, 100": art_cw_linf}),
+    ):
+        sides = {name: theirs(problem, partial(peer, problem)) for name, peer in peers.items()}
+        sides["ours"] = ours(problem, attack, norm=norm, epsilon=None)
+        for name, side in sides.items():
+            won = problem.fooled(side.found)
+            order = {"linf": np.inf, "l2": 2}[norm]
+            size = np.linalg.norm(flat(side.found - problem.x)[won], ord=order, axis=1)
+            far = f"{size.mean():.3f} / {np.median(size):.3f}" if won.any() else ""
+            passes = f"{side.forward:.0f} + {side.backward:.0f}"
+            cells = f"{100 * won.mean():.1f} %", far, f"{side.seconds:.2f}", passes
+            table.add_row(norm, name, *cells)
+    return table
+
+
+def foolbox_cw(problem: Problem, model: Counted) -> Images:
+    attack = foolbox.attacks.L2CarliniWagnerAttack(
+        binary_search_steps=9, steps=1000, initial_const=0.01
+    )
+    return nearest(model, problem, attack)
+
+
+def art_cw(problem: Problem, model: Counted) -> Images:
+    from art.attacks.evasion import CarliniL2Method
+
+    attack = CarliniL2Method(
+        art_net(model, problem),
+        binary_search_steps=5,
+        max_iter=100,
+        initial_const=0.1,
+        batch_size=BATCH,
+        verbose=False,
+    )
+    found: Images = attack.generate(problem.x, problem.y)
+    return found
+
+
+def art_cw_linf(problem: Problem, model: Counted) -> Images:
+    from art.attacks.evasion import CarliniLInfMethod
+
+    attack = CarliniLInfMethod(
+        art_net(model, problem), max_iter=100, batch_size=BATCH, verbose=False
+    )
+    found: Images = attack.generate(problem.x, problem.y)
+    return found
 
 
 # ── labels alone ───────────────────────────────────────────────────────────────────────────────
@@ -275,7 +339,9 @@ def main() -> None:
     parser.add_argument("--autoattack", type=Path, metavar="DIR", help="a checkout")
     parser.add_argument("--examples", type=int, default=250, help="images, of L1 (default 250)")
     parser.add_argument("--many", type=int, default=1000, help="images, of PGD (default 1,000)")
-    parser.add_argument("--few", type=int, default=50, help="images, of labels (default 50)")
+    parser.add_argument(
+        "--few", type=int, default=50, help="images, of labels and distances (default 50)"
+    )
     parser.add_argument("--only", choices=PARTS, help="this comparison alone")
     parser.add_argument("--attack", default="", help="of torchattacks: titles that begin so")
     options = parser.parse_args()
@@ -301,8 +367,10 @@ def _tables(part: str, options: argparse.Namespace, console: Console) -> Iterato
         yield from peer_torchattacks.duels(
             examples=options.many, titled=options.attack, theirs=theirs, ours=ours
         )
+    elif part == "steps":
+        yield steps(examples=options.many)
     else:
-        yield steps(examples=options.many) if part == "steps" else decisions(examples=options.few)
+        yield {"smallest": smallest, "labels": decisions}[part](examples=options.few)
 
 
 if __name__ == "__main__":
