@@ -78,6 +78,8 @@ class Needs:
     ``output``: the least oracle output (``label`` ... ``logits``), asked only with ``probes``.
     ``norms``, ``goals`` and ``games``: those it plays; empty means all, but for ``patch``,
     ``spatial`` and ``corruption`` in place of a norm, which are played where they are named.
+    ``nearest``: it looks for the smallest perturbation, so that a round with several epsilons asks
+    it once, without one, and reads each off its candidates.
     """
 
     gradients: bool = False
@@ -87,6 +89,7 @@ class Needs:
     related: bool = False
     training_data: bool = False
     true_label: bool = False
+    nearest: bool = False
     norms: tuple[str, ...] = ()
     goals: tuple[str, ...] = ()
     games: tuple[str, ...] = ()
@@ -196,6 +199,7 @@ _NEED_FLAGS: Final = (
     "related",
     "training_data",
     "true_label",
+    "nearest",
 )
 _NORMS: Final = ("linf", "l2", "l1", "l0", "patch")
 """What has a size: a defense may certify it."""

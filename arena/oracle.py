@@ -7,8 +7,8 @@ costs. A refused request costs nothing. A reply holds what the threat model allo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -139,12 +139,16 @@ class Record:
         return cls(np.full(examples, -1, np.int64), np.zeros(examples), np.full(examples, -1.0))
 
 
+_ASKED: Final = ("iterations", "gradients", "zero_gradients")
+
+
 class Oracle:
     """Answers one attack in one challenge: :class:`arena.seats.OracleService`.
 
     ``defense`` is None where the threat model grants nothing that could be asked.
     ``seconds`` is the time that the defense may spend on answering the attack.
     Examples are numbered as the attack numbers them. ``notice`` is called before each batch.
+    ``also``: further budgets whose first successes are noted too, each in a record of its own.
     ``make``: in rounds whose candidates are moves. An input does not tell whether a move makes it,
     so a success is noted there only of moves that are checked.
     """
@@ -159,6 +163,7 @@ class Oracle:
         examples: int,
         seeds: SeedSource,
         success: Success = no_success,
+        also: Sequence[Success] = (),
         owners: Owners | None = None,
         make: Maker | None = None,
         candidate: tuple[int, ...] | None = None,
@@ -174,12 +179,20 @@ class Oracle:
         self.record = Record.empty(examples)
         self._seeds = seeds
         self._success = success
+        self._watched = [(self.record, success)]
+        self._watched += [(Record.empty(examples), other) for other in also]
         self._notice = notice
         self._owners = owners
         self._make = make
         self._candidate = shape if candidate is None else candidate
         self._deadline = seconds + (defense.seconds if defense is not None else 0.0)
         self._rows_asked = 0
+
+    @property
+    def records(self) -> list[Record]:
+        """Of ``also``, in its order: the successes are their own, what was asked is the same."""
+        shared = {name: getattr(self.record, name) for name in _ASKED}
+        return [replace(record, **shared) for record, _ in self._watched[1:]]
 
     # ── what the attack may do ─────────────────────────────────────────────────────────────
 
@@ -212,7 +225,7 @@ class Oracle:
         x, kept = make(moves, examples)
         labels = read_labels(self._answer(x, examples), rows=len(x), **self._columns_read)
         hits = kept & self._success(x, examples, labels)
-        self._note_hits(hits, examples, ordinals)
+        _note_hits(self.record, hits, examples, ordinals)
         return hits
 
     def logits(self, x: Array) -> Array:
@@ -332,11 +345,23 @@ class Oracle:
     # ── what is noted ──────────────────────────────────────────────────────────────────────
 
     def _note_queries(self, x: Array, examples: Array, labels: Array, ordinals: Array) -> None:
-        first = self.record.queries_to_success
         if self._make is not None:
             return
+        for record, success in self._watched:
+            self._note_firsts(record, success, x, examples, labels, ordinals)
+
+    def _note_firsts(
+        self,
+        record: Record,
+        success: Success,
+        x: Array,
+        examples: Array,
+        labels: Array,
+        ordinals: Array,
+    ) -> None:
+        first = record.queries_to_success
         if len(x) == 1:
-            if first[examples[0]] < 0 and self._success(x, examples, labels)[0]:
+            if first[examples[0]] < 0 and success(x, examples, labels)[0]:
                 first[examples[0]] = ordinals[0]
             return
         rows = np.flatnonzero(first[examples] < 0)
@@ -344,13 +369,7 @@ class Oracle:
             return
         if len(rows) < len(x):  # no copy of everything where all wait, as at the beginning
             x, examples, labels, ordinals = x[rows], examples[rows], labels[rows], ordinals[rows]
-        self._note_hits(self._success(x, examples, labels), examples, ordinals)
-
-    def _note_hits(self, hits: NDArray[np.bool_], examples: Array, ordinals: Array) -> None:
-        first = self.record.queries_to_success
-        for row in np.flatnonzero(hits):
-            if first[examples[row]] < 0:
-                first[examples[row]] = ordinals[row]
+        _note_hits(record, success(x, examples, labels), examples, ordinals)
 
     def _note_iteration(self, x: Array, labels: Array) -> None:
         """One gradient a row. Whose it is, is known by order, or by what it lies nearest to."""
@@ -362,9 +381,10 @@ class Oracle:
         np.add.at(record.iterations, examples, 1)
         if self._make is not None:
             return
-        rows = np.flatnonzero(record.iterations_to_success[examples] < 0)
-        hits = examples[rows][self._success(x[rows], examples[rows], labels[rows])]
-        record.iterations_to_success[hits] = record.iterations[hits]
+        for noted, success in self._watched:
+            rows = np.flatnonzero(noted.iterations_to_success[examples] < 0)
+            hits = examples[rows][success(x[rows], examples[rows], labels[rows])]
+            noted.iterations_to_success[hits] = record.iterations[hits]
 
     # ── never trust a player's array ───────────────────────────────────────────────────────
 
@@ -422,6 +442,13 @@ class Oracle:
         if not np.isfinite(weights).all():
             raise _fault(FaultCode.NOT_FINITE, "Weights for a gradient are NaN or infinite.")
         return weights.astype(np.float32, copy=False)
+
+
+def _note_hits(record: Record, hits: NDArray[np.bool_], examples: Array, ordinals: Array) -> None:
+    first = record.queries_to_success
+    for row in np.flatnonzero(hits):
+        if first[examples[row]] < 0:
+            first[examples[row]] = ordinals[row]
 
 
 def labels_shown(

@@ -235,11 +235,12 @@ class EvasionChallenge:
     ``norm`` says what bounds a change: ``linf``, ``l2``, ``l1``, ``l0``, or ``patch`` (``epsilon``
     is the share of the picture that the smallest upright rectangle around all that changed may
     cover). In rounds of ``spatial`` changes and ``corruption`` a candidate is no picture but a
-    *move* (see :meth:`applied`). ``epsilon`` is None in minimum-norm rounds: find the smallest
-    perturbation. ``shift``: spatial rounds, the most pixels of a shift. ``targets`` (n,) in
-    targeted rounds. ``y`` is None where the round withholds true labels. ``queries`` is the probes
-    granted in all. ``training`` is (x, y). ``package`` is the directory of the opponent's package
-    (white), ``architecture`` that of its untrained builder (grey), ``related`` directories of
+    *move* (see :meth:`applied`). ``epsilon`` is None in minimum-norm rounds, and in rounds with
+    several where the manifest says ``nearest``: find the smallest perturbation. ``shift``: spatial
+    rounds, the most pixels of a shift. ``targets`` (n,) in targeted rounds. ``y`` is None where the
+    round withholds true labels. ``queries`` is the probes granted in all. ``training`` is (x, y).
+    ``package`` is the directory of the opponent's package (white), ``architecture`` that of its
+    untrained builder (grey), ``related`` directories of
     house models. ``family`` and ``structure`` are shown "as declared" by the opponent.
     """
 

@@ -34,8 +34,9 @@ def play(
         str | None, typer.Option(help="A task's name, or the path of its TOML file. [mnist5k]")
     ] = None,
     norm: Annotated[
-        str, typer.Option(help="linf, l2, l1, l0; or patch, spatial, corruption.")
-    ] = "linf",
+        str | None,
+        typer.Option(help="linf, l2, l1, l0; or patch, spatial, corruption. [linf]"),
+    ] = None,
     epsilon: Annotated[
         list[float] | None,
         typer.Option(
@@ -51,37 +52,46 @@ def play(
         int | None,
         typer.Option(help="Probes per example in grey and black rounds; a thief's in total."),
     ] = None,
-    examples: Annotated[int, typer.Option(help="How many examples are judged.")] = 200,
+    examples: Annotated[
+        int | None, typer.Option(help="How many examples are judged. [200]")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same verdict.")] = 0,
     game: Annotated[
         str | None,
         typer.Option(help=f"One of {', '.join(rules.GAMES)}."),
     ] = None,
-    goal: Annotated[str, typer.Option(help="untargeted or targeted.")] = "untargeted",
-    target_rule: Annotated[str, typer.Option(help="random, least_likely or all.")] = "random",
+    goal: Annotated[str | None, typer.Option(help="untargeted or targeted. [untargeted]")] = None,
+    target_rule: Annotated[
+        str | None, typer.Option(help="Targeted: random, least_likely or all. [random]")
+    ] = None,
     share: Annotated[
         list[float] | None, typer.Option(help="Poisoned share; may be given several times.")
     ] = None,
-    poison_mode: Annotated[str, typer.Option(help="add or replace.")] = "add",
+    poison_mode: Annotated[str | None, typer.Option(help="add or replace. [add]")] = None,
     trigger_area: Annotated[
-        float, typer.Option(help="Share of the features that a backdoor's patch may set.")
-    ] = 0.02,
+        float | None,
+        typer.Option(help="Share of the features that a backdoor's patch may set. [0.02]"),
+    ] = None,
     targets: Annotated[
-        int, typer.Option(help="How many chosen points a targeted poisoning round is about.")
-    ] = 5,
+        int | None,
+        typer.Option(help="How many chosen points a targeted poisoning round is about. [5]"),
+    ] = None,
     batches: Annotated[
-        int, typer.Option(help="In how many batches online poisoning cuts the training set.")
-    ] = 10,
+        int | None,
+        typer.Option(help="In how many batches online poisoning cuts the training set. [10]"),
+    ] = None,
     first_mover: Annotated[
         str | None,
         typer.Option(help="Poisoning: defender, or attacker: he sees no learner. [defender]"),
     ] = None,
     replays: Annotated[
-        int, typer.Option(help="How many answers a replay round plays of what was proposed.")
-    ] = 100,
+        int | None,
+        typer.Option(help="How many answers a replay round plays of what was proposed. [100]"),
+    ] = None,
     published: Annotated[
-        int, typer.Option(help="Examples that the attack of an attacker-first round publishes.")
-    ] = 200,
+        int | None,
+        typer.Option(help="Examples that the attack of an attacker-first round publishes. [200]"),
+    ] = None,
     round_file: Annotated[
         Path | None,
         typer.Option("--round", help="A round's rules as JSON (as the API shows them)."),
@@ -115,30 +125,31 @@ def play(
 
     sources = rules.source_of(defense), rules.source_of(attack)
     game = game.replace("-", "_") if game else None  # as the pages write it
-    if round_file is not None:
-        round_, found = _given(round_file)
-    else:
-        options = rules.Options(
-            threat_model=threat_model or rules.usual_threat_model(game, attack=sources[1]),
-            task=task,
-            game=game,
-            norm=norm,
-            epsilons=tuple(sorted(epsilon or ())),
-            shifts=tuple(sorted(shift or ())),
-            queries=queries,
-            examples=examples,
-            goal=goal,
-            target_rule=target_rule,
-            shares=tuple(sorted(share or ())),
-            poison_mode=poison_mode,
-            trigger_area=trigger_area,
-            targets=targets,
-            batches=batches,
-            first_mover=first_mover,
-            replays=replays,
-            published=published,
-        )
+    options = rules.Options(
+        threat_model=threat_model or rules.usual_threat_model(game, attack=sources[1]),
+        task=task,
+        game=game,
+        norm=norm,
+        epsilons=tuple(sorted(epsilon or ())),
+        shifts=tuple(sorted(shift or ())),
+        queries=queries,
+        examples=examples,
+        goal=goal,
+        target_rule=target_rule,
+        shares=tuple(sorted(share or ())),
+        poison_mode=poison_mode,
+        trigger_area=trigger_area,
+        targets=targets,
+        batches=batches,
+        first_mover=first_mover,
+        replays=replays,
+        published=published,
+    )
+    if round_file is None:
         round_, found = _described(options, defense=sources[0], attack=sources[1])
+    else:
+        _refuse_beside_a_file(options, threat_model)
+        round_, found = _given(round_file)
     match = rules.match_of(
         round_,
         defense=sources[0],
@@ -161,11 +172,32 @@ def _described(options: rules.Options, *, defense: str, attack: str) -> tuple[Ro
     return rules.round_of(options, task, usual=usual), task
 
 
+def _refuse_beside_a_file(options: rules.Options, threat_model: str | None) -> None:
+    """What the file says holds: an option that says otherwise would not be heard."""
+    given = [rules.OPTIONS[setting] for setting in options.said]
+    others = {
+        "--threat-model": threat_model,
+        "--task": options.task,
+        "--game": options.game,
+        "--queries": options.queries,
+        "--first-mover": options.first_mover,
+    }
+    given += [option for option, value in others.items() if value is not None]
+    if given:
+        raise Stop(
+            ExitCode.USAGE,
+            f"--round holds the rules: change them there, and leave {', '.join(given)} out.",
+        )
+
+
 def _given(path: Path) -> tuple[RoundSpec, Task]:
+    from arena.round_settings import changed, idle
     from arena.rounds import RoundSpec
 
     data = rules.read_json(path, what="round")
     round_ = RoundSpec.from_json(data.get("spec", data))
+    for _, sentence in idle(round_, changed(round_)):
+        say(f"Note on {path}: {sentence}")
     return round_, rules.load_task(round_.task)
 
 

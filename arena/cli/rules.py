@@ -41,11 +41,8 @@ GAMES: Final = (
 """Named here so that help needs no engine; a test holds them to it."""
 POISONING: Final = "poisoning"
 EXTRACTION: Final = "extraction"
-BACKDOOR: Final = "backdoor"
-TARGETED: Final = "targeted_poisoning"
-NAMED: Final = (BACKDOOR, TARGETED, "online_poisoning")
+NAMED: Final = ("backdoor", "targeted_poisoning", "online_poisoning")
 """What a poisoner plays, if its manifest names it."""
-TRAINED: Final = (POISONING, *NAMED)
 REPLAY: Final = "replay"
 ATTACKER_FIRST: Final = "attacker_first"
 GOOD_WORDS: Final = "good_words"
@@ -55,6 +52,24 @@ DEFAULT_THEFT: Final = 1000
 TRANSFER: Final = "transfer"
 
 
+OPTIONS: Final = {
+    "norm": "--norm",
+    "epsilons": "--epsilon",
+    "shifts": "--shift",
+    "goal": "--goal",
+    "target_rule": "--target-rule",
+    "examples": "--examples",
+    "shares": "--share",
+    "poison_mode": "--poison-mode",
+    "trigger_area": "--trigger-area",
+    "targets": "--targets",
+    "batches": "--batches",
+    "replays": "--replays",
+    "published": "--published",
+}
+"""A round's settings, and the option that gives each."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What ``arena play`` was given; None is "not said"."""
@@ -62,22 +77,27 @@ class Options:
     threat_model: str
     task: str | None = None
     game: str | None = None
-    norm: str = "linf"
+    norm: str | None = None
     epsilons: tuple[float, ...] = ()
     queries: int | None = None
-    examples: int = 200
+    examples: int | None = None
     shifts: tuple[float, ...] = ()
-    goal: str = "untargeted"
-    target_rule: str = "random"
+    goal: str | None = None
+    target_rule: str | None = None
     shares: tuple[float, ...] = ()
-    poison_mode: str = "add"
-    trigger_area: float = 0.02
-    targets: int = 5
-    batches: int = 10
+    poison_mode: str | None = None
+    trigger_area: float | None = None
+    targets: int | None = None
+    batches: int | None = None
     first_mover: str | None = None
-    repeats: int = 10
-    replays: int = 100
-    published: int = 200
+    replays: int | None = None
+    published: int | None = None
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The settings of a round that were given."""
+        values = {name: getattr(self, name) for name in OPTIONS}
+        return {name: value for name, value in values.items() if value not in (None, ())}
 
 
 def source_of(text: str) -> str:
@@ -169,43 +189,61 @@ def load_task(name: str) -> Task:
 
 
 def round_of(options: Options, task: Task, *, usual: str | None = None) -> RoundSpec:
-    """The round that the options describe; the task's own ε where none was said."""
+    """The round that the options describe; the task's own ε where none was said.
+
+    Raises:
+        Stop: an option that is none, or changes nothing in this game.
+    """
+    from arena.round_settings import uses
     from arena.rounds import GameName, Norm, RoundSpec, norm_for
-    from arena.tasks.fitting import misfit
+    from arena.tasks.fitting import misfit, too_many
 
     plain = TRANSFER if options.threat_model == TRANSFER else "evasion"
     game = _one_of("--game", options.game or usual or plain, GameName)
-    norm = _one_of("--norm", options.norm, Norm)
+    norm = norm_for(game, Norm.LINF)
+    if options.norm is not None:
+        norm = _one_of("--norm", options.norm, Norm)
     data: dict[str, Any] = {
         "game": game,
         "task": task.name,
         "threat_model": _threat_model(options, game),
-        "norm": norm_for(game, norm),
-        "shifts": options.shifts,
-        "goal": options.goal,
-        "target_rule": options.target_rule,
-        "examples": options.examples,
-        "repeats": options.repeats,
-        "replays": options.replays,
-        "published": options.published,
-        "poison_mode": options.poison_mode,
-        "trigger_area": options.trigger_area,
-        "targets": options.targets,
-        "batches": options.batches,
+        **options.said,
+        "norm": norm,
     }
-    if game in TRAINED:
-        data["shares"] = options.shares or DEFAULT_SHARES
-        data["epsilons"] = options.epsilons if game in (BACKDOOR, TARGETED) else ()
-    elif game not in ("minimum_norm", EXTRACTION):
-        data["epsilons"] = options.epsilons or _usual(task, data["norm"], game=game)
-    elif options.epsilons:
-        data["epsilons"] = options.epsilons  # refused by the round, with its own sentence
+    if uses(game, "shares"):
+        data.setdefault("shares", DEFAULT_SHARES)
+    elif uses(game, "epsilons"):
+        data["epsilons"] = options.epsilons or _usual(task, norm, game=game)
+    data |= _counts(data, task)
     round_ = RoundSpec.from_json(data)
+    _refuse_idle(options, round_)
     largest = max(round_.epsilons, default=0.0)
     problem = misfit(task, round_.game, largest=largest, norm=round_.norm)
+    problem = problem or too_many(task, round_)
     if problem is not None:
         raise Stop(ExitCode.USAGE, problem)
     return round_
+
+
+def _counts(data: Mapping[str, Any], task: Task) -> dict[str, int]:
+    """How many examples where nothing was said: fewer where a split is small."""
+    from arena.tasks.usual import usual_examples, usual_published
+
+    examples = data.get("examples", usual_examples(data["game"], task, "practice"))
+    if data["game"] != ATTACKER_FIRST:
+        return {"examples": examples}
+    usual = usual_published(task, "practice", examples=examples)
+    return {"examples": examples, "published": data.get("published", usual)}
+
+
+def _refuse_idle(options: Options, round_: RoundSpec) -> None:
+    from arena.round_settings import idle
+    from arena.rounds import GameName
+
+    for setting, sentence in idle(round_, list(options.said)):
+        raise Stop(ExitCode.USAGE, f"{sentence} Leave {OPTIONS[setting]} out.")
+    if options.queries is not None and round_.game is GameName.TREND_POISONING:
+        raise Stop(ExitCode.USAGE, "A trend round grants no probes: leave --queries out.")
 
 
 def _one_of(option: str, text: str, kind: type[StrEnum]) -> str:
@@ -225,6 +263,13 @@ def _threat_model(options: Options, game: str) -> Mapping[str, Any]:
         queries = options.queries if options.queries is not None else usual
         model = ThreatModel.preset(options.threat_model, queries=queries)
         return _moving(options.first_mover, threat_model_for(game, model), game).to_json()
+    for option, value in (("--queries", options.queries), ("--first-mover", options.first_mover)):
+        if value is not None:
+            raise Stop(
+                ExitCode.USAGE,
+                f"{options.threat_model} says all the switches: change it there, and leave "
+                f"{option} out.",
+            )
     data = read_json(Path(options.threat_model), what="threat model")
     return ThreatModel.from_json(data).to_json()
 

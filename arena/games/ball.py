@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from arena import metrics
 from arena.answers import ABSTAIN
 from arena.errors import FaultCode, PlayerError, Side
-from arena.games.admission import Admitted, Budget, within
+from arena.games.admission import Admitted, Budget, Rejection, admit, within
 from arena.games.base import GameResult, Table, fault_of
 from arena.games.battery import Battery, judge_battery
 from arena.games.blind import kept_for, play_secret
-from arena.games.control import judge_noise
+from arena.games.control import asks_noise, judge_noise
 from arena.games.crafted import Crafted
 from arena.games.draws import derive, seed_of, stream_of
 from arena.games.house_models import reference_scores
@@ -122,13 +122,12 @@ def play(
     table: Table,
     epsilons: Sequence[float | None],
     *,
-    with_noise: bool = False,
     attacked: NDArray[np.int64] | None = None,
 ) -> Scored:
     """Let the attack play every level, then judge all candidates at once.
 
-    ``with_noise`` also judges random noise of the same sizes, as a control. ``attacked``: positions
-    of the examples that the attack gets; None: all. The others are judged as they are.
+    ``attacked``: positions of the examples that the attack gets; None: all. The others are judged
+    as they are.
     """
     with ThreadPoolExecutor(1) as pool, ExitStack() as jails:
         # Fresh judges start while the attack plays, so that nobody waits for their imports.
@@ -138,7 +137,7 @@ def play(
         judged = judge(table, [a.x for a in admitted], cases.example, judges.result())
     if played.defense_failed:
         judged = _unanswered(judged)
-    return _score(table, cases, epsilons, admitted, played, judged, with_noise=with_noise)
+    return _score(table, cases, epsilons, admitted, played, judged)
 
 
 def craft(
@@ -231,26 +230,71 @@ def _play_levels(
 ) -> None:
     attack: AttackSeat = opened[0]  # type: ignore[assignment]
     defense: DefenseSeat | None = opened[1] if len(opened) > 1 else None  # type: ignore[assignment]
+    if _once_for_all(table, budgets):
+        played.handed = _play_once(table, dealt, budgets, attack, defense, played, secret=secret)
+        return
     for level, budget in enumerate(budgets):
         oracle = _oracle(table, dealt, budget, defense, level=level, levels=len(budgets))
-        before = attack.seconds
-        still = unchanged(table, dealt)
-        try:
-            handed = attack.evade(
-                brief(table, epsilon=budget.epsilon, seed=seed_of(secret, "attack", level)),
-                _arrays(table, dealt),
-                oracle,
-            )
-            candidates = _shaped(handed, still.shape)
-        except PlayerError as error:
-            played.faults.append(error)
-            candidates = still
-            for case, x in oracle.record.candidates.items():
-                candidates[case] = x
-        seconds = attack.seconds - before
-        played.handed.append(Handed(candidates, oracle.record, oracle.meter.spent, seconds))
+        seed = seed_of(secret, "attack", level)
+        handed = _play_one(table, dealt, budget, attack, oracle, played, seed=seed)
+        played.handed.append(handed)
         if played.faults:
             return
+
+
+def _once_for_all(table: Table, budgets: Sequence[Budget]) -> bool:
+    """Whether the attack looks for the smallest perturbation, from which each ε can be read."""
+    nearest = table.attack.manifest.needs.nearest
+    return nearest and len(budgets) > 1 and table.round.norm not in MOVES
+
+
+def _play_once(
+    table: Table,
+    dealt: Cases,
+    budgets: Sequence[Budget],
+    attack: AttackSeat,
+    defense: DefenseSeat | None,
+    played: Play,
+    *,
+    secret: bytes,
+) -> list[Handed]:
+    """One challenge without ε; at each level a candidate that lies too far stays clean."""
+    free = replace(budgets[-1], epsilon=None)
+    oracle = _oracle(table, dealt, free, defense, level=0, levels=1, also=budgets)
+    seed = seed_of(secret, "attack", 0)
+    handed = _play_one(table, dealt, free, attack, oracle, played, seed=seed)
+    clean, found = table.examples.x[dealt.example], []
+    for budget, record in zip(budgets, oracle.records, strict=True):
+        far = admit(handed.candidates, clean, budget).rejections == Rejection.OVER_BUDGET.value
+        candidates = handed.candidates.copy()
+        candidates[far] = clean[far]
+        found.append(replace(handed, candidates=candidates, record=record))
+    return found
+
+
+def _play_one(
+    table: Table,
+    dealt: Cases,
+    budget: Budget,
+    attack: AttackSeat,
+    oracle: Oracle,
+    played: Play,
+    *,
+    seed: int,
+) -> Handed:
+    before = attack.seconds
+    still = unchanged(table, dealt)
+    try:
+        handed = attack.evade(
+            brief(table, epsilon=budget.epsilon, seed=seed), _arrays(table, dealt), oracle
+        )
+        candidates = _shaped(handed, still.shape)
+    except PlayerError as error:
+        played.faults.append(error)
+        candidates = still
+        for case, x in oracle.record.candidates.items():
+            candidates[case] = x
+    return Handed(candidates, oracle.record, oracle.meter.spent, attack.seconds - before)
 
 
 def _shaped(handed: Array, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -305,6 +349,7 @@ def _oracle(
     *,
     level: int,
     levels: int,
+    also: Sequence[Budget] = (),
 ) -> Oracle:
     granted = _seconds_for_attack(table.round.defense_limits) * (level + 1) / levels
     spent = defense.seconds if defense is not None else 0.0
@@ -317,6 +362,7 @@ def _oracle(
         examples=len(dealt),
         seeds=_seed_source(table, dealt, level=level),
         success=_success(table, dealt, budget),
+        also=[_success(table, dealt, other) for other in also],
         owners=_nearest(table, dealt),
         make=maker(table, dealt, budget),
         candidate=candidate_row(table),
@@ -432,11 +478,9 @@ def _score(
     admitted: Sequence[Admitted],
     played: Play,
     judged: Judged,
-    *,
-    with_noise: bool,
 ) -> Scored:
     noise: tuple[Ballots, ...] = ()
-    if (with_noise or table.defense.manifest.abstains) and not played.defense_failed:
+    if asks_noise(table.round, table.defense.manifest) and not played.defense_failed:
         noise, faults = judge_noise(table, epsilons)
         played.faults.extend(faults)
     battery = None

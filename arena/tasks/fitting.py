@@ -9,9 +9,11 @@ import math
 from collections.abc import Collection
 from typing import Final
 
+import numpy as np
+
 from arena.manifest import Role
-from arena.rounds import MOVES, POISONED, GameName, Norm
-from arena.tasks.task import Task
+from arena.rounds import MOVES, POISONED, GameName, Norm, RoundSpec, SplitName
+from arena.tasks.task import Split, Task
 
 USUAL_TASK: Final = "mnist5k"
 USUAL_POISONING_TASK: Final = "mnist-1-7"
@@ -58,6 +60,32 @@ def misfit(
             "choose another norm, or a task of pictures."
         )
     return _wordless(task, largest) if game is GameName.GOOD_WORDS else None
+
+
+def available(task: Task, split: str) -> int:
+    """How many examples a round on this split can have; of a regression task, series."""
+    found = task.splits.final if split == SplitName.FINAL else None
+    return _series(found or task.practice) if task.is_regression else len(found or task.practice)
+
+
+def _series(split: Split) -> int:
+    """The second feature says which series a point is of; without one there is one series."""
+    return len(np.unique(split.x[:, 1])) if split.x.shape[1] > 1 else 1
+
+
+def too_many(task: Task, round_: RoundSpec) -> str | None:
+    """Why the split does not hold as many examples as the round asks for; None if it does."""
+    most = available(task, round_.split)
+    if round_.drawn <= most:
+        return None
+    what = "series" if task.is_regression else "examples"
+    has = f"The {round_.split.value} split of the task {task.name} has {most:,} {what}, and "
+    if round_.game is GameName.ATTACKER_FIRST:
+        return (
+            f"{has}examples + published are {round_.examples:,} + {round_.published:,}: ask for "
+            f"{most:,} in all at most."
+        )
+    return f"{has}the round asks for {round_.examples:,}: set examples = {most} at most."
 
 
 def _wordless(task: Task, largest: float) -> str | None:

@@ -1,4 +1,4 @@
-"""What a round is set to where nothing was said: its preset, its poisoned shares, its ε.
+"""What a round is set to where nothing was said: preset, poisoned shares, ε, how many examples.
 
 The command line plays a match by it, and the site's form begins with it.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from arena.rounds import POISONED, USUAL_LEVELS, GameName, norm_for
+from arena.tasks.fitting import available
 from arena.tasks.task import Task
 
 _PRESETS: Final[dict[str, str]] = {
@@ -22,6 +23,7 @@ _SHARES: Final[dict[str, tuple[float, ...]]] = {
     GameName.ONLINE_POISONING: (0.1,),
 }
 _LEVELS: Final[dict[str, tuple[float, ...]]] = {norm.value: e for norm, e in USUAL_LEVELS.items()}
+EXAMPLES: Final = 200
 _UNBOUNDED: Final = POISONED | {GameName.MINIMUM_NORM, GameName.EXTRACTION}
 
 
@@ -33,6 +35,17 @@ def usual_preset(game: str) -> str:
 def usual_shares(game: str) -> tuple[float, ...]:
     """Poisoned shares of the training set, ascending; empty where nothing is poisoned."""
     return _SHARES.get(game, ())
+
+
+def usual_examples(game: str, task: Task, split: str) -> int:
+    """200, or as many as the split has; an attack that moves first publishes as many again."""
+    most = available(task, split)
+    return min(EXAMPLES, most // 2 if game == GameName.ATTACKER_FIRST else most)
+
+
+def usual_published(task: Task, split: str, *, examples: int) -> int:
+    """200 beside those that are judged, or as many as are left; at least one."""
+    return max(1, min(EXAMPLES, available(task, split) - examples))
 
 
 def is_bounded(game: str) -> bool:

@@ -86,11 +86,13 @@ def _take(pk: int, worker: str) -> Match | None:
 
 def _disclose(match: Match) -> None:
     """Notes when a package first lay in the jail of another team's attack; boards tell it, in
-    whatever tournament the package is entered."""
+    whatever tournament and by whatever team the same package is entered."""
     owners = (match.attack.team_id, match.defense.team_id)
     if None in owners or owners[0] == owners[1] or not match.round.rules.discloses_defense:
         return
-    entries = Entry.objects.filter(submission=match.defense.submission, disclosed_at__isnull=True)
+    shown = match.defense.submission
+    assert shown is not None  # whoever has a team has a package
+    entries = Entry.objects.filter(submission__sha256=shown.sha256, disclosed_at__isnull=True)
     entries.update(disclosed_at=timezone.now())
 
 

@@ -9,8 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from arena.errors import ThreatModelError
-from arena.rounds import Norm, RoundSpec, norm_for, threat_model_for
+import arena.tasks
+from arena.errors import TaskError, ThreatModelError
+from arena.round_settings import idle, uses
+from arena.rounds import GameName, Norm, RoundSpec, norm_for, threat_model_for
+from arena.tasks.usual import usual_examples, usual_published
 from arena.threat_model import PRESET_NAMES, ThreatModel
 from events.errors import Invalid
 from tournaments.models import Visibility
@@ -62,12 +65,14 @@ def parse(data: Mapping[str, Any]) -> TournamentPlan:
     _refuse_unknown(defaults, _ROUND | _THREAT | _SPEC, "defaults")
     task, split = _text(data, "task"), _text(data, "split", "practice")
     shared = {"task": task, "split": split, **defaults}
+    rounds = _tables(data["rounds"])
+    _refuse_idle(defaults, rounds)
     kept = {key: _text(data, key) for key in ("slug", "description") if key in data}
     return TournamentPlan(
         title=_text(data, "title"),
         task=task,
         split=split,
-        rounds=tuple(_round(shared, table) for table in _tables(data["rounds"])),
+        rounds=tuple(_round(shared, table) for table in rounds),
         visibility=_visibility(data),
         opens_at=_time(data, "opens_at"),
         closes_at=_time(data, "closes_at"),
@@ -114,16 +119,15 @@ def _round(shared: Mapping[str, Any], table: Mapping[str, Any]) -> RoundPlan:
     if not title:
         raise Invalid("Give every round a title.")
     _refuse_unknown(table, _ROUND | _THREAT | _SPEC, f"round {title!r}")
-    data = {**shared, **table}
-    if "queries" in table and data.get("threat_model", "white") not in METERED:
-        raise Invalid(
-            f"Round {title!r}: queries are for threat_model = 'grey' or 'black'; "
-            "otherwise set switches = {probes = {per_example = ...}}."
-        )
+    game = _game(shared, table)
+    data = {**_defaults_for(game, shared), **table}
     try:
+        _check_queries(data, table)
         spec = _spec(data)
     except (ThreatModelError, TypeError, ValueError) as error:
         raise Invalid(f"Round {title!r}: {error}") from error
+    for _, sentence in idle(spec, sorted(table)):
+        raise Invalid(f"Round {title!r}: {sentence} Leave it out.")
     return RoundPlan(
         title=title,
         spec=spec,
@@ -135,13 +139,69 @@ def _round(shared: Mapping[str, Any], table: Mapping[str, Any]) -> RoundPlan:
     )
 
 
+def _game(shared: Mapping[str, Any], table: Mapping[str, Any]) -> str:
+    """As it was written; whether it is one is seen with the rest."""
+    return str(table.get("game", shared.get("game", "")))
+
+
+def _refuse_idle(defaults: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]]) -> None:
+    """Defaults are for the rounds that have a use for them; one without any is a mistake."""
+    games = [_game(defaults, table) for table in rounds]
+    for key in sorted(defaults):
+        if not any(uses(game, key) for game in games):
+            raise Invalid(
+                f"{key} in defaults changes nothing: no round here is of a game that uses it. "
+                "Leave it out."
+            )
+
+
+def _defaults_for(game: str, shared: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that count in a round of this game; words have a norm of their own."""
+    own = {"norm"} if game == GameName.GOOD_WORDS else set()
+    return {key: value for key, value in shared.items() if key not in own and uses(game, key)}
+
+
+def _check_queries(data: Mapping[str, Any], table: Mapping[str, Any]) -> None:
+    """Of the round's own ``queries``: whether they count."""
+    if "queries" not in table:
+        return
+    if data.get("threat_model", "white") not in METERED:
+        raise ThreatModelError(
+            "queries are for threat_model = 'grey' or 'black'; "
+            "otherwise set switches = {probes = {per_example = ...}}."
+        )
+    if data.get("game") == GameName.TREND_POISONING:
+        raise ThreatModelError(
+            "queries change nothing: a trend round grants no probes. Leave them out."
+        )
+    switches = table.get("switches", {})
+    if isinstance(switches, Mapping) and "probes" in switches:
+        raise ThreatModelError("queries and switches.probes both say how many probes: keep one.")
+
+
 def _spec(data: Mapping[str, Any]) -> RoundSpec:
     if "game" not in data:
         raise ThreatModelError("say game, for instance game = 'evasion'.")
     values = {key: data[key] for key in _SPEC if key in data}
     if "norm" not in data:
         values["norm"] = norm_for(data["game"], Norm.LINF)
+    values |= _usual_counts(values)
     return RoundSpec.from_json({**values, "threat_model": _threat_model(data)})
+
+
+def _usual_counts(values: Mapping[str, Any]) -> dict[str, int]:
+    """``examples`` and ``published`` where they were not said: fewer where a split is small."""
+    game, split = values["game"], str(values["split"])
+    if values["task"] not in arena.tasks.names():
+        return {}
+    with contextlib.suppress(TaskError):
+        task = arena.tasks.load(values["task"])
+        examples = values.get("examples", usual_examples(game, task, split))
+        if game != GameName.ATTACKER_FIRST or type(examples) is not int:
+            return {"examples": examples}
+        published = values.get("published", usual_published(task, split, examples=examples))
+        return {"examples": examples, "published": published}
+    return {}
 
 
 def _threat_model(data: Mapping[str, Any]) -> ThreatModel:

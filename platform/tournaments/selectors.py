@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Min, Q, QuerySet, Sum
 from django.db.models.functions import Now
 
 from accounts.models import Team, User
@@ -113,6 +113,14 @@ def get_entry(user: Person, uid: str) -> Entry:
     if (entry := found.first()) is None:
         raise NotThere("There is no such entry.")
     return entry
+
+
+def disclosed_at(package: str) -> datetime | None:
+    """When a white-box match of any tournament first showed the package of this digest to another
+    team; None: never."""
+    shown = Entry.objects.filter(submission__sha256=package)
+    found: datetime | None = shown.aggregate(first=Min("disclosed_at"))["first"]
+    return found
 
 
 def submissions_visible_to(user: Person) -> QuerySet[Submission]:

@@ -24,7 +24,7 @@ from accounts.services import require_member
 from arena.errors import PackageError, TaskError
 from arena.manifest import Role
 from arena.rounds import RoundSpec, SplitName
-from arena.tasks.fitting import misfit
+from arena.tasks.fitting import misfit, too_many
 from events.errors import Conflict, Invalid, NotAllowed
 from events.identifiers import opaque_id
 from submissions.models import Submission
@@ -131,14 +131,15 @@ def check(plan: TournamentPlan) -> None:
 
 
 def check_fit(round_: RoundPlan) -> None:
-    """Refuse a game that its task is not for, or that needs a house model which is not there.
+    """Refuse a game that its task is not for, more examples than there are, or a game that needs a
+    house model which is not there.
 
     A task that is not on this machine is looked at where it is played.
     """
     spec = round_.spec
     with suppress(TaskError):
-        largest = max(spec.epsilons, default=0.0)
-        reason = misfit(arena.tasks.load(spec.task), spec.game, largest=largest, norm=spec.norm)
+        largest, task = max(spec.epsilons, default=0.0), arena.tasks.load(spec.task)
+        reason = misfit(task, spec.game, largest=largest, norm=spec.norm) or too_many(task, spec)
         if reason is not None:
             raise Invalid(f"Round {round_.title!r}: {reason}")
     missing = arena.house.no_weights(arena.house.REFERENCE, spec.task)
@@ -272,6 +273,7 @@ def _fill(entry: Entry, submission: Submission, user: User, roster: list[int]) -
     entry.roster = roster
     entry.entered_by = user
     entry.terms_version = entry.tournament.terms_version
+    entry.disclosed_at = selectors.disclosed_at(submission.sha256)
     entry.reason = ""
     entry.save()
 

@@ -20,9 +20,9 @@ import arena.tasks
 from arena import threat_model as switches
 from arena.errors import ThreatModelError
 from arena.manifest import Role
+from arena.round_settings import USED_BY, changed, idle
 from arena.rounds import (
     MOST_REPLAYS,
-    POISONED,
     GameName,
     Goal,
     Limits,
@@ -43,7 +43,6 @@ from web.glossary import BY_SLUG
 
 PREFIX: Final = "rounds"
 COUNTED: Final = "counted"
-BALLS: Final = ("evasion", "transfer", "minimum_norm", "certification", "replay", "attacker_first")
 AIMED: Final = tuple(game.value for game in GameName if words_of(game).aimed)
 
 GROUPS: Final = (
@@ -171,6 +170,11 @@ def _for(widget: type[forms.Widget], *games: str) -> forms.Widget:
     return widget(attrs={"data-games": " ".join(games)})
 
 
+def _of(setting: str, widget: type[forms.Widget], *, but: str = "") -> forms.Widget:
+    """The same, of a setting: in rounds that have no use for it, or where the game fixes it."""
+    return _for(widget, *sorted(game.value for game in USED_BY[setting] if game != but))
+
+
 def _switch(slug: str, choices: list[tuple[str, str]]) -> forms.ChoiceField:
     term = BY_SLUG[slug]
     return forms.ChoiceField(label=term.name, choices=choices, help_text=term.short)
@@ -220,7 +224,7 @@ class RoundForm(Styled):
         required=False,
         choices=_choices(TargetRule, least_likely="least likely", all="all other classes"),
         help_text="Targeted rounds only.",
-        widget=_for(forms.Select, *AIMED),
+        widget=_of("target_rule", forms.Select),
     )
     norm = forms.ChoiceField(
         required=False,
@@ -235,7 +239,7 @@ class RoundForm(Styled):
         ],
         initial="linf",
         help_text=BY_SLUG["norm"].short,
-        widget=_for(forms.Select, *BALLS, "backdoor", "targeted_poisoning", "trend_poisoning"),
+        widget=_of("norm", forms.Select, but=GameName.GOOD_WORDS),
     )
     epsilons = Numbers(
         required=False,
@@ -243,39 +247,26 @@ class RoundForm(Styled):
         help_text="Several make a curve: 0.1, 0.2. Rounds about poison take one, or none. A patch: "
         "shares of the picture. Turn and shift: degrees. Common corruption: severities 1 to 5. "
         "Good words: how many. Trends: how far one series may be changed.",
-        widget=_for(
-            forms.TextInput,
-            *(
-                "evasion",
-                "transfer",
-                "certification",
-                "replay",
-                "attacker_first",
-                "backdoor",
-                "targeted_poisoning",
-                "trend_poisoning",
-                "good_words",
-            ),
-        ),
+        widget=_of("epsilons", forms.TextInput),
     )
     shifts = Numbers(
         required=False,
         label="Shifts, pixels",
         help_text="Turn and shift only: one for each ε. Empty: a tenth of a pixel a degree.",
-        widget=_for(forms.TextInput, "evasion", "transfer", "replay", "attacker_first"),
+        widget=_of("shifts", forms.TextInput),
     )
     shares = Numbers(
         required=False,
         label="Poisoned shares",
         help_text="Of the training set, between 0 and 1: 0.03, 0.1.",
-        widget=_for(forms.TextInput, *sorted(POISONED)),
+        widget=_of("shares", forms.TextInput),
     )
     poison_mode = forms.ChoiceField(
         label="Poison",
         required=False,
         choices=[(m.value, f"{m.value} points") for m in PoisonMode],
         help_text="Beside the training set, or in place of some of it.",
-        widget=_for(forms.Select, *sorted(POISONED)),
+        widget=_of("poison_mode", forms.Select),
     )
     trigger_area = forms.FloatField(
         required=False,
@@ -284,7 +275,7 @@ class RoundForm(Styled):
         initial=0.02,
         label="Trigger area",
         help_text="Backdoor only: the share of the features that a patch may set.",
-        widget=_for(forms.NumberInput, "backdoor"),
+        widget=_of("trigger_area", forms.NumberInput),
     )
     targets = forms.IntegerField(
         label="Chosen points",
@@ -292,14 +283,14 @@ class RoundForm(Styled):
         max_value=100,
         initial=5,
         help_text="Each has a poison and trainings of its own.",
-        widget=_for(forms.NumberInput, "targeted_poisoning"),
+        widget=_of("targets", forms.NumberInput),
     )
     batches = forms.IntegerField(
         required=False,
         max_value=200,
         initial=10,
         help_text="In how many the training set arrives.",
-        widget=_for(forms.NumberInput, "online_poisoning"),
+        widget=_of("batches", forms.NumberInput),
     )
     seeds = forms.IntegerField(
         label="Paired seeds",
@@ -307,10 +298,10 @@ class RoundForm(Styled):
         max_value=100,
         initial=5,
         help_text="Where learners play: trainings on each set, at least 5.",
-        widget=_for(forms.NumberInput, *sorted(POISONED), "attacker_first"),
+        widget=_of("seeds", forms.NumberInput),
     )
     examples = forms.IntegerField(
-        min_value=1, max_value=5000, initial=200, help_text="How many are judged."
+        min_value=1, max_value=10**6, initial=200, help_text="How many are judged."
     )
     repeats = forms.IntegerField(
         label="Repetitions (k)",
@@ -318,7 +309,7 @@ class RoundForm(Styled):
         max_value=1000,
         initial=10,
         help_text="How often a stochastic defense is judged on an input.",
-        widget=_for(forms.NumberInput, *BALLS, "good_words"),
+        widget=_of("repeats", forms.NumberInput),
     )
     replays = forms.IntegerField(
         label="Replays (N)",
@@ -326,15 +317,15 @@ class RoundForm(Styled):
         max_value=MOST_REPLAYS,
         initial=100,
         help_text="Replay only: how many answers are played of what the attack proposes.",
-        widget=_for(forms.NumberInput, "replay"),
+        widget=_of("replays", forms.NumberInput),
     )
     published = forms.IntegerField(
         required=False,
-        max_value=5000,
+        max_value=10**6,
         initial=200,
         label="Published examples",
         help_text="Attacker-first only: how many the learner is trained on, beside those judged.",
-        widget=_for(forms.NumberInput, "attacker_first"),
+        widget=_of("published", forms.NumberInput),
     )
 
     preset = forms.ChoiceField(
@@ -463,14 +454,39 @@ class RoundForm(Styled):
     def _understand(self, data: dict[str, Any]) -> None:
         """Keeps the rules in ``data["spec"]``, without task and split; or says where they clash."""
         try:
-            model = threat_model_for(data["game"], _threat_model(data))
+            model = self._as_read(data["game"], _threat_model(data))
         except ThreatModelError as error:
             self._blame(_FIELDS_OF.get(error.switch, error.switch), str(error))
             return
         try:
-            data["spec"] = _spec(data, model)
+            spec = _spec(data, model)
         except ThreatModelError as error:
             self._blame(error.switch, str(error))
+            return
+        for name, sentence in idle(spec, changed(spec)):
+            self._blame(name, f"{sentence} {self._as_it_was(name)}")
+        if not set(self.errors) - {"title"}:
+            data["spec"] = spec
+
+    def _as_it_was(self, name: str) -> str:
+        """The remedy for a setting that changes nothing."""
+        field = self.fields[name]
+        if isinstance(field, forms.ChoiceField):
+            words = dict(cast(list[tuple[str, str]], field.choices))
+            return f"Choose {words[field.initial or next(iter(words))]}."
+        return "Leave it empty."
+
+    def _as_read(self, game: str, model: ThreatModel) -> ThreatModel:
+        """As the game reads a preset; what differs from the preset is for the game to refuse."""
+        read = threat_model_for(game, model)
+        wanted = PRESETS.get(self.preset_now, PRESETS["white"])
+        set_by_hand = values_of(model).items() - wanted.items()
+        names = {name for name, _ in set_by_hand}
+        if game == GameName.TREND_POISONING and names & {"probes", "queries", "total"}:
+            return replace(read, probes=model.probes)
+        if game == GameName.ATTACKER_FIRST and names & {"first_mover", "moves"}:
+            return replace(read, first_mover=model.first_mover, repeats=model.repeats)
+        return read
 
     def _blame(self, name: str, sentence: str) -> None:
         self.add_error(name if name in self.fields else None, sentence)
@@ -527,7 +543,7 @@ def _spec(data: Mapping[str, Any], model: ThreatModel) -> RoundSpec:
         task=data["task"],
         split=SplitName.PRACTICE,
         threat_model=model,
-        norm=Norm(norm_for(data["game"], data["norm"] or Norm.LINF)),
+        norm=_norm(data["game"], data["norm"]),
         epsilons=data["epsilons"],
         shifts=data["shifts"],
         goal=Goal(data["goal"] or Goal.UNTARGETED),
@@ -545,6 +561,11 @@ def _spec(data: Mapping[str, Any], model: ThreatModel) -> RoundSpec:
         attack_limits=_limits(data["attack_seconds"]),
         defense_limits=_limits(data["defense_seconds"], data["query_seconds"]),
     )
+
+
+def _norm(game: str, chosen: str) -> Norm:
+    """Where the game has a norm of its own the field is hidden, and stands as it came."""
+    return Norm(norm_for(game, Norm.LINF) if chosen in ("", Norm.LINF) else chosen)
 
 
 def _limits(clock: float | None, query: float | None = None) -> Limits:

@@ -1,4 +1,5 @@
-"""What a round of the form is set to where nobody set it: preset, title, ε and poisoned shares.
+"""What a round of the form is set to where nobody set it: preset, title, ε, poisoned shares
+and how many examples.
 
 They follow the game, the task and the norm while they stand as they were filled; what an organizer
 changed stays. The page does it at once with its script (``rounds.js``), :func:`follow` on the way
@@ -20,12 +21,20 @@ import arena.tasks
 from arena.applicability import WITHOUT_NORM, plays_game
 from arena.errors import TaskError
 from arena.manifest import Manifest, Role
-from arena.rounds import BEYOND_BALLS, GameName, Norm, norm_for
+from arena.round_settings import norms_of
+from arena.rounds import BEYOND_BALLS, MOVES, GameName, Norm, norm_for
 from arena.tasks.fitting import misfit, usual_task_of
-from arena.tasks.usual import is_bounded, usual_epsilons, usual_preset, usual_shares
+from arena.tasks.usual import (
+    EXAMPLES,
+    is_bounded,
+    usual_epsilons,
+    usual_examples,
+    usual_preset,
+    usual_shares,
+)
 from web.glossary import BY_SLUG
 
-FIELDS: Final = ("preset", "title", "epsilons", "shares")
+FIELDS: Final = ("preset", "title", "epsilons", "shares", "examples")
 _NORMS: Final = tuple(norm.value for norm in Norm)
 _BOUNDS: Final[dict[str, tuple[str, str]]] = {
     "": ("ε, ascending", "Several make a curve: 0.1, 0.2."),
@@ -76,6 +85,7 @@ class Choice:
             "title": title(self.game, self.preset),
             "epsilons": self._epsilons(),
             "shares": _numbers(usual_shares(self.game)),
+            "examples": _series().get(self.task, str(EXAMPLES)),
         }
 
     def _epsilons(self) -> str:
@@ -131,6 +141,7 @@ def for_script() -> dict[str, Any]:
                 "bounded": is_bounded(game),
                 "norm": norm_for(game, ""),
                 "normed": game not in WITHOUT_NORM,
+                "norms": [norm.value for norm in norms_of(game)],
                 "titles": {preset: title(game, preset) for preset in presets},
                 "sentence": BY_SLUG[game.value.replace("_", "-")].short,
                 "task": usual_task_of(game),
@@ -139,6 +150,9 @@ def for_script() -> dict[str, Any]:
             for game in GameName
         },
         "epsilons": {task: _epsilons(task) for task in arena.tasks.names()},
+        "examples": {"": str(EXAMPLES), **_series()},
+        "pictures": [name for name in arena.tasks.names() if _has_pictures(name)],
+        "moves": sorted(MOVES),
         "bounds": _BOUNDS,
     }
 
@@ -194,6 +208,25 @@ def _epsilons(task: str) -> dict[str, str]:
         found = arena.tasks.load(task)
         return {norm: _numbers(usual_epsilons(GameName.EVASION, norm, found)) for norm in _NORMS}
     return {}
+
+
+def _has_pictures(task: str) -> bool:
+    """Of a task that is not on this machine nothing is known, so that nothing is hidden."""
+    try:
+        return arena.tasks.load(task).is_image
+    except TaskError:
+        return True
+
+
+def _series() -> dict[str, str]:
+    """How many examples a round on each regression task usually has: series are few, and read fast.
+    Of a task of classes that is small the check tells."""
+    found = {}
+    for name in arena.tasks.names():
+        with suppress(TaskError):
+            if (task := arena.tasks.load(name)).is_regression:
+                found[name] = str(usual_examples(GameName.TREND_POISONING, task, "practice"))
+    return found
 
 
 def _numbers(values: tuple[float, ...]) -> str:

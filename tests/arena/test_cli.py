@@ -20,6 +20,7 @@ from arena.packages import Package
 from arena.rounds import GameName
 from arena.starters import STARTERS, names
 from arena.tasks import load
+from arena.threat_model import ThreatModel
 
 DIGITS = ("--task", "digits", "--examples", "20")
 BLACK = (*DIGITS, "--threat-model", "black", "--queries", "9")
@@ -280,6 +281,8 @@ def test_the_round_follows_from_the_players_and_the_options() -> None:
     assert blind.threat_model.probes.none
     theft = rules.round_of(rules.Options("black", queries=650), task, usual="extraction")
     assert (theft.game, theft.threat_model.probes.total) == (GameName.EXTRACTION, 650)
+    trend = rules.round_of(rules.Options("white", game="trend_poisoning"), load("ice-cover"))
+    assert trend.examples == 40
     proof = rules.round_of(rules.Options("white", game="certification", norm="l2"), task)
     assert proof.epsilons == (task.norms["l2"][-1],)
 
@@ -478,6 +481,38 @@ def test_data_of_ones_own_become_a_task_that_is_trained_on_and_played(
     still = "import arena.players as a\nclass P(a.EvasionAttack):\n    attack = lambda s, c: c.x\n"
     attack = player(tmp_path / "attack", still, extra='tasks = ["own"]\n')
     assert run(["qualify", str(attack), "--task", "own"]) == ExitCode.OK
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (rules.Options("white", shares=(0.1,)), "in a round of evasion: .* Leave --share out"),
+        (rules.Options("white", targets=5), "Leave --targets out"),
+        (rules.Options("white", game="poisoning", epsilons=(0.1,)), "Leave --epsilon out"),
+        (rules.Options("white", game="backdoor", norm="linf"), "bounded by trigger_area"),
+        (rules.Options("black", game="extraction", epsilons=(0.1,)), "Leave --epsilon out"),
+        (rules.Options("white", examples=598), "has 597 examples"),
+    ],
+)
+def test_an_option_that_the_game_does_not_use_or_the_task_does_not_have_is_refused(
+    options: rules.Options, told: str
+) -> None:
+    with pytest.raises(Stop, match=told):
+        rules.round_of(options, load("digits"))
+
+
+def test_options_beside_a_file_that_says_it_all_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "switches.json").write_text(json.dumps(ThreatModel.black().to_json()))
+    asked = rules.Options(str(tmp_path / "switches.json"), queries=5)
+    with pytest.raises(Stop, match="change it there, and leave --queries out"):
+        rules.round_of(asked, load("digits"))
+    round_ = rules.round_of(rules.Options("white"), load("digits"))
+    (tmp_path / "round.json").write_text(json.dumps(round_.to_json()))
+    given = ("--round", str(tmp_path / "round.json"), "--norm", "l2", "--seed", "1")
+    assert run(["play", "cnn", "fgsm", *given]) == ExitCode.USAGE
+    assert "leave --norm out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ probes = true
 output = "label"
 norms = ["linf", "l2"]
 games = ["evasion", "minimum_norm"]
+nearest = true
 """
 
 Images = NDArray[np.float32]

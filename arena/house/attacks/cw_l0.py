@@ -45,6 +45,7 @@ description = "Starts from an L2 success and gives back the pixels that matter l
 gradients = true
 norms = ["l0"]
 games = ["evasion", "minimum_norm"]
+nearest = true
 """
 
 FIRST_SHARE = 0.5

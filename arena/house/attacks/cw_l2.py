@@ -33,6 +33,7 @@ description = "The smallest L2 perturbation by Adam on a change of variable and 
 gradients = true
 norms = ["l2"]
 games = ["evasion", "minimum_norm"]
+nearest = true
 """
 
 Images = NDArray[np.float32]

@@ -43,6 +43,7 @@ description = "The smallest L∞ perturbation by Adam, under a bound that is pre
 gradients = true
 norms = ["linf"]
 games = ["evasion", "minimum_norm"]
+nearest = true
 """
 
 SHRINK = 0.92

@@ -144,6 +144,7 @@ def test_the_same_request_makes_one_tournament(oscar: Any) -> None:
     [
         ({}, "schema_version = 1"),
         (changed(title=7), "title must be a text"),
+        (in_round(shares=[0.1]), "shares changes nothing in a round of evasion"),
         (changed(title="T" * 121), "at most 120"),
         (changed(title="a\0b"), "NUL"),
         (changed(slug="two words"), "cannot be an address"),

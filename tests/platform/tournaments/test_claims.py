@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from django.apps import apps
 from django.utils import timezone
 
 from arena import tasks
@@ -55,6 +57,47 @@ def test_a_defense_is_disclosed_once_another_team_meets_it_in_a_white_box(
     met = Entry.objects.get(pk=match.defense_id)
     assert (met.disclosed_at is not None) is disclosed
     assert not Entry.objects.exclude(pk=met.pk).filter(disclosed_at__isnull=False).exists()
+
+
+def test_a_disclosed_package_is_marked_wherever_and_by_whomever_it_is_entered_later(
+    stage: Any, make_stage: Any, walls: list[Any]
+) -> None:
+    round_ = stage.tournament.rounds.get()
+    round_.spec = replace(round_.rules, threat_model=ThreatModel.white()).to_json()
+    round_.save()
+    stage.enters(stage.person("alice"), "Spear", Role.ATTACK)
+    match = claims.claim(worker="w:1")
+    assert match is not None
+    shown = Entry.objects.get(pk=match.defense_id)
+    later = make_stage()
+    later.opens()
+    again = services.enter(
+        tournament=later.tournament, submission=shown.submission, user=shown.entered_by
+    )
+    assert again.disclosed_at == shown.disclosed_at
+    bob = later.person("bob")
+    copy = later.submission(bob, "Copy", Role.DEFENSE)
+    copy.sha256 = shown.submission.sha256
+    copy.save()
+    own = services.enter(tournament=later.tournament, submission=copy, user=bob)
+    assert own.disclosed_at == shown.disclosed_at
+    other = later.enters(later.person("carol"), "Fresh", Role.DEFENSE)
+    assert other.disclosed_at is None
+
+
+def test_entries_made_before_the_mark_followed_the_package_are_marked(stage: Any) -> None:
+    alice, bob = stage.person("alice"), stage.person("bob")
+    stage.enters(alice, "Shield", Role.DEFENSE)
+    shown = Entry.objects.get(name="Shield")
+    shown.disclosed_at = timezone.now()
+    shown.save()
+    stage.enters(bob, "Copy", Role.DEFENSE)
+    copy = Entry.objects.get(name="Copy").submission
+    copy.sha256 = shown.submission.sha256
+    copy.save()
+    migration = importlib.import_module("tournaments.migrations.0010_disclosed_packages")
+    migration.mark(apps, None)
+    assert Entry.objects.get(name="Copy").disclosed_at == shown.disclosed_at
 
 
 def test_an_attack_that_moves_first_is_shown_no_team_s_package() -> None:

@@ -85,12 +85,115 @@ def test_an_extraction_round_counts_its_probes_in_total() -> None:
 
 def test_single_switches_may_differ_from_the_preset() -> None:
     plan = parse(
-        MINIMAL + 'threat_model = "black"\nqueries = 50\n[rounds.switches]\n'
+        MINIMAL + 'threat_model = "black"\n[rounds.switches]\n'
         'output = {kind = "label"}\nprobes = {per_example = 7}\n'
     )
     model = plan.rounds[0].spec.threat_model
     assert model.output.kind is OutputKind.LABEL
     assert model.probes.per_example == 7
+
+
+POISON = MINIMAL.replace('"evasion"', '"poisoning"').replace("epsilons = [0.1]", "shares = [0.1]")
+THEFT = MINIMAL.replace('"evasion"', '"extraction"').replace("epsilons = [0.1]", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "setting", "told"),
+    [
+        (MINIMAL + "shares = [0.1]\n", "shares", "in a round of evasion"),
+        (MINIMAL + "trigger_area = 0.02\n", "trigger_area", "it is for backdoor."),
+        (MINIMAL + 'target_rule = "random"\n', "target_rule", "goal = 'targeted'"),
+        (POISON + "epsilons = [0.1]\n", "epsilons", "in a round of poisoning"),
+        (POISON + 'norm = "l2"\n', "norm", "in a round of poisoning"),
+        (THEFT + 'threat_model = "black"\nepsilons = [0.1]\n', "epsilons", "round of extraction"),
+    ],
+)
+def test_a_setting_that_the_game_does_not_use_is_refused(
+    text: str, setting: str, told: str
+) -> None:
+    with pytest.raises(Invalid, match=f"'White': {setting} changes nothing") as refused:
+        parse(text)
+    assert told in str(refused.value)
+    assert str(refused.value).endswith("Leave it out.")
+
+
+def test_defaults_reach_the_rounds_that_use_them_alone() -> None:
+    plan = parse(
+        MINIMAL.replace(
+            "[[rounds]]",
+            '[defaults]\nnorm = "l2"\nepsilons = [0.2]\nshares = [0.1]\n[[rounds]]',
+        )
+        + '[[rounds]]\ntitle = "Poison"\ngame = "poisoning"\n'
+        + '[[rounds]]\ntitle = "Nearest"\ngame = "minimum_norm"\n'
+        + '[[rounds]]\ntitle = "Words"\ngame = "good_words"\nepsilons = [5]\n'
+    )
+    bounds = [(r.spec.norm, r.spec.epsilons, r.spec.shares) for r in plan.rounds]
+    assert bounds == [
+        (Norm.L2, (0.1,), ()),
+        (Norm.LINF, (), (0.1,)),
+        (Norm.L2, (), ()),
+        (Norm.L0, (5.0,), ()),
+    ]
+
+
+def test_defaults_that_no_round_uses_are_refused() -> None:
+    text = MINIMAL.replace("[[rounds]]", "[defaults]\nbatches = 5\n[[rounds]]")
+    with pytest.raises(Invalid, match="batches in defaults changes nothing"):
+        parse(text)
+
+
+TREND = (
+    MINIMAL.replace('"evasion"', '"trend_poisoning"').replace('"digits"', '"ice-cover"')
+    + 'norm = "l2"\n'
+)
+FIRST = MINIMAL.replace('"evasion"', '"attacker_first"')
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (MINIMAL + "examples = 598\n", "has 597 examples, and the round asks for 598"),
+        (TREND + "examples = 41\n", "has 40 series, and the round asks for 41"),
+        (
+            FIRST + "examples = 400\npublished = 300\n",
+            "has 597 examples, and examples + published are 400 + 300",
+        ),
+    ],
+)
+def test_more_examples_than_the_split_has_are_refused(text: str, sentence: str) -> None:
+    with pytest.raises(Invalid, match=re.escape(sentence)):
+        services.check(parse(text))
+
+
+def test_where_nothing_is_said_a_small_split_is_judged_whole() -> None:
+    for text, counts in (
+        (MINIMAL + "examples = 597\n", (597, 200)),
+        (MINIMAL, (200, 200)),
+        (TREND, (40, 200)),
+        (FIRST + "examples = 500\n", (500, 97)),
+    ):
+        plan = parse(text)
+        services.check(plan)
+        spec = plan.rounds[0].spec
+        assert (spec.examples, spec.published) == counts
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (MINIMAL + "[rounds.switches]\nprobes = {per_example = 7}\n", "keep one"),
+        (
+            MINIMAL.replace('"evasion"', '"trend_poisoning"').replace(
+                "epsilons", 'norm = "l2"\nepsilons'
+            ),
+            "a trend round grants no probes",
+        ),
+    ],
+)
+def test_queries_that_would_not_count_are_refused(text: str, sentence: str) -> None:
+    black = text.replace('game = "', 'threat_model = "black"\nqueries = 50\ngame = "')
+    with pytest.raises(Invalid, match=sentence):
+        parse(black)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_its_page_says_what_0_and_1_of_each_feature_stand_for(world: World, as_:
 
 @pytest.mark.usefixtures("own")
 def test_a_tournament_on_it_is_made_by_form_and_by_file(world: World, as_: As) -> None:
-    round_ = filled("black", epsilons="0.1", defenses=["logistic-regression"])
+    round_ = filled("black", epsilons="0.1", examples="12", defenses=["logistic-regression"])
     made = as_(world.oscar).post("/tournaments/new/", sent(round_, task="loans"))
     assert made.status_code == 302, made.content.decode()
     plan = loading.parse(
@@ -78,7 +78,7 @@ def test_a_house_defense_without_weights_for_it_meets_nobody_and_says_why(
 ) -> None:
     oscar = as_(world.oscar)
     pool = {"attacks": ["square"], "defenses": ["logistic-regression", "cnn"]}
-    round_ = filled("black", epsilons="0.1", **pool)
+    round_ = filled("black", epsilons="0.1", examples="12", **pool)
     shown = oscar.post("/tournaments/new/preview/", sent(round_, task="loans")).content.decode()
     assert "cnn" in shown
     assert "has no weights for task" in shown

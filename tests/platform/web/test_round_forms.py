@@ -11,6 +11,7 @@ from django.http import QueryDict
 from django.test import Client
 
 from accounts.models import User
+from arena.round_settings import USED_BY
 from arena.rounds import POISONED, GameName, Goal, Norm, PoisonMode, TargetRule
 from arena.threat_model import (
     PRESET_NAMES,
@@ -145,6 +146,16 @@ def test_every_switch_can_be_set_by_itself(
         (filled("black", shifts="1"), "shifts", "norm = 'spatial'"),
         (filled("black", norm="spatial", game="minimum_norm", epsilons=""), "norm", "no distance"),
         (filled("black", game="poisoning"), "shares", "at least one poisoned share"),
+        (filled("black", shares="0.1"), "shares", "in a round of evasion"),
+        (filled("black", targets="3"), "targets", "Leave it empty."),
+        (filled("black", target_rule="all"), "target_rule", "Choose random."),
+        (filled("black", game="poisoning", shares="0.1"), "epsilons", "in a round of poisoning"),
+        (filled("black", game="poisoning", shares="0.1", epsilons="", norm="l2"), "norm",
+         "Choose L∞."),
+        (filled("black", game="good_words", epsilons="5", norm="l2"), "norm", "are counted"),
+        (filled("black", game="trend_poisoning", queries="7"), "probes", "grants no probes"),
+        (filled("white", game="attacker_first", first_mover="repeated", moves="3"), "first_mover",
+         "the attacker commits first"),
         (filled("black", game="poisoning", shares="0.1", seeds="2"), "seeds", "5 paired seeds"),
     ],
 )  # fmt: skip
@@ -236,7 +247,12 @@ SETTINGS: dict[GameName, dict[str, str]] = {
     GameName.CERTIFICATION: {"preset": "white", "norm": "l2"},
     GameName.REPLAY: {"preset": "white", "replays": "40"},
     GameName.ATTACKER_FIRST: {"preset": "white", "published": "100"},
-    GameName.TREND_POISONING: {"preset": "white", "norm": "l2", "task": "ice-cover"},
+    GameName.TREND_POISONING: {
+        "preset": "white",
+        "norm": "l2",
+        "task": "ice-cover",
+        "examples": "40",
+    },
     GameName.GOOD_WORDS: {"preset": "black", "epsilons": "10, 30", "task": "spamassassin-words"},
 }
 
@@ -262,7 +278,11 @@ def test_every_game_is_set_on_the_form_with_the_house_s_players_of_it(
     assert "of the house" in text(shown)
     made = oscar.post("/tournaments/new/", sent(round_))
     assert made.status_code == 302, text(made)
-    assert Tournament.objects.get(slug="autumn").rounds.get().game == game
+    round_made = Tournament.objects.get(slug="autumn").rounds.get()
+    assert round_made.game == game
+    for page in ("", "rules/"):
+        html = oscar.get(f"/tournaments/autumn/{page}").content.decode()
+        assert f'href="/tasks/{round_made.rules.task}/"' in html, page
 
 
 def test_the_preview_names_the_field_of_a_contradiction(world: World, as_: Browser) -> None:
@@ -276,6 +296,12 @@ def test_the_preview_says_where_a_game_and_its_task_do_not_fit(world: World, as_
     round_ = filled("white", game="trend_poisoning", norm="l2")
     shown = text(as_(world.oscar).post("/tournaments/new/preview/", sent(round_)))
     assert "a trend round needs a regression task, such as ice-cover" in shown
+
+
+def test_the_preview_says_how_many_examples_there_are(world: World, as_: Browser) -> None:
+    oscar = as_(world.oscar)
+    shown = text(oscar.post("/tournaments/new/preview/", sent(filled("white", examples="598"))))
+    assert "has 597 examples, and the round asks for 598: set examples = 597 at most" in shown
 
 
 def test_without_a_script_buttons_preview_add_and_remove(world: World, as_: Browser) -> None:
@@ -321,6 +347,7 @@ def test_every_setting_that_a_game_needs_is_shown_for_it(
     bounded = set(GameName) - {"minimum_norm", "poisoning", "online_poisoning", "extraction"}
     assert shown_for(html, "epsilons") == bounded
     assert shown_for(html, "shares") == POISONED
+    assert shown_for(html, "repeats") == USED_BY["repeats"]
     assert shown_for(html, "goal") == {"evasion", "transfer", "minimum_norm", "replay"}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from arena import tasks
+from arena.round_settings import norms_of
 from arena.rounds import GameName, Norm
 from arena.tasks.fitting import usual_task_of
 from tests.platform.web.seeding import World
@@ -73,6 +74,22 @@ def test_the_script_is_told_the_same_as_the_server(world: World, as_: Browser) -
         assert wanted["title"] == table["titles"]["grey"]
         assert (wanted["shares"], wanted["preset"]) == (table["shares"], table["preset"])
         assert table["sentence"] == BY_SLUG[game.value.replace("_", "-")].short
+
+
+def test_the_script_is_told_which_norms_a_game_and_a_task_allow(world: World, as_: Browser) -> None:
+    told = as_(world.oscar).get("/tournaments/new/").context["usuals"]
+    for game in GameName:
+        assert told["games"][game]["norms"] == [norm.value for norm in norms_of(game)]
+    assert set(told["moves"]) == {"spatial", "corruption"}
+    assert {"digits", "mnist5k"} <= set(told["pictures"])
+    assert not {"spambase", "ice-cover", "spamassassin-words"} & set(told["pictures"])
+
+
+def test_the_examples_of_a_round_follow_a_task_of_few_series() -> None:
+    """Oscar chose a trend round where the page still holds evasion's settings."""
+    form = form_of(begun(game="trend_poisoning", task="ice-cover"))
+    assert form["examples"].value() == "40"
+    assert form_of(begun())["examples"].value() == "200"
 
 
 def test_house_players_say_where_they_play(world: World, as_: Browser) -> None:

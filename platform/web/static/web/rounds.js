@@ -23,6 +23,18 @@
   function taskOf(round) {
     return field(round, "task").value || form.querySelector('[name="task"]').value;
   }
+  // Offers the norms that the game and the task allow; a norm that they do not gives way to the first.
+  function offer(round) {
+    const norm = field(round, "norm");
+    const pictures = usuals.pictures.includes(taskOf(round));
+    const allowed = usuals.games[field(round, "game").value].norms.filter(function (name) {
+      return pictures || !usuals.moves.includes(name);
+    });
+    Array.from(norm.options).forEach(function (option) {
+      option.hidden = option.disabled = allowed.length > 0 && !allowed.includes(option.value);
+    });
+    if (allowed.length > 1 && !allowed.includes(norm.value)) { norm.value = allowed[0]; }
+  }
   function settings(choice) {
     const game = usuals.games[choice[0]];
     const epsilons = game.bounded ? usuals.epsilons[choice[1]] || {} : {};
@@ -30,6 +42,7 @@
       title: game.titles[choice[3]],
       epsilons: epsilons[game.norm || choice[2]] || "",
       shares: game.shares,
+      examples: usuals.examples[choice[1]] || usuals.examples[""],
     };
   }
   function follow(round) {
@@ -46,8 +59,9 @@
         field(round, "task").value = fits ? "" : usuals.games[game].task;
       }
     }
+    offer(round);
     const now = [game, taskOf(round), field(round, "norm").value, preset.value];
-    const old = fresh ? { title: "", epsilons: "", shares: "" } : settings(before);
+    const old = fresh ? { title: "", epsilons: "", shares: "", examples: usuals.examples[""] } : settings(before);
     Object.entries(settings(now)).forEach(function (entry) {
       const input = field(round, entry[0]);
       if (input.value === old[entry[0]]) { input.value = entry[1]; }
@@ -74,12 +88,21 @@
     round.querySelector("[data-changed]").textContent =
       once.length ? "differs from the preset in " + once.join(", ") : "as the preset";
   }
+  // Settings that the game uses, but that change nothing as the others stand (arena/round_settings.py).
+  function idleSettings(round, game) {
+    const bounded = field(round, "epsilons").value.trim() !== "";
+    const idle = field(round, "goal").value === "targeted" ? [] : ["target_rule"];
+    if (field(round, "norm").value !== "spatial") { idle.push("shifts"); }
+    if (game === "backdoor") { idle.push(bounded ? "trigger_area" : "norm"); }
+    if (game === "targeted_poisoning" && !bounded) { idle.push("norm"); }
+    return idle;
+  }
   function fit(round) {
     const game = field(round, "game").value;
-    const targeted = field(round, "goal").value === "targeted";
+    const idle = idleSettings(round, game);
     round.querySelectorAll("[data-games]").forEach(function (input) {
-      let shown = input.dataset.games.split(" ").includes(game);
-      if (shown && input.name.endsWith("-target_rule")) { shown = targeted; }
+      const setting = input.name.split("-").pop();
+      const shown = input.dataset.games.split(" ").includes(game) && !idle.includes(setting);
       input.closest(".field").hidden = !shown;
       input.disabled = !shown;
     });
@@ -135,5 +158,8 @@
       window.htmx.trigger("#preview", "preview");
     }
   });
-  document.querySelectorAll("[data-round]").forEach(fit);
+  document.querySelectorAll("[data-round]").forEach(function (round) {
+    offer(round);
+    fit(round);
+  });
 })();
