@@ -40,9 +40,14 @@ Program = Callable[..., int]
 
 def programs() -> dict[str, Program]:
     """What a referee can be asked to do: the same code as without a jail."""
-    from arena import crafting, qualification, runner
+    from arena import controls, crafting, qualification, runner
 
-    return {"match": runner.main, "crafting": crafting.main, "qualification": qualification.main}
+    return {
+        "match": runner.main,
+        "crafting": crafting.main,
+        "controls": controls.main,
+        "qualification": qualification.main,
+    }
 
 
 def warm(*tasks: str) -> None:

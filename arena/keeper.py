@@ -11,7 +11,8 @@ It is kept, because its zygotes are: each line on stdin is an order ::
     {"program": "qualification", "arguments": ["/path/package.zip", "--task", "digits",
      "--out", "/path"], "fresh": true}
 
-A *crafting* takes the orders of a match whose attack asks nothing, and starts the attack alone.
+A *crafting* takes the orders of a match whose attack asks nothing, and starts the attack alone;
+*controls* takes those of a match and starts the defense alone.
 ``trusted``: the arena's own players alone take part. ``fresh``: players start in bubblewrap jails
 of their own instead of as forks (or behind gVisor, where that was chosen), for what nobody has seen
 before. Each order is answered on stdout by lines of progress as :mod:`arena.runner` prints them,
@@ -40,6 +41,7 @@ from types import FrameType
 from typing import Any, Final
 
 from arena.errors import ArenaError, RefereeError, SandboxUnavailable, Side
+from arena.games.controls import FILE as CONTROLS
 from arena.games.crafted import FILE as CRAFTED
 from arena.house import registry
 from arena.jailed import ARGUMENTS, FINDING, ORDERS, programs
@@ -66,7 +68,7 @@ from arena.tasks import Device
 REFEREE: Final = "arena.jailed"
 FINDING_FILES: Final = (
     *("verdict.json", "outcome.parquet", "images.npz"),
-    *("qualification.json", "log.txt", CRAFTED),
+    *("qualification.json", "log.txt", CRAFTED, CONTROLS),
 )
 FINDING_BYTES: Final = 256 * 2**20
 MOST_JAILS: Final = 32
@@ -316,9 +318,10 @@ def _match(arguments: list[str]) -> _Packed:
     for key in ("attack", "defense", "reference"):
         if order.get(key) is not None:
             order[key] = moved(order[key], f"{key}.zip")
-    if order.get("crafted") is not None:
-        files[CRAFTED] = Path(order["crafted"]).read_bytes()
-        order["crafted"] = str(ORDERS / CRAFTED)
+    for key, name in (("crafted", CRAFTED), ("controls", CONTROLS)):
+        if order.get(key) is not None:
+            files[name] = Path(order[key]).read_bytes()
+            order[key] = str(ORDERS / name)
     if order.get("related") is not None:
         order["related"] = [moved(s, f"related-{n}.zip") for n, s in enumerate(order["related"])]
     players = dict(_frameworks(order))
@@ -348,7 +351,12 @@ def _qualification(arguments: list[str]) -> _Packed:
     return files, out, {}, None
 
 
-_PACKERS: Final = {"match": _match, "crafting": _match, "qualification": _qualification}
+_PACKERS: Final = {
+    "match": _match,
+    "crafting": _match,
+    "controls": _match,
+    "qualification": _qualification,
+}
 
 
 def _archive(path: Path) -> bytes:

@@ -22,6 +22,7 @@ from arena.applicability import applicability
 from arena.errors import PlayerError, RefereeError
 from arena.games import game
 from arena.games.base import Examples, GameResult, Progress, Step, Table, choose_examples, fault_of
+from arena.games.controls import Controls
 from arena.games.crafted import Crafted
 from arena.packages import Package
 from arena.rounds import RoundSpec, SplitName
@@ -45,7 +46,8 @@ class MatchSpec:
     can count on another. ``seed`` is the match's. ``related`` are house models of the defense's
     declared family; ``reference`` is the house model on which least likely targets are chosen.
     ``versions``: of what is installed, for a referee that cannot see it. ``crafted``: what the
-    attack handed in before, in a round in which it asks nothing.
+    attack handed in before, in a round in which it asks nothing; ``controls``: what the defense
+    answered before to what hangs on it and the round alone.
     """
 
     round: RoundSpec
@@ -58,6 +60,7 @@ class MatchSpec:
     split_secret: bytes | None = field(default=None, repr=False)
     versions: Mapping[str, str] | None = None
     crafted: Crafted | None = None
+    controls: Controls | None = None
 
 
 class SeatMaker(Protocol):
@@ -190,6 +193,7 @@ def lay_table(
         open_house=open_house,
         progress=progress,
         crafted=match.crafted,
+        controls=match.controls,
     )
 
 

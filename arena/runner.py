@@ -4,12 +4,14 @@ The file holds one object::
 
     {"round": {...}, "attack": "house:pgd", "defense": "/path/to/package.zip", "seed": 1,
      "secret": "00ff...", "related": [...], "reference": "house:cnn", "out": "/path",
-     "trusted": false, "split_secret": "00ff...", "versions": {...}, "crafted": "/path"}
+     "trusted": false, "split_secret": "00ff...", "versions": {...}, "crafted": "/path",
+     "controls": "/path"}
 
 ``attack``, ``defense``, ``related`` and ``reference`` are paths (zip or directory) or house names.
 ``related`` left out means those of the defense's declared family, where the round shows any;
 ``split_secret`` left out means ``secret``; ``versions``, those that are found here; ``crafted`` is
-what ``python -m arena.crafting`` wrote of the same orders before, or nothing.
+what ``python -m arena.crafting`` wrote of the same orders before, or nothing; ``controls``, what
+``python -m arena.controls`` wrote.
 
 Progress goes to stdout, one JSON object a line: ``{"stage", "done", "total", "sentence"}``. The
 verdict is written to ``out``. Exit status: 0 with a verdict, 2 for a file that cannot be read,
@@ -30,6 +32,7 @@ from typing import Any, Final
 
 from arena import house, tasks
 from arena.games.base import Progress, Step
+from arena.games.controls import Controls
 from arena.games.crafted import Crafted
 from arena.packages import Package
 from arena.referee import MatchSpec, play_match, void
@@ -122,6 +125,7 @@ def read_match(order: Mapping[str, Any]) -> MatchSpec:
         reference=_reference(order, round_),
         versions=order.get("versions"),
         crafted=Crafted.read(Path(order["crafted"])) if order.get("crafted") else None,
+        controls=Controls.read(Path(order["controls"])) if order.get("controls") else None,
     )
 
 

@@ -41,7 +41,10 @@ from rich.table import Table
 
 from arena import house, tasks
 from arena.games.blind import shared_facts
+from arena.games.control import has_controls
+from arena.games.controls import FILE as CONTROLS
 from arena.games.crafted import FILE as CRAFTED
+from arena.games.judgement import schedule
 from arena.keeper import Keeper
 from arena.packages import Package
 from arena.players import TaskInfo
@@ -194,7 +197,8 @@ class Arena:
     keeper: Keeper
     directory: Path
     archives: dict[str, str] = field(default_factory=dict)
-    crafted: dict[str, Path] = field(default_factory=dict)
+    made: dict[str, Path] = field(default_factory=dict)
+    """Craftings and controls, once for many matches, as the site keeps them."""
     orders: int = 0
 
     def match(self, round_: RoundSpec, attacker: Package, defense: Package) -> Cost:
@@ -208,25 +212,35 @@ class Arena:
         began, mine = time.perf_counter(), time.process_time()
         related = house.related_names(defense.manifest.family, TASK)
         facts = shared_facts(round_, defense.manifest, related=related)
-        crafted, anew = None, False
+        crafts = asks = False
         if facts is not None:
-            key = json.dumps([round_.game, attacker.sha256, *facts])
-            crafted, anew = self.crafted.get(key), key not in self.crafted
-            if crafted is None:
-                crafted = self.crafted[key] = self._ordered("crafting", order) / CRAFTED
-            order["crafted"] = str(crafted)
+            crafts = self._add(order, "crafted", "crafting", CRAFTED, [attacker.sha256, *facts])
+        if has_controls(round_, defense.manifest):
+            asks = self._add(order, "controls", "controls", CONTROLS, [defense.sha256])
         out = self._ordered("match", order)
         seconds, spent = time.perf_counter() - began, time.process_time() - mine
         verdict = json.loads((out / "verdict.json").read_text())
         if verdict["status"] != "scored":
             raise RuntimeError(f"The match ended {verdict['status']}: {verdict['fault']}")
         cost = rows_told(verdict["logs"]["defense"])
-        if crafted is None or anew:  # a kept crafting comes with the log of its making
+        rows = len(round_.epsilons) * round_.examples
+        if facts is None or crafts:  # a kept crafting comes with the log of its making
             cost += rows_told(verdict["logs"]["attack"])
-        if anew:  # the referee asks the related model what it says to what was crafted
-            cost.forward += len(round_.epsilons) * round_.examples
+        if crafts:  # the referee asks the related model what it says to what was crafted
+            cost.forward += rows
+        if asks:  # of controls no verdict has the log
+            cost.forward += sum(len(of) for _, of in schedule(rows, np.random.RandomState(0)))
         broken = int(verdict["kills"]["broken"][-1] or "0", 16).bit_count()
         return replace(cost, seconds=seconds, processor=spent, broken=broken)
+
+    def _add(self, order: dict[str, Any], key: str, program: str, file: str, of: list[Any]) -> bool:
+        """Hand the match what is kept for it; whether it had to be made."""
+        name = json.dumps([key, order["round"], of])
+        anew = name not in self.made
+        if anew:
+            self.made[name] = self._ordered(program, order) / file
+        order[key] = str(self.made[name])
+        return anew
 
     def _ordered(self, program: str, order: dict[str, Any]) -> Path:
         """Have it carried out; where its finding lies."""
@@ -343,21 +357,42 @@ class Counting(torch.nn.Module):
 # --- the processor ---
 
 
-def processor_of_jails() -> float:
-    """Seconds that all processes which this one has started, and theirs, have had so far.
+@dataclass
+class JailsClock:
+    """Processor seconds of all that this process has started, read after each match.
 
-    Jails are forks of zygotes, which are ours: once reaped, their time stands with the zygote.
+    Jails are forks of zygotes, which are ours: once reaped, their time stands with the zygote. A
+    zygote is replaced after a thousand forks, and what it has had goes with it: so what each child
+    of ours and its descendants have had is added up from reading to reading.
     """
+
+    seconds: float = 0.0
+    _before: dict[int, int] = field(default_factory=dict)
+
+    def read(self) -> float:
+        """In all so far."""
+        now = _ticks_of_children()
+        more = sum(max(0, ticks - self._before.get(pid, 0)) for pid, ticks in now.items())
+        self._before = now
+        self.seconds += more / os.sysconf("SC_CLK_TCK")
+        return self.seconds
+
+
+def _ticks_of_children() -> dict[int, int]:
+    """Of each child of this process: its own ticks and those of all below it."""
     parents, ticks = {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             pid, rest = int(stat.parent.name), stat.read_text().rpartition(")")[2].split()
             parents[pid], ticks[pid] = int(rest[1]), sum(map(int, rest[11:15]))
-    found, waiting = 0, {os.getpid()}
-    while waiting:
-        waiting = {pid for pid, parent in parents.items() if parent in waiting}
-        found += sum(ticks[pid] for pid in waiting)
-    return found / os.sysconf("SC_CLK_TCK")
+    found = {pid: 0 for pid, parent in parents.items() if parent == os.getpid()}
+    for pid, spent in ticks.items():
+        above = pid
+        while above not in found and above in parents:
+            above = parents[above]
+        if above in found:
+            found[above] += spent
+    return found
 
 
 # --- the board ----------------------------------------------------------------------------------
@@ -372,22 +407,23 @@ def board(arena: Arena, options: argparse.Namespace) -> Iterator[tuple[str, Cost
     specs = rounds(options.examples, options.queries)
     match = MatchSpec(specs["white"], attacks[0], columns[0], 1, bytes.fromhex(SECRET))
     examples = judged_examples(match, task)
-    began, jails = _now(), processor_of_jails()
+    began, clock = _now(), JailsClock()
     bare = Bare(columns, examples.x, examples.y)
     alone = _since(began)
     through = arena.match(specs["white"], attacks[0], columns[0])  # played again on the board
     time.sleep(SETTLING_SECONDS)
-    through.processor += processor_of_jails() - jails
+    through.processor += clock.read()
     yield START, through, alone
     yield "clean", Cost(), bare.clean()
     for kind in list(specs)[: options.rounds]:
-        through, alone, jails = Cost(), Cost(), processor_of_jails()
+        through, alone, jails = Cost(), Cost(), clock.read()
         for column, defense in enumerate(columns):
             for number, attacker in enumerate(attacks):
                 through += arena.match(specs[kind], attacker, defense)
                 alone += bare.cell(kind, number, ours[number], column)
+                clock.read()
         time.sleep(SETTLING_SECONDS)  # until the last jails are reaped, and count
-        through.processor += processor_of_jails() - jails
+        through.processor += clock.read() - jails
         yield kind, through, alone
 
 

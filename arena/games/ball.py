@@ -22,7 +22,7 @@ from arena.games.admission import Admitted, Budget, Rejection, admit, within
 from arena.games.base import GameResult, Table, fault_of
 from arena.games.battery import Battery, judge_battery
 from arena.games.blind import kept_for, play_secret
-from arena.games.control import judge_noise
+from arena.games.control import asks_noise, judge_noise
 from arena.games.crafted import Crafted
 from arena.games.draws import derive, seed_of, stream_of
 from arena.games.house_models import reference_scores
@@ -122,13 +122,12 @@ def play(
     table: Table,
     epsilons: Sequence[float | None],
     *,
-    with_noise: bool = False,
     attacked: NDArray[np.int64] | None = None,
 ) -> Scored:
     """Let the attack play every level, then judge all candidates at once.
 
-    ``with_noise`` also judges random noise of the same sizes, as a control. ``attacked``: positions
-    of the examples that the attack gets; None: all. The others are judged as they are.
+    ``attacked``: positions of the examples that the attack gets; None: all. The others are judged
+    as they are.
     """
     with ThreadPoolExecutor(1) as pool, ExitStack() as jails:
         # Fresh judges start while the attack plays, so that nobody waits for their imports.
@@ -138,7 +137,7 @@ def play(
         judged = judge(table, [a.x for a in admitted], cases.example, judges.result())
     if played.defense_failed:
         judged = _unanswered(judged)
-    return _score(table, cases, epsilons, admitted, played, judged, with_noise=with_noise)
+    return _score(table, cases, epsilons, admitted, played, judged)
 
 
 def craft(
@@ -479,11 +478,9 @@ def _score(
     admitted: Sequence[Admitted],
     played: Play,
     judged: Judged,
-    *,
-    with_noise: bool,
 ) -> Scored:
     noise: tuple[Ballots, ...] = ()
-    if (with_noise or table.defense.manifest.abstains) and not played.defense_failed:
+    if asks_noise(table.round, table.defense.manifest) and not played.defense_failed:
         noise, faults = judge_noise(table, epsilons)
         played.faults.extend(faults)
     battery = None

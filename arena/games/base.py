@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from arena.applicability import applicability
 from arena.errors import PlayerError, RefereeError, Side
+from arena.games.controls import Controls
 from arena.games.crafted import Crafted
 from arena.games.draws import derive, seed_of, stream_of
 from arena.packages import Package
@@ -74,7 +75,8 @@ class Table:
     ``secret`` is the round's and never leaves the referee; ``seed`` is the match's.
     ``related`` are house models of the opponent's declared family, ``reference`` the house model
     on which least likely targets are chosen; ``open_house`` opens either in a jail of its own.
-    ``crafted``: what the attack handed in before, where it asks nothing.
+    ``crafted``: what the attack handed in before, where it asks nothing; ``controls``: what the
+    defense answered before to what hangs on it and the round alone.
     """
 
     round: RoundSpec
@@ -88,6 +90,7 @@ class Table:
     open_house: Callable[[Package], DefenseSeat] = _no_related
     progress: Progress = lambda step: None
     crafted: Crafted | None = None
+    controls: Controls | None = None
 
     @property
     def attack(self) -> Package:

@@ -17,11 +17,12 @@ from arena.changes.corruptions import KINDS
 from arena.errors import PlayerError
 from arena.games.admission import Budget, admit_moves
 from arena.games.base import Table
-from arena.games.judgement import Inputs, Judge
+from arena.games.control import answers_to
+from arena.games.judgement import Inputs
 from arena.games.moves import draws
-from arena.games.opening import guarded
 from arena.metrics import Metrics
 
+BATTERY: Final = "battery"
 MOST: Final = 3000
 """Pictures of one battery: more examples than that allows are left out, the same for everyone."""
 
@@ -44,6 +45,19 @@ class Battery:
 
 def judge_battery(table: Table, budgets: tuple[Budget, ...]) -> Battery:
     """Accuracy on the first judged examples, under each kind and severity."""
+    inputs = battery_inputs(table, budgets)
+    said, faults = answers_to(table, inputs, purpose=BATTERY, repeats=1)
+    right = said.labels[:, 0] == table.examples.y[inputs.example]
+    told = right.reshape(len(budgets), len(KINDS), -1)
+    return Battery(
+        levels=tuple(metrics.share("corruption_accuracy", level.ravel()) for level in told),
+        kinds={kind: float(told[:, k].mean()) for k, kind in enumerate(KINDS)},
+        faults=faults,
+    )
+
+
+def battery_inputs(table: Table, budgets: tuple[Budget, ...]) -> Inputs:
+    """By severity, kind and example."""
     n = max(1, min(len(table.examples), MOST // (len(KINDS) * len(budgets))))
     asked = np.tile(np.arange(n), len(KINDS))
     kinds = np.repeat(np.arange(len(KINDS)), n)
@@ -57,13 +71,4 @@ def judge_battery(table: Table, budgets: tuple[Budget, ...]) -> Battery:
         ).x
         for budget in budgets
     ]
-    inputs = Inputs(np.concatenate(pictures), np.tile(asked, len(budgets)))
-    judge = Judge(table, purpose="battery", open_defense=table.seats.open_defense, repeats=1)
-    session = judge.ask(inputs, guarded(table.seats.open_defense)())
-    right = session.ballots.labels[:, 0] == table.examples.y[inputs.example]
-    told = right.reshape(len(budgets), len(KINDS), n)
-    return Battery(
-        levels=tuple(metrics.share("corruption_accuracy", level.ravel()) for level in told),
-        kinds={kind: float(told[:, k].mean()) for k, kind in enumerate(KINDS)},
-        faults=tuple(session.faults),
-    )
+    return Inputs(np.concatenate(pictures), np.tile(asked, len(budgets)))

@@ -1,40 +1,95 @@
 """The control of a round: random noise of the same size, which any attack must beat.
 
 It tells how often a defense abstains on harmless inputs near the clean ones, and what a transferred
-perturbation does beyond noise. It is judged in a process of its own and hangs on the round alone.
+perturbation does beyond noise. It is judged in a process of its own and hangs on the round and the
+defense alone: so does the order in which it is asked, and what was answered once can be kept for
+all matches of the defense (:mod:`arena.controls`).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from arena.errors import PlayerError
 from arena.games.admission import Budget, admit, admit_moves, random_moves
 from arena.games.base import Table
+from arena.games.draws import derive
 from arena.games.judgement import Ballots, Inputs, Judge
 from arena.games.moves import budget_of, draws
 from arena.games.norms import random_perturbation
 from arena.games.opening import guarded
+from arena.manifest import Manifest
 from arena.players import Images
-from arena.rounds import MOVES, Norm
+from arena.rounds import MOVES, GameName, Norm, RoundSpec
+
+NOISE: Final = "noise"
+KEPT_IN: Final = frozenset((GameName.EVASION, GameName.TRANSFER, GameName.GOOD_WORDS))
+"""Games over the round's epsilons, whose controls can be kept."""
 
 
 def judge_noise(
     table: Table, epsilons: Sequence[float | None]
 ) -> tuple[tuple[Ballots, ...], tuple[PlayerError, ...]]:
     """Ballots (n) for noise of each level's size on every example, and the defense's faults."""
-    n = len(table.examples)
+    n, inputs = len(table.examples), noise_inputs(table, epsilons)
+    said, faults = answers_to(table, inputs, purpose=NOISE)
+    ballots = [said.take(np.arange(at, at + n)) for at in range(0, len(inputs), n)]
+    return tuple(ballots), faults
+
+
+def asks_noise(round_: RoundSpec, defense: Manifest) -> bool:
+    """Where it is a figure of the game, and of a defense that may abstain too often."""
+    return round_.game in (GameName.TRANSFER, GameName.GOOD_WORDS) or defense.abstains
+
+
+def has_controls(round_: RoundSpec, defense: Manifest) -> bool:
+    """Whether a match of this round asks anything that can be kept for the defense's others."""
+    if round_.game not in KEPT_IN:
+        return False
+    return asks_noise(round_, defense) or round_.norm is Norm.CORRUPTION
+
+
+def noise_inputs(table: Table, epsilons: Sequence[float | None]) -> Inputs:
+    """Every example with noise of each level's size."""
     sizes = [usual_epsilon(table) if e is None else e for e in epsilons]
-    inputs = Inputs(
-        np.concatenate([noisy(table, size) for size in sizes]), np.tile(np.arange(n), len(sizes))
+    return Inputs(
+        np.concatenate([noisy(table, size) for size in sizes]),
+        np.tile(np.arange(len(table.examples)), len(sizes)),
     )
-    opened = guarded(table.seats.open_defense)()
-    judge = Judge(table, purpose="noise", open_defense=table.seats.open_defense)
-    session = judge.ask(inputs, opened)
-    ballots = [session.ballots.take(np.arange(at, at + n)) for at in range(0, len(inputs), n)]
-    return tuple(ballots), tuple(session.faults)
+
+
+def answers_to(
+    table: Table, inputs: Inputs, *, purpose: str, repeats: int | None = None
+) -> tuple[Ballots, tuple[PlayerError, ...]]:
+    """What the defense says to inputs that hang on it and the round alone, and its faults; what it
+    has said before, it is not asked again. ``repeats`` as for :class:`Judge`."""
+    stream = table.round_stream("judge", purpose, table.defense.sha256)
+    open_defense = table.seats.open_defense
+    judge = Judge(table, purpose=purpose, open_defense=open_defense, repeats=repeats, stream=stream)
+    kept = table.controls
+    if kept is not None and table.round.game in KEPT_IN:
+        shape = (len(inputs), judge.repeats)
+        said = kept.answers(purpose, name=controls_name(table), shape=shape)
+        if said is not None:
+            return Ballots(*said), ()
+    session = judge.ask(inputs, guarded(open_defense)())
+    return session.ballots, tuple(session.faults)
+
+
+def controls_name(table: Table) -> str:
+    """Of what is asked at this table, without telling what seeds hang on."""
+    return derive(
+        table.secret,
+        "controls",
+        table.defense.sha256,
+        json.dumps(table.round.to_json(), sort_keys=True),
+        table.task.digest,
+        table.examples.index.tobytes(),
+    ).hex()
 
 
 def usual_epsilon(table: Table) -> float:

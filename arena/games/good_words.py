@@ -37,7 +37,7 @@ class GoodWords:
 
     def play(self, table: Table) -> GameResult:
         owned = attackers_examples(table)
-        scored = play(table, table.round.epsilons, with_noise=True, attacked=np.flatnonzero(owned))
+        scored = play(table, table.round.epsilons, attacked=np.flatnonzero(owned))
         curve = [_point(table, scored, number, owned=owned) for number in range(len(scored.levels))]
         found = ball_result(table, scored, curve)
         assert found.kills is not None

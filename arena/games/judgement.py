@@ -196,13 +196,16 @@ class Judge:
         open_defense: Opener,
         repeats: int | None = None,
         first: int = 0,
+        stream: np.random.RandomState | None = None,
     ) -> None:
         """``repeats``: of a stochastic defense; the round's where left out. Their seeds are those
-        of the repetitions from ``first`` on."""
+        of the repetitions from ``first`` on. ``stream``: what the order of questions is drawn
+        from; the match's where left out."""
         self.table = table
         self.purpose = purpose
         self.open_defense = open_defense
         self.first = first
+        self.stream = stream
         manifest = table.defense.manifest
         self.repeats = (repeats or table.round.repeats) if manifest.stochastic else 1
         self.counted = 0
@@ -214,7 +217,7 @@ class Judge:
         if len(inputs) == 0:
             _closed(opened, session)
             return session
-        stream = self.table.match_stream("judge", self.purpose)
+        stream = self.stream or self.table.match_stream("judge", self.purpose)
         requests = schedule(len(inputs) * self.repeats, stream)
         seeds = self._seeds(inputs)
         controls = [pairs for kind, pairs in requests if kind is not Ask.COUNTS]

@@ -21,7 +21,7 @@ from arena.metrics import Bits, Metrics
 
 class Transfer:
     def play(self, table: Table) -> GameResult:
-        scored = play(table, table.round.epsilons, with_noise=True)
+        scored = play(table, table.round.epsilons)
         curve = [
             {**level_metrics(level, table), **_transfer(table, scored, number)}
             for number, level in enumerate(scored.levels)

@@ -1,10 +1,14 @@
-"""An attack that asks nothing is crafted once, and all its matches judge what it handed in.
+"""What hangs on one player and the round alone is done once, for all its matches.
+
+An attack that asks nothing is crafted once, and all its matches judge what it handed in.
 
 What it handed in is kept under ``crafted/<round>/<key>.npz`` for every defense that shows it the
 same (:mod:`arena.crafting`), and handed to the referees of those matches, who check it as if the
 attack had handed it in just now. It is made by a referee that never meets the defense: no defense
-can change what others are judged by. The reaper removes it once its round needs it no more
-(:func:`forget_unneeded`).
+can change what others are judged by. What a defense answers to noise and corruptions of the
+round's is kept beside it (:mod:`arena.controls`), asked by a referee that never meets an attack.
+
+The reaper removes both once their round needs them no more (:func:`forget_unneeded`).
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,8 +29,9 @@ from django.conf import settings
 from django.db.models import Q
 
 import arena.house
+from arena.games import controls, crafted
 from arena.games.blind import shared_facts
-from arena.games.crafted import FILE
+from arena.games.control import has_controls
 from arena.manifest import Manifest
 from submissions import processes
 from tournaments.models import Entry, Match, Round
@@ -39,6 +45,15 @@ Run = Callable[[Mapping[str, object], Path], processes.Ended]
 """(order, directory) -> how the referee that carried it out ended."""
 
 
+@dataclass(frozen=True)
+class Made:
+    """What one ``program`` of the referee's makes for many matches, and leaves as ``file``."""
+
+    program: str
+    file: str
+    path: Callable[[Match], Path | None]
+
+
 def kept(
     match: Match,
     orders: Mapping[str, Any],
@@ -46,18 +61,35 @@ def kept(
     *,
     run: Run,
     heartbeat: Callable[[], Any],
+) -> dict[str, str]:
+    """Paths to what its attack has handed in and its defense answered, or now does, by the key of
+    the order. What is not in it, each match plays for itself."""
+    made = {}
+    for key, what in _MADE.items():
+        path = None if settings.RUNNER else _made(what, match, orders, scratch, run, heartbeat)
+        if path is not None:
+            made[key] = str(path)
+    return made
+
+
+def _made(
+    what: Made,
+    match: Match,
+    orders: Mapping[str, Any],
+    scratch: Path,
+    run: Run,
+    heartbeat: Callable[[], Any],
 ) -> Path | None:
-    """What its attack has handed in, or hands in now; None where each match plays for itself."""
-    path = None if settings.RUNNER else _path(match)
+    path = what.path(match)
     if path is None or path.exists():
         return path
     with _alone(path.with_suffix(".lock"), heartbeat):
         if not path.exists():
-            _craft(path, orders, scratch, run)
+            _make(what, path, orders, scratch, run)
     return path if path.exists() else None
 
 
-def _path(match: Match) -> Path | None:
+def _of_attack(match: Match) -> Path | None:
     """None where its attack may ask something, or sees what this defense alone shows."""
     rules = match.round.rules
     defense = Manifest.from_mapping(match.defense.manifest)
@@ -65,8 +97,25 @@ def _path(match: Match) -> Path | None:
     facts = shared_facts(rules, defense, related=related)
     if facts is None:
         return None
-    told = json.dumps([_sha256(match.attack, rules.task), *facts])
-    key = hashlib.sha256(told.encode()).hexdigest()[:32]
+    return _file(match, [_sha256(match.attack, rules.task), *facts])
+
+
+def _of_defense(match: Match) -> Path | None:
+    """None where nothing is asked that hangs on the defense and the round alone."""
+    rules = match.round.rules
+    if not has_controls(rules, Manifest.from_mapping(match.defense.manifest)):
+        return None
+    return _file(match, ["controls", _sha256(match.defense, rules.task)])
+
+
+_MADE: Final = {
+    "crafted": Made("crafting", crafted.FILE, _of_attack),
+    "controls": Made("controls", controls.FILE, _of_defense),
+}
+
+
+def _file(match: Match, of: list[Any]) -> Path:
+    key = hashlib.sha256(json.dumps(of).encode()).hexdigest()[:32]
     return _root() / match.round.uid / f"{key}.npz"
 
 
@@ -76,7 +125,7 @@ def _root() -> Path:
 
 
 def forget_unneeded() -> int:
-    """Removes what was crafted for rounds that are gone, or that take no entries and have no match
+    """Removes what is kept for rounds that are gone, or that take no entries and have no match
     under way; how many rounds. One that plays again after all crafts anew.
     """
     there = {directory.name: directory for directory in _root().glob("*")}
@@ -90,29 +139,29 @@ def forget_unneeded() -> int:
     return len(unneeded)
 
 
-def _sha256(attack: Entry, task: str) -> str:
-    if attack.submission is not None:
-        return attack.submission.sha256
-    return arena.house.package(attack.house, task).sha256
+def _sha256(entry: Entry, task: str) -> str:
+    if entry.submission is not None:
+        return entry.submission.sha256
+    return arena.house.package(entry.house, task).sha256
 
 
-def _craft(path: Path, orders: Mapping[str, Any], scratch: Path, run: Run) -> None:
-    out = scratch / "crafted"
+def _make(what: Made, path: Path, orders: Mapping[str, Any], scratch: Path, run: Run) -> None:
+    out = scratch / what.program
     out.mkdir()
-    file = scratch / "crafting.json"
+    file = scratch / f"{what.program}.json"
     file.touch(mode=0o600)
     file.write_text(json.dumps({**orders, "out": str(out)}))
-    order = {"program": "crafting", "arguments": [str(file)], "trusted": orders["trusted"]}
+    order = {"program": what.program, "arguments": [str(file)], "trusted": orders["trusted"]}
     ended = run(order, out)
-    if ended.status == 0 and (out / FILE).is_file():
-        (out / FILE).replace(path)
+    if ended.status == 0 and (out / what.file).is_file():
+        (out / what.file).replace(path)
     elif not ended.lost:
-        logger.warning("Nothing was crafted: %s", ended.sentence)
+        logger.warning("Nothing came of %s: %s", what.program, ended.sentence)
 
 
 @contextlib.contextmanager
 def _alone(lock: Path, heartbeat: Callable[[], Any]) -> Iterator[None]:
-    """Wait until no other worker crafts the same; the match stays ours meanwhile."""
+    """Wait until no other worker makes the same; the match stays ours meanwhile."""
     lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     due = time.monotonic() + settings.HEARTBEAT_SECONDS
     with lock.open("w") as file:

@@ -65,9 +65,7 @@ def run(match: Match, out: Path) -> processes.Ended:
 
     with files.scratch(match) as scratch:
         orders = orders_for(match, scratch, out)
-        kept = crafting.kept(match, orders, scratch, run=referee, heartbeat=heartbeat)
-        if kept is not None:
-            orders["crafted"] = str(kept)
+        orders |= crafting.kept(match, orders, scratch, run=referee, heartbeat=heartbeat)
         file = scratch / "match.json"
         file.touch(mode=0o600)
         file.write_text(json.dumps(orders))

@@ -128,6 +128,28 @@ def test_what_an_attack_crafted_for_one_defense_is_judged_on_another(
     assert {step["stage"] for step in steps} == {"judge"}  # nobody loaded the attack
 
 
+def test_what_a_defense_answers_to_noise_is_asked_once_for_all_attacks(
+    keeper: Keeper, tmp_path: Path
+) -> None:
+    """And the verdict is the one that a match finds which asks for itself."""
+    round_ = RoundSpec(GameName.TRANSFER, TASK, ThreatModel.transfer(), epsilons=(0.2,))
+    given = {"round": replace(round_, examples=40).to_json(), "defense": "house:label-smoothing"}
+    first, kept, anew = (tmp_path / name for name in ("first", "kept", "anew"))
+    for directory in (first, kept, anew):
+        directory.mkdir()
+    asking = order(first, **given, attack=sleeper(first), seed=1)  # it would not come to an end
+    assert keeper.play({**asking, "program": "controls"}, lambda step: None) == 0
+    controls = first / "out" / "controls.npz"
+    assert [file.name for file in controls.parent.iterdir()] == ["controls.npz"]
+
+    match = {**given, "attack": "house:ensemble-transfer"}
+    keeper.play(order(kept, **match, controls=str(controls)), lambda step: None)
+    keeper.play(order(anew, **match), lambda step: None)
+    assert finding(kept)["status"] == "scored"
+    for key in ("metrics", "curve", "kills", "flags", "logs"):
+        assert finding(kept)[key] == finding(anew)[key]
+
+
 WHERE = """
 import os
 import numpy as np

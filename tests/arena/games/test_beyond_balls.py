@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,21 @@ import pytest
 
 from arena.changes.corruptions import KINDS, corrupted
 from arena.changes.warp import warped
+from arena.controls import asked
 from arena.errors import ThreatModelError
+from arena.games.controls import Controls
 from arena.players import EvasionChallenge
+from arena.referee import MatchSpec, lay_table
 from arena.rounds import GameName, Norm
 from arena.tasks import Split, Task
 from arena.tasks.split import Splits
 from arena.threat_model import Feedback, ThreatModel
 from arena.verdict import Status, Verdict
 from tests.arena.fakes import (
+    SECRET,
     Array,
     Fakes,
+    NoBackend,
     defense_package,
     leave_alone,
     package,
@@ -278,6 +284,30 @@ def test_the_battery_needs_no_attack() -> None:
     kinds = list(one.provenance["corruptions"].values())
     assert np.mean(kinds) == pytest.approx(one.metrics["corruption_accuracy"])
     assert one.metrics["attack_success_rate"] == 0.0
+
+
+def test_a_battery_asked_before_gives_the_same_figures(tmp_path: Path) -> None:
+    round_ = spec(norm=Norm.CORRUPTION, epsilons=(1.0, 5.0), examples=20)
+    attack = package("attack", needs={"norms": [Norm.CORRUPTION.value]})
+    match = MatchSpec(round_, attack, defense_package(), 3, SECRET)
+    table = lay_table(
+        match,
+        backend=NoBackend(),
+        task=spots(),
+        progress=lambda step: None,
+        maker=Fakes(blur, Halves),
+    )
+    asked(table).write(tmp_path / "controls.npz")
+    kept = Controls.read(tmp_path / "controls.npz")
+    makers = [Fakes(blur, Halves) for _ in range(2)]
+    with_it, without = (
+        play(maker, round_, attack=attack, defense=match.defense, task=spots(), controls=controls)
+        for maker, controls in zip(makers, (kept, None), strict=True)
+    )
+    assert with_it.metrics == without.metrics
+    assert with_it.curve == without.curve
+    assert with_it.provenance["corruptions"] == without.provenance["corruptions"]
+    assert len(makers[0].opened) == len(makers[1].opened) - 1
 
 
 def test_the_battery_is_what_the_defense_answers() -> None:

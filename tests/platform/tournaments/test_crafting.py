@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.conf import LazySettings
 
+from arena.games import controls
 from arena.games.crafted import FILE
 from arena.manifest import Role
 from arena.rounds import GameName
@@ -30,10 +31,17 @@ class Referees:
     def __init__(self, status: int = 0) -> None:
         self.status = status
         self.orders: list[Mapping[str, Any]] = []
+        self.asked: list[Mapping[str, Any]] = []
+        """Of the defense alone; ``orders`` are all others."""
         self.slow = threading.Event()
         self.slow.set()
 
     def __call__(self, order: Mapping[str, Any], out: Path) -> Ended:
+        if order["program"] == "controls":
+            self.asked.append(order)
+            if self.status == 0:
+                (out / controls.FILE).write_bytes(b"asked %d" % len(self.asked))
+            return Ended(self.status)
         self.orders.append(order)
         self.slow.wait(10)
         if self.status == 0:
@@ -58,11 +66,12 @@ def board(make_stage: Any, settings: LazySettings, tmp_path: Path) -> Any:
     )
 
 
-def keep(match: Match, tmp_path: Path, referees: Referees) -> Path | None:
+def keep(match: Match, tmp_path: Path, referees: Referees, what: str = "crafted") -> Path | None:
     scratch = tmp_path / f"scratch-{match.uid}"
     scratch.mkdir(exist_ok=True)
     orders = {"match": match.uid, "trusted": running.house_only(match)}
-    return crafting.kept(match, orders, scratch, run=referees, heartbeat=lambda: True)
+    made = crafting.kept(match, orders, scratch, run=referees, heartbeat=lambda: True)
+    return Path(made[what]) if what in made else None
 
 
 def test_one_crafting_serves_all_defenses_that_show_the_same(board: Any, tmp_path: Path) -> None:
@@ -112,7 +121,21 @@ def test_where_something_may_be_asked_nothing_is_crafted_beforehand(
     Round.objects.update(spec=spec("black").to_json(), game=GameName.EVASION.value)
     referees = Referees()
     assert keep(board("Alice", "Dana"), tmp_path, referees) is None
-    assert referees.orders == []
+    assert referees.orders == referees.asked == []
+
+
+def test_a_defense_answers_the_controls_once_for_all_attacks(board: Any, tmp_path: Path) -> None:
+    referees = Referees()
+    first = keep(board("Alice", "Dana"), tmp_path, referees, "controls")
+    assert first is not None
+    assert first.read_bytes() == b"asked 1"
+    assert keep(board("Mallory", "Dana"), tmp_path, referees, "controls") == first
+    assert keep(board("Alice", "Eve"), tmp_path, referees, "controls") != first
+    assert len(referees.asked) == 2
+
+
+def test_where_the_controls_fail_the_match_asks_for_itself(board: Any, tmp_path: Path) -> None:
+    assert keep(board("Alice", "Dana"), tmp_path, Referees(status=5), "controls") is None
 
 
 def test_a_match_is_handed_what_was_kept(
@@ -120,10 +143,10 @@ def test_a_match_is_handed_what_was_kept(
 ) -> None:
     referees, out = Referees(), tmp_path / "out"
     out.mkdir()
-    ordered: list[Mapping[str, Any]] = []
+    played: list[tuple[str, Mapping[str, Any]]] = []
 
     def play(order: Mapping[str, Any], *, directory: Path, **_: Any) -> Ended:
-        ordered.append(_read(order))
+        played.append((order["program"], _read(order)))
         return referees(order, directory)
 
     monkeypatch.setattr(
@@ -132,8 +155,12 @@ def test_a_match_is_handed_what_was_kept(
     monkeypatch.setattr("submissions.processes.play", play)
     for defense in ("Dana", "Eve"):
         running.run(board("Alice", defense), out)
-    crafted = next(iter(tmp_path.glob("crafted/*/*.npz")))
-    assert [o.get("crafted") for o in ordered] == [None, str(crafted), str(crafted)]
+    programs = ["crafting", "controls", "match", "controls", "match"]
+    assert [program for program, _ in played] == programs
+    first, second = (told for program, told in played if program == "match")
+    assert Path(first["crafted"]).read_bytes() == b"crafted by 1"
+    assert second["crafted"] == first["crafted"]
+    assert [Path(o["controls"]).read_bytes() for o in (first, second)] == [b"asked 1", b"asked 2"]
 
 
 def test_what_was_crafted_goes_when_its_round_needs_it_no_more(board: Any, tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""Asks a defense what hangs on it and the round alone, once for many matches:
+``python -m arena.controls``.
+
+It takes the file that :mod:`arena.runner` takes, starts the defense alone, and writes
+``controls.npz`` (:mod:`arena.games.controls`) to ``out``. No process of the attack is started: no
+attack can touch what others are measured beside. A defense that fails here is kept as one that
+failed, and each match asks for itself. Exit statuses are the runner's.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from arena import runner, tasks
+from arena.games.base import Progress, Table
+from arena.games.battery import BATTERY, battery_inputs
+from arena.games.control import NOISE, answers_to, asks_noise, controls_name, noise_inputs
+from arena.games.controls import FILE, Controls, Said
+from arena.games.judgement import Inputs
+from arena.games.moves import budget_of
+from arena.referee import lay_table
+from arena.rounds import Norm
+from arena.sandbox import choose
+from arena.sandbox.backend import SandboxBackend
+
+
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    backend: SandboxBackend | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Ask for the match of a file."""
+    return runner.carried_out(arguments, _ask, backend=backend, progress=progress)
+
+
+def _ask(order: runner.Order, backend: SandboxBackend | None, progress: Progress) -> int:
+    match = runner.read_match(order)
+    table = lay_table(
+        match,
+        backend=backend or choose(trusted=bool(order.get("trusted", False))),
+        task=tasks.load(match.round.task),
+        progress=progress,
+    )
+    out = Path(order["out"])
+    out.mkdir(parents=True, exist_ok=True)
+    asked(table).write(out / FILE)
+    return runner.OK
+
+
+def asked(table: Table) -> Controls:
+    """What the defense of this table answers to the controls of its round."""
+    round_, said = table.round, dict[str, Said]()
+    questions: dict[str, tuple[Inputs, int | None]] = {}
+    if asks_noise(round_, table.defense.manifest):
+        questions[NOISE] = noise_inputs(table, round_.epsilons), None
+    if round_.norm is Norm.CORRUPTION:
+        budgets = tuple(budget_of(table, epsilon) for epsilon in round_.epsilons)
+        questions[BATTERY] = battery_inputs(table, budgets), 1
+    for purpose, (inputs, repeats) in questions.items():
+        ballots, faults = answers_to(table, inputs, purpose=purpose, repeats=repeats)
+        if faults:
+            return Controls("")
+        said[purpose] = ballots.labels, ballots.confidence
+    return Controls(controls_name(table), said)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
