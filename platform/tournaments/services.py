@@ -286,13 +286,19 @@ def _require_open(tournament: Tournament) -> None:
 
 
 def _require_fit(tournament: Tournament, submission: Submission) -> None:
+    if not fits(tournament, submission):
+        role = Role(submission.role).value
+        raise Invalid(f"No round of this tournament is made for this {role} on its task.")
+
+
+def fits(tournament: Tournament, submission: Submission) -> bool:
+    """Whether some round of the tournament is made for this role, on a task that it plays."""
     role = Role(submission.role)
     named = submission.manifest.get("tasks", ["*"])
-    for round_ in tournament.rounds.all():
-        plays = "*" in named or round_.spec["task"] in named
-        if role in planning.roles_of(round_) and plays:
-            return
-    raise Invalid(f"No round of this tournament is made for this {role.value} on its task.")
+    return any(
+        role in planning.roles_of(round_) and ("*" in named or round_.spec["task"] in named)
+        for round_ in tournament.rounds.all()
+    )
 
 
 def _require_one_team(tournament: Tournament, submission: Submission, roster: list[int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import Q
@@ -12,6 +13,7 @@ from django.views.decorators.cache import never_cache
 
 from accounts.models import Team
 from accounts.selectors import team_ids, teams_of
+from arena.manifest import Role
 from events.errors import NotThere, QuotaExceeded, Refused
 from submissions import artifacts, services
 from submissions import selectors as queue
@@ -147,7 +149,6 @@ def _shown(request: HttpRequest, found: Submission) -> dict[str, Any]:
     entries = found.entries.filter(tournament__in=selectors.visible_to(request.user))
     readable = visibility.may_see_log(request.user, found)
     played = Match.objects.filter(Q(attack__in=entries) | Q(defense__in=entries))
-    entered = entries.values("tournament")
     return {
         "submission": found,
         "mine": mine,
@@ -157,12 +158,26 @@ def _shown(request: HttpRequest, found: Submission) -> dict[str, Any]:
         "progress": queue.progress(found) if found.state in WAITING else {},
         "figures": plain_figures(found.figures),
         "log": queue.log_text(found) if readable else "",
-        "manifest": [row for row in plain_figures(found.manifest) if row[1] not in ("", "–")],
+        "manifest": _told(found.manifest),
         "entries": entries.select_related("tournament"),
         "matches": played.select_related("tournament", "round", "attack__team", "defense__team",
                                          "verdict").order_by("-finished_at", "-id")[:60],
-        "enterable": selectors.open_for(request.user).exclude(pk__in=entered) if mine else [],
+        "enterable": _enterable(request, found) if mine else [],
     }  # fmt: skip
+
+
+def _enterable(request: HttpRequest, found: Submission) -> list[Tournament]:
+    """Open tournaments with a round for it, in which it is not entered yet."""
+    entered = found.entries.values("tournament")
+    listed = selectors.open_for(request.user).exclude(pk__in=entered).prefetch_related("rounds")
+    return [tournament for tournament in listed if tournaments.fits(tournament, found)]
+
+
+def _told(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the manifest says; of a defense no needs, which are an attack's."""
+    defends = Role(manifest["role"]).side == "defense"
+    said = {key: value for key, value in manifest.items() if not (defends and key == "needs")}
+    return [row for row in plain_figures(said) if row[1] not in ("", "–")]
 
 
 @action

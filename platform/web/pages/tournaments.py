@@ -144,8 +144,7 @@ def rules(request: HttpRequest, slug: str) -> HttpResponse:
 @page
 def entries(request: HttpRequest, slug: str) -> HttpResponse:
     found = selectors.get(request.user, slug)
-    form = EnterForm(submissions=_enterable(request, found))
-    return _entries(request, found, form)
+    return _entries(request, found, EnterForm(submissions=_fitting(request, found)))
 
 
 def _entries(
@@ -154,7 +153,7 @@ def _entries(
     context = frame(request, tournament, "entries")
     listed = selectors.entries(tournament).exclude(state=EntryState.REFUSED)
     listed = listed.exclude(state=EntryState.WAITING)
-    enterable = _enterable(request, tournament)
+    enterable = _fitting(request, tournament)
     context |= {
         "own": selectors.entries_of(tournament, request.user),
         "guests": listed.filter(team__isnull=False).order_by("role", "team__name"),
@@ -174,6 +173,12 @@ def _enterable(request: HttpRequest, tournament: Tournament) -> Any:
     return Submission.objects.filter(
         team__in=team_ids(request.user), state__in=(SubmissionState.QUALIFIED, *WAITING)
     ).exclude(pk__in=playing.values("submission"))
+
+
+def _fitting(request: HttpRequest, tournament: Tournament) -> Any:
+    """Those of them that some round here is made for: what the page offers."""
+    found = _enterable(request, tournament)
+    return found.filter(pk__in=[one.pk for one in found if services.fits(tournament, one)])
 
 
 @action

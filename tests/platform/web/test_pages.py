@@ -14,9 +14,10 @@ from django.test import Client
 from PIL import Image
 
 from accounts.models import ApiToken, Team, User
+from arena.manifest import Role
 from leaderboard.models import Standing
 from submissions.models import Submission
-from tests.platform.web.seeding import PASSWORD, World
+from tests.platform.web.seeding import PASSWORD, World, submitted
 from tournaments.models import Entry, Match, Tournament
 from tournaments.states import EntryState, MatchState, Phase
 from web.figures import heat, percent
@@ -122,6 +123,23 @@ def test_an_upload_enters_the_tournament_at_once(world: World, as_: Browser) -> 
     entry = Entry.objects.get(submission=submission)
     assert entry.state == EntryState.WAITING
     assert entry.terms_version == "1"
+
+
+def test_a_package_is_offered_the_tournaments_that_have_a_round_for_it(
+    world: World, as_: Browser
+) -> None:
+    dana = as_(world.dana)
+    shield = submitted(world.defenders, world.dana, "Another shield", Role.DEFENSE)
+    thief = submitted(world.defenders, world.dana, "A thief", Role.THIEF)
+    offer = f"Enter in {world.tournament.title}"
+    assert offer in text_of(dana.get(f"/submissions/{shield.uid}/"))
+    assert offer not in text_of(dana.get(f"/submissions/{thief.uid}/"))
+    page = text_of(dana.get(f"/tournaments/{world.tournament.slug}/entries/"))
+    assert "Another shield" in page
+    assert "A thief" not in page
+    terms = {"submission": thief.uid, "terms": "on"}
+    refused = dana.post(f"/tournaments/{world.tournament.slug}/enter/", terms, follow=True)
+    assert "No round of this tournament is made for this thief on its task" in text_of(refused)
 
 
 def test_entering_needs_the_terms(world: World, as_: Browser) -> None:

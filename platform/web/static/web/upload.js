@@ -1,6 +1,10 @@
 // Drag and drop, and how far the upload is. Without this script the form posts as any other.
 (function () {
   "use strict";
+  function size(bytes) {
+    const kib = bytes / 1024;
+    return kib < 1024 ? Math.max(kib, 0.1).toFixed(1) + " KiB" : (kib / 1024).toFixed(1) + " MiB";
+  }
   const form = document.querySelector("[data-upload]");
   if (!form) { return; }
   const drop = form.querySelector("[data-drop]");
@@ -12,7 +16,7 @@
 
   function named() {
     const file = input.files[0];
-    if (file) { name.textContent = file.name + ", " + (file.size / 1048576).toFixed(2) + " MiB"; }
+    if (file) { name.textContent = file.name + ", " + size(file.size); }
   }
   input.addEventListener("change", named);
   ["dragenter", "dragover"].forEach(function (kind) {
