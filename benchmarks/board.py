@@ -164,14 +164,18 @@ def _jittered(name: str, *, seed: int) -> Package:
     )
 
 
-def works(count: int, *, steps: int, queries: int) -> list[dict[str, int]]:
-    """The work of each attack: from half of the steps to one and a half."""
+def works(count: int, *, steps: int, queries: int, loads: bool) -> list[dict[str, int]]:
+    """The work of each attack: from half of the steps to one and a half.
+
+    ``loads``: in the white box it runs the package that it is shown, and asks for no gradients.
+    """
     shares = np.linspace(0.5, 1.5, count) if count > 1 else [1.0]
     return [
         {
             "steps": round(steps * share),
             "transfer_steps": round(steps * share),
             "queries": round(queries * min(1.0, share)),
+            "loads": loads,
         }
         for share in shares
     ]
@@ -401,7 +405,9 @@ def _ticks_of_children() -> dict[int, int]:
 def board(arena: Arena, options: argparse.Namespace) -> Iterator[tuple[str, Cost, Cost]]:
     """(round, through the arena, bare), cell beside cell, so that both meet the same load."""
     task = tasks.load(TASK)
-    ours = works(options.attacks, steps=options.steps, queries=options.queries)
+    ours = works(
+        options.attacks, steps=options.steps, queries=options.queries, loads=options.loaded
+    )
     attacks = [attack(number, work) for number, work in enumerate(ours)]
     columns = defenses(options.defenses)
     specs = rounds(options.examples, options.queries)
@@ -435,6 +441,9 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=500)
     parser.add_argument("--steps", type=int, default=100, help="of PGD and transfer, on average")
     parser.add_argument("--queries", type=int, default=500, help="an example, at most")
+    parser.add_argument(
+        "--loaded", action="store_true", help="white box: run the package, ask for no gradients"
+    )
     options = parser.parse_args()
     if not ALLOCATOR.items() <= os.environ.items():
         again = [sys.executable, "-m", "benchmarks.board", *sys.argv[1:]]

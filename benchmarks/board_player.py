@@ -35,7 +35,9 @@ class Player(EvasionAttack):
         assert challenge.epsilon is not None
         x, y, epsilon = challenge.x, challenge.y, challenge.epsilon
         if challenge.package is not None:
-            return climb(challenge.defense.gradient, x, y, epsilon, steps=work["steps"])
+            own = slope_of(load_module(challenge.package)) if work["loads"] else None
+            slope = own or challenge.defense.gradient
+            return climb(slope, x, y, epsilon, steps=work["steps"])
         if challenge.related:
             source = slope_of(Told(load_module(challenge.related[0])))
             return climb(source, x, y, epsilon, steps=work["transfer_steps"])
