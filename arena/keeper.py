@@ -141,6 +141,7 @@ class _Refereeing:
     tell: Tell
     jails: dict[int, Jail] = field(default_factory=dict)
     _started: int = 0
+    _in_turn: list[Jail] = field(default_factory=list)
     _processor: processors.ClaimedProcessor | None = None
 
     def __enter__(self) -> _Refereeing:
@@ -217,20 +218,21 @@ class _Refereeing:
         )
         jail = self.backend.start(spec)
         if spec.in_turn:
-            self._gather(jail)
+            self._in_turn.append(jail)
         self._started += 1
         self.jails[self._started] = jail
         descriptors.append(jail.socket.detach())
         return {"jail": self._started}
 
-    def _gather(self, jail: Jail) -> None:
-        """Have it, and the referee, run on the one processor of this match."""
-        if self._processor is None:
+    def _gather(self, _call: Mapping[str, Any], _descriptors: list[int]) -> dict[str, Any]:
+        """Have what speaks in turn, and the referee, run on the one processor of this match."""
+        if self._in_turn and self._processor is None:
             self._processor = processors.claim()
-        for spoken in (self.referee, jail):
-            pid = spoken.init_pid if isinstance(spoken, ZygoteJail) else None
+        for jail in (self.referee, *self._in_turn):
+            pid = jail.init_pid if isinstance(jail, ZygoteJail) else None
             if self._processor is not None and pid is not None:
                 self._processor.take(pid)
+        return {}
 
     def _poll(self, call: Mapping[str, Any], _descriptors: list[int]) -> dict[str, Any]:
         return _report(self.jails[call["jail"]].poll())
@@ -273,6 +275,7 @@ _CALLS: Final = {
     "poll": _Refereeing._poll,
     "kill": _Refereeing._kill,
     "log": _Refereeing._log,
+    "gather": _Refereeing._gather,
 }
 
 

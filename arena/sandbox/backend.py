@@ -81,6 +81,9 @@ class Jail(Protocol):
     def log(self) -> str:
         """What the player wrote to stdout and stderr: capped, control characters escaped."""
 
+    def gather(self) -> None:
+        """It asks much: have what speaks ``in_turn`` run on one processor, where that can be."""
+
 
 class SandboxBackend(Protocol):
     """A way to start players. Chosen by ``arena.sandbox.choose``."""

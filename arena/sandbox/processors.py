@@ -2,7 +2,8 @@
 
 A question goes from attack to referee to defense, and its answer back: whichever works, the others
 wait. On processors of their own each of the four messages wakes one that had gone to sleep; on the
-same one it is a switch between processes, which takes half the time (``make bench-sandbox``).
+same one it is a switch between processes, which takes half the time (``make bench-sandbox``). So
+they are gathered once an attack has asked some questions, and not while a match is set up.
 
 A claim is an abstract socket of the processor's number: atomic, seen by all workers of a network
 namespace, and given back by the kernel when this process ends, however it ends. Workers in other

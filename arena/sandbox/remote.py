@@ -11,6 +11,8 @@ Messages, JSON in one packet each, one answer to every call, in order::
     <-  {"jail": 3}                         + descriptor: the stream into the jail
     ->  {"do": "poll", "jail": 3}           or "kill"
     <-  {"ending": ..., "sentence": ..., "status": ...}
+    ->  {"do": "gather"}                    those in turn, and the referee, onto one processor
+    <-  {}
     ->  {"do": "log", "jail": 3}
     <-  {}                                  + descriptor: a file in memory with the text
     <-  {"unavailable": "..."}              instead of any answer: SandboxUnavailable
@@ -106,6 +108,10 @@ class RemoteJail:
     def kill(self) -> ExitReport:
         """End it now and wait; idempotent."""
         return self._report("kill")
+
+    def gather(self) -> None:
+        """Have the keeper place what speaks in turn; nothing where it has no processor to give."""
+        self.line.ask({"do": "gather"})
 
     def log(self) -> str:
         """What the player wrote, as the keeper has drained and escaped it."""

@@ -152,6 +152,9 @@ class KillableJail(ABC):
                 self._reap(because=None)
             return self._report
 
+    def gather(self) -> None:  # noqa: B027 (a jail alone has nothing to gather with)
+        """Only who starts a match's jails can: see :mod:`arena.keeper`."""
+
     def kill(self, because: Ending = Ending.KILLED) -> ExitReport:
         """End it with everything inside, and wait for that; idempotent.
 

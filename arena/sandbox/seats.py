@@ -51,6 +51,9 @@ from arena.wire import (
 )
 
 REQUEST_ROWS: Final = 256
+MANY: Final = 8
+"""Questions after which an attack is taken for one that asks: until then, and for ever where it
+runs the model that it was shown, its match has all processors."""
 CERTIFY_ROWS: Final = 10
 """Claims asked for in one request, and one at a time where ten times the effort is due."""
 REQUEST_BYTES: Final = 8 * 2**20
@@ -450,6 +453,8 @@ class JailedAttack(_Seat):
             clock.charge()
             if frame.op in final:
                 return frame
+            if question == MANY:
+                self.session.jail.gather()
             self._answer(frame, service, clock)
 
     def _answer(self, frame: Frame, service: OracleService, clock: _Clock) -> None:

@@ -24,6 +24,7 @@ from arena.runner import OUR_FAULT
 from arena.sandbox import choose, processors
 from arena.sandbox.bubblewrap import Kind
 from arena.sandbox.limits import forked_lockdown
+from arena.sandbox.seats import MANY
 from arena.sandbox.zygote import LostOuter, Outer, ZygoteBackend
 from arena.threat_model import OracleOutput, OutputKind, ThreatModel
 from submissions import processes
@@ -161,7 +162,9 @@ def tell():
 class Alice(EvasionAttack):
     def attack(self, challenge):
         tell()
-        challenge.defense.ask(challenge.x[:1], np.array([0]))
+        for _ in range({asked}):
+            challenge.defense.ask(challenge.x[:1], np.array([0]))
+        tell()
         return challenge.x
 
 class Dana(Defense):
@@ -175,7 +178,8 @@ def teller(directory: Path, role: str, name: str) -> str:
     """A player that says on which processors it may run."""
     manifest = f'schema_version = 1\nname = "{name}"\nrole = "{role}"\ntask = "{TASK}"\n'
     manifest += f'entry = "player.py:{name}"\n'
-    files = {"manifest.toml": manifest.encode(), "player.py": WHERE.encode()}
+    source = WHERE.format(asked=MANY)
+    files = {"manifest.toml": manifest.encode(), "player.py": source.encode()}
     path = directory / f"{name}.zip"
     path.write_bytes(Package.of(files).to_zip())
     return str(path)
@@ -215,10 +219,12 @@ def test_players_that_speak_in_turn_share_a_processor_and_judges_do_not(
     logs = finding(tmp_path)["logs"]
 
     everywhere, there = "on " + " ".join(map(str, sorted(usable))), f"on {chosen}"
-    assert logs["attack"].split("\n")[0] == (there if placed else everywhere)
-    said = logs["defense"].split("\n")
-    assert said[0] == (there if placed else everywhere)  # the one that is asked
-    assert set(filter(None, said[1:])) == {everywhere}
+    gathered = there if placed else everywhere  # from the last question on
+    assert logs["attack"].splitlines() == [everywhere, gathered]
+    said = logs["defense"].splitlines()
+    assert said[:MANY] == [everywhere] * (MANY - 1) + [gathered]  # the one that is asked
+    assert len(said) > MANY
+    assert set(said[MANY:]) == {everywhere}
 
 
 def test_a_package_that_nobody_has_seen_is_checked_outside_of_any_zygote(

@@ -69,6 +69,9 @@ class UnjailedProcess:
             shutil.rmtree(self.base)
         return self._report()
 
+    def gather(self) -> None:
+        pass
+
     def log(self) -> str:
         return self.output.read_text(errors="replace") if self.said is None else self.said
 
@@ -135,6 +138,9 @@ class Acted:
             self.socket.shutdown(socket.SHUT_RDWR)
         self.thread.join()
         return report
+
+    def gather(self) -> None:
+        pass
 
     def log(self) -> str:
         return ""
