@@ -11,18 +11,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from arena import runner, tasks
+from arena import runner
 from arena.games.base import Progress, Table
 from arena.games.battery import BATTERY, battery_inputs
 from arena.games.control import NOISE, answers_to, asks_noise, controls_name, noise_inputs
 from arena.games.controls import FILE, Controls, Said
 from arena.games.judgement import Inputs
 from arena.games.moves import budget_of
-from arena.referee import lay_table
 from arena.rounds import Norm
-from arena.sandbox import choose
 from arena.sandbox.backend import SandboxBackend
 
 
@@ -37,17 +34,7 @@ def main(
 
 
 def _ask(order: runner.Order, backend: SandboxBackend | None, progress: Progress) -> int:
-    match = runner.read_match(order)
-    table = lay_table(
-        match,
-        backend=backend or choose(trusted=bool(order.get("trusted", False))),
-        task=tasks.load(match.round.task),
-        progress=progress,
-    )
-    out = Path(order["out"])
-    out.mkdir(parents=True, exist_ok=True)
-    asked(table).write(out / FILE)
-    return runner.OK
+    return runner.keep(FILE, asked, order, backend, progress)
 
 
 def asked(table: Table) -> Controls:

@@ -11,20 +11,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from arena import runner, tasks
+from arena import runner
 from arena.games.ball import craft
 from arena.games.base import Progress, Table
 from arena.games.blind import crafting_name
 from arena.games.crafted import FILE, Crafted
 from arena.games.good_words import attackers_examples
 from arena.games.transfer import source_labels
-from arena.referee import lay_table
 from arena.rounds import GameName
-from arena.sandbox import choose
 from arena.sandbox.backend import SandboxBackend
 
 
@@ -39,17 +36,7 @@ def main(
 
 
 def _craft(order: runner.Order, backend: SandboxBackend | None, progress: Progress) -> int:
-    match = runner.read_match(order)
-    table = lay_table(
-        match,
-        backend=backend or choose(trusted=bool(order.get("trusted", False))),
-        task=tasks.load(match.round.task),
-        progress=progress,
-    )
-    out = Path(order["out"])
-    out.mkdir(parents=True, exist_ok=True)
-    crafted(table).write(out / FILE)
-    return runner.OK
+    return runner.keep(FILE, crafted, order, backend, progress)
 
 
 def crafted(table: Table) -> Crafted:

@@ -10,24 +10,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import MISSING, fields
 from typing import Final
 
-from arena.rounds import BEYOND_BALLS, MOVES, POISONED, GameName, Goal, Norm, RoundSpec
+from arena.rounds import BEYOND_BALLS, IN_A_BALL, MOVES, POISONED, GameName, Goal, Norm, RoundSpec
 
 _AIMED: Final = frozenset(
     (GameName.EVASION, GameName.MINIMUM_NORM, GameName.TRANSFER, GameName.REPLAY)
 )
-_BOUNDED: Final = frozenset(
-    (
-        GameName.EVASION,
-        GameName.TRANSFER,
-        GameName.CERTIFICATION,
-        GameName.REPLAY,
-        GameName.ATTACKER_FIRST,
-        GameName.TREND_POISONING,
-        GameName.GOOD_WORDS,
-        GameName.BACKDOOR,
-        GameName.TARGETED_POISONING,
-    )
-)
+_BOUNDED: Final = IN_A_BALL | {GameName.BACKDOOR, GameName.TARGETED_POISONING}
 _MOVED: Final = frozenset(
     (GameName.EVASION, GameName.TRANSFER, GameName.REPLAY, GameName.ATTACKER_FIRST)
 )

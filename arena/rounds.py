@@ -64,6 +64,18 @@ POISONED: Final = frozenset(
     )
 )
 """Games about training data: poisoners against learners."""
+IN_A_BALL: Final = frozenset(
+    (
+        GameName.EVASION,
+        GameName.TRANSFER,
+        GameName.CERTIFICATION,
+        GameName.REPLAY,
+        GameName.ATTACKER_FIRST,
+        GameName.TREND_POISONING,
+        GameName.GOOD_WORDS,
+    )
+)
+"""Games that are played within balls of given sizes."""
 
 
 class Norm(StrEnum):
@@ -334,18 +346,9 @@ def _is_number(value: Any) -> bool:
 def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
     """(broken, the setting to mend, the sentence), in the order in which they are told."""
     poisoning = r.game in POISONED
-    ball = r.game in (
-        GameName.EVASION,
-        GameName.TRANSFER,
-        GameName.CERTIFICATION,
-        GameName.REPLAY,
-        GameName.ATTACKER_FIRST,
-        GameName.TREND_POISONING,
-        GameName.GOOD_WORDS,
-    )
     return [
         (
-            ball and not r.epsilons,
+            r.game in IN_A_BALL and not r.epsilons,
             "epsilons",
             "A round within a ball needs at least one epsilon.",
         ),

@@ -31,11 +31,11 @@ from types import FrameType
 from typing import Any, Final
 
 from arena import house, tasks
-from arena.games.base import Progress, Step
+from arena.games.base import Progress, Step, Table
 from arena.games.controls import Controls
 from arena.games.crafted import Crafted
 from arena.packages import Package
-from arena.referee import MatchSpec, play_match, void
+from arena.referee import MatchSpec, lay_table, play_match, void
 from arena.rounds import RoundSpec
 from arena.sandbox import choose
 from arena.sandbox.backend import SandboxBackend
@@ -80,6 +80,27 @@ def carried_out(
         return USAGE
     signal.signal(signal.SIGTERM, _leave)
     return program(order, backend, progress or _print)
+
+
+def keep(
+    file: str,
+    made: Callable[[Table], Controls | Crafted],
+    order: Order,
+    backend: SandboxBackend | None,
+    progress: Progress,
+) -> int:
+    """Write what is ``made`` at the table of an order, for many matches, to ``file`` in ``out``."""
+    match = read_match(order)
+    table = lay_table(
+        match,
+        backend=backend or choose(trusted=bool(order.get("trusted", False))),
+        task=tasks.load(match.round.task),
+        progress=progress,
+    )
+    out = Path(order["out"])
+    out.mkdir(parents=True, exist_ok=True)
+    made(table).write(out / file)
+    return OK
 
 
 def _play(order: Order, backend: SandboxBackend | None, progress: Progress) -> int:

@@ -16,16 +16,21 @@ ROUND = spec(game=GameName.MINIMUM_NORM, norm=Norm.L2)
 
 def across_the_boundary(challenge: EvasionChallenge) -> Array:
     """The closed form for a linear model: half the margin along each of two features."""
-    assert challenge.y is not None
     assert challenge.epsilon is None
+    return towards_the_boundary(challenge)
+
+
+def towards_the_boundary(challenge: EvasionChallenge, share: float = 1.0) -> Array:
+    """The same, ``share`` times as far."""
+    assert challenge.y is not None
     x = challenge.x.astype(np.float64)
     rows = np.arange(len(x))
     others = x[:, :3].copy()
     others[rows, challenge.y] = -1
     other = others.argmax(axis=1)
     half = (x[rows, challenge.y] - others.max(axis=1)) / 2 + 1e-4
-    x[rows, challenge.y] -= half
-    x[rows, other] += half
+    x[rows, challenge.y] -= share * half
+    x[rows, other] += share * half
     return challenge.clip(x)
 
 

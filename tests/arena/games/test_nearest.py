@@ -13,6 +13,7 @@ from arena.rounds import Norm
 from arena.threat_model import Probes, ThreatModel
 from arena.verdict import Verdict
 from tests.arena.fakes import Array, Fakes, Linear, package, play, spec
+from tests.arena.games.test_minimum_norm import towards_the_boundary
 
 LEVELS = (0.05, 0.1, 0.3, 0.6)
 ROUND = spec(norm=Norm.L2, epsilons=LEVELS)
@@ -22,17 +23,8 @@ NEAREST = package("attack", needs={"nearest": True, "norms": ["l2"]})
 def nearest(challenge: EvasionChallenge) -> Array:
     """The closed form for a linear model, cut off where a round gives an ε; it asks on the way."""
     assert challenge.y is not None
-    x = challenge.x.astype(np.float64)
-    rows = np.arange(len(x))
-    others = x[:, :3].copy()
-    others[rows, challenge.y] = -1
-    other = others.argmax(axis=1)
-    half = (x[rows, challenge.y] - others.max(axis=1)) / 2 + 1e-4
     for share in (2.0, 1.5, 1.0):  # nearer and nearer
-        moved = x.copy()
-        moved[rows, challenge.y] -= share * half
-        moved[rows, other] += share * half
-        moved = challenge.clip(moved)
+        moved = towards_the_boundary(challenge, share)
         challenge.defense.gradient(moved, challenge.y)
     if challenge.epsilon is not None:
         far = np.linalg.norm(moved - challenge.x, axis=1) > challenge.epsilon
