@@ -13,6 +13,10 @@ dear once is a row of its own and not in the whole: zygotes, which import torch,
 the nets of the bare side, whose torch is there already. On a machine that others use too, seconds
 of processor say more than seconds.
 
+``--at-once N`` gives both sides N processors: the arena plays N matches side by side, as a worker
+with N slots does, and the bare loops run one after the other with torch on N threads, round after
+round instead of cell beside cell.
+
 Defenses are the house's plain and adversarially trained CNN, weights jittered by a seed; attacks
 are ``benchmarks/board_player.py`` with more or fewer steps.
 """
@@ -26,10 +30,13 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
 from typing import Any, Self
 
 import numpy as np
@@ -51,6 +58,7 @@ from arena.players import TaskInfo
 from arena.referee import MatchSpec, judged_examples
 from arena.rounds import GameName, Limits, RoundSpec
 from arena.sandbox import choose
+from arena.sandbox.backend import SandboxBackend
 from arena.sandbox.view import environment
 from arena.sandbox.zygote import ZygoteBackend
 from arena.threat_model import OracleOutput, OutputKind, ThreatModel
@@ -64,7 +72,11 @@ JITTER = 0.02
 """Of a weight, as a share of its tensor's standard deviation."""
 SECRET = "00" * 32
 SETTLING_SECONDS = 0.5
-ALLOCATOR = {name: value for name, value in environment(1).items() if name.startswith("MALLOC_")}
+ALLOCATOR = {
+    name: value
+    for name, value in environment(1).items()
+    if name.startswith(("MALLOC_", "GLIBC_TUNABLES"))
+}
 """As in jails. glibc reads it when a process begins."""
 START = "start"
 COUNTS = ("forward", "backward", "broken")
@@ -195,17 +207,29 @@ def attack(number: int, work: dict[str, int]) -> Package:
 
 
 @dataclass
+class Kept:
+    """Craftings and controls, each made once for many matches, as the site keeps them."""
+
+    made: dict[str, Path] = field(default_factory=dict)
+    _making: dict[str, Lock] = field(default_factory=dict)
+
+    def making(self, name: str) -> Lock:
+        """Held while it is made: who needs it too waits for it."""
+        return self._making.setdefault(name, Lock())
+
+
+@dataclass
 class Arena:
-    """A keeper, and where its orders and findings lie."""
+    """A slot of a worker: its keeper, and where its orders and findings lie."""
 
     keeper: Keeper
     directory: Path
+    kept: Kept
     archives: dict[str, str] = field(default_factory=dict)
-    made: dict[str, Path] = field(default_factory=dict)
-    """Craftings and controls, once for many matches, as the site keeps them."""
     orders: int = 0
 
     def match(self, round_: RoundSpec, attacker: Package, defense: Package) -> Cost:
+        """Play it: rows and broken examples; time is for the caller to take."""
         order = {
             "round": round_.to_json(),
             "attack": self._archive(attacker),
@@ -213,7 +237,6 @@ class Arena:
             "seed": 1,
             "secret": SECRET,
         }
-        began, mine = time.perf_counter(), time.process_time()
         related = house.related_names(defense.manifest.family, TASK)
         facts = shared_facts(round_, defense.manifest, related=related)
         crafts = asks = False
@@ -222,7 +245,6 @@ class Arena:
         if has_controls(round_, defense.manifest):
             asks = self._add(order, "controls", "controls", CONTROLS, [defense.sha256])
         out = self._ordered("match", order)
-        seconds, spent = time.perf_counter() - began, time.process_time() - mine
         verdict = json.loads((out / "verdict.json").read_text())
         if verdict["status"] != "scored":
             raise RuntimeError(f"The match ended {verdict['status']}: {verdict['fault']}")
@@ -235,15 +257,16 @@ class Arena:
         if asks:  # of controls no verdict has the log
             cost.forward += sum(len(of) for _, of in schedule(rows, np.random.RandomState(0)))
         broken = int(verdict["kills"]["broken"][-1] or "0", 16).bit_count()
-        return replace(cost, seconds=seconds, processor=spent, broken=broken)
+        return replace(cost, broken=broken)
 
     def _add(self, order: dict[str, Any], key: str, program: str, file: str, of: list[Any]) -> bool:
         """Hand the match what is kept for it; whether it had to be made."""
         name = json.dumps([key, order["round"], of])
-        anew = name not in self.made
-        if anew:
-            self.made[name] = self._ordered(program, order) / file
-        order[key] = str(self.made[name])
+        with self.kept.making(name):
+            anew = name not in self.kept.made
+            if anew:
+                self.kept.made[name] = self._ordered(program, order) / file
+        order[key] = str(self.kept.made[name])
         return anew
 
     def _ordered(self, program: str, order: dict[str, Any]) -> Path:
@@ -372,14 +395,20 @@ class JailsClock:
 
     seconds: float = 0.0
     _before: dict[int, int] = field(default_factory=dict)
+    _reading: Lock = field(default_factory=Lock)
 
     def read(self) -> float:
         """In all so far."""
-        now = _ticks_of_children()
-        more = sum(max(0, ticks - self._before.get(pid, 0)) for pid, ticks in now.items())
-        self._before = now
-        self.seconds += more / os.sysconf("SC_CLK_TCK")
+        self.note()
         return self.seconds
+
+    def note(self) -> None:
+        """Add what has come since the last time."""
+        with self._reading:
+            now = _ticks_of_children()
+            more = sum(max(0, ticks - self._before.get(pid, 0)) for pid, ticks in now.items())
+            self._before = now
+            self.seconds += more / os.sysconf("SC_CLK_TCK")
 
 
 def _ticks_of_children() -> dict[int, int]:
@@ -402,8 +431,32 @@ def _ticks_of_children() -> dict[int, int]:
 # --- the board ----------------------------------------------------------------------------------
 
 
-def board(arena: Arena, options: argparse.Namespace) -> Iterator[tuple[str, Cost, Cost]]:
-    """(round, through the arena, bare), cell beside cell, so that both meet the same load."""
+Cell = tuple[RoundSpec, Package, Package]
+
+
+def played(slots: Sequence[Arena], cells: Sequence[Cell], clock: JailsClock) -> Cost:
+    """Each slot takes the next match as soon as it is free."""
+    free: SimpleQueue[Arena] = SimpleQueue()
+    for slot in slots:
+        free.put(slot)
+
+    def play(cell: Cell) -> Cost:
+        slot = free.get()
+        try:
+            return slot.match(*cell)
+        finally:
+            clock.note()
+            free.put(slot)
+
+    began = _now()
+    with ThreadPoolExecutor(len(slots)) as pool:
+        counted = sum(pool.map(play, cells), Cost())
+    return counted + _since(began)
+
+
+def board(slots: Sequence[Arena], options: argparse.Namespace) -> Iterator[tuple[str, Cost, Cost]]:
+    """(round, through the arena, bare): cell beside cell, so that both meet the same load, or,
+    of several at once, round beside round."""
     task = tasks.load(TASK)
     ours = works(
         options.attacks, steps=options.steps, queries=options.queries, loads=options.loaded
@@ -415,19 +468,25 @@ def board(arena: Arena, options: argparse.Namespace) -> Iterator[tuple[str, Cost
     examples = judged_examples(match, task)
     began, clock = _now(), JailsClock()
     bare = Bare(columns, examples.x, examples.y)
+    torch.set_num_threads(len(slots))  # loading a model sets one
     alone = _since(began)
-    through = arena.match(specs["white"], attacks[0], columns[0])  # played again on the board
+    first = (specs["white"], attacks[0], columns[0])  # played again on the board
+    through = Cost()
+    for slot in slots:
+        through += played([slot], [first], clock)
     time.sleep(SETTLING_SECONDS)
     through.processor += clock.read()
     yield START, through, alone
     yield "clean", Cost(), bare.clean()
+    board = [(row, column) for column in range(len(columns)) for row in range(len(attacks))]
+    groups = [board] if len(slots) > 1 else [[cell] for cell in board]
     for kind in list(specs)[: options.rounds]:
         through, alone, jails = Cost(), Cost(), clock.read()
-        for column, defense in enumerate(columns):
-            for number, attacker in enumerate(attacks):
-                through += arena.match(specs[kind], attacker, defense)
-                alone += bare.cell(kind, number, ours[number], column)
-                clock.read()
+        for group in groups:
+            cells = [(specs[kind], attacks[row], columns[column]) for row, column in group]
+            through += played(slots, cells, clock)
+            for row, column in group:
+                alone += bare.cell(kind, row, ours[row], column)
         time.sleep(SETTLING_SECONDS)  # until the last jails are reaped, and count
         through.processor += clock.read() - jails
         yield kind, through, alone
@@ -444,12 +503,16 @@ def main() -> None:
     parser.add_argument(
         "--loaded", action="store_true", help="white box: run the package, ask for no gradients"
     )
+    parser.add_argument(
+        "--at-once", type=int, default=1, help="matches side by side, and threads of the bare side"
+    )
     options = parser.parse_args()
     if not ALLOCATOR.items() <= os.environ.items():
         again = [sys.executable, "-m", "benchmarks.board", *sys.argv[1:]]
         os.execve(sys.executable, again, os.environ | ALLOCATOR)
-    torch.set_num_threads(1)
-    console, backend = Console(width=120), choose(trusted=True)
+    console = Console(width=120)
+    backends = [choose(trusted=True) for _ in range(options.at_once)]
+    backend = backends[0]
     if not isinstance(backend, ZygoteBackend):
         console.print(f"No zygote can be had here: players stand behind {backend.name}.")
         raise SystemExit(1)
@@ -468,7 +531,7 @@ def main() -> None:
         table.add_column(column, justify="left" if column == "round" else "right")
     total, alone = Cost(), Cost()
     with tempfile.TemporaryDirectory() as scratch:
-        for name, one, other in board(Arena(Keeper.of(backend), Path(scratch)), options):
+        for name, one, other in board(_slots(backends, Path(scratch)), options):
             table.add_row(name, *_cells(one, other))
             if name != START:
                 total, alone = total + one, alone + other
@@ -483,6 +546,16 @@ def main() -> None:
         f"{matches} matches; beyond bare {more[0] / matches:.3f} s and "
         f"{more[1] / matches:.3f} cpu s each"
     )
+
+
+def _slots(backends: Sequence[SandboxBackend], scratch: Path) -> list[Arena]:
+    """One for each backend; what is kept they share."""
+    kept, slots = Kept(), []
+    for number, backend in enumerate(backends):
+        directory = scratch / f"slot-{number}"
+        directory.mkdir()
+        slots.append(Arena(Keeper.of(backend), directory, kept))
+    return slots
 
 
 def _load() -> str:

@@ -35,7 +35,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, Final
 
-from arena.sandbox import guest_namespaces, guest_warmth
+from arena.sandbox import guest_namespaces, guest_pages, guest_warmth
 from arena.sandbox.guest_lockdown import VARIABLE
 
 CONTROL: Final = 3
@@ -66,6 +66,7 @@ def _warm(module: str, *arguments: str) -> None:
     sys.dont_write_bytecode = True
     importlib.import_module(module).warm(*arguments)
     gc.collect()
+    guest_pages.lay_together()
     gc.freeze()
 
 
