@@ -10,14 +10,13 @@ from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.exceptions import ParseError
-from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Scope, User
 from api.idempotency import once
 from api.pagination import InOrder, NewestFirst
-from api.parsers import TomlParser
+from api.parsers import JsonParser, TomlParser
 from api.permissions import LoggedIn, Scoped
 from api.serializers.tournaments import (
     EntrySerializer,
@@ -41,7 +40,7 @@ class Organizing(View):
     """Reading is for everyone, writing for organizers with a token that says so."""
 
     write_scope = Scope.ORGANIZE
-    parser_classes = (JSONParser, TomlParser)
+    parser_classes = (JsonParser, TomlParser)
 
     def get_permissions(self) -> list[Any]:
         """Visitors who would write are asked who they are."""
@@ -93,7 +92,7 @@ class TournamentsView(Organizing):
             "application/json": TournamentPlanSerializer,
             "application/toml": {"type": "string", "format": "binary"},
         },
-        responses={201: TournamentDetailSerializer, **problem(400, 401, 403, 409, 415, 422)},
+        responses={201: TournamentDetailSerializer, **problem(400, 401, 403, 409, 413, 415, 422)},
     )
     def post(self, request: Request) -> Response:
         """Make a tournament with its rounds: the file of `tournament load`, as JSON or as TOML.
@@ -146,7 +145,7 @@ class RoundsView(View):
 
     @extend_schema(
         operation_id="rounds",
-        responses={200: RoundSerializer(many=True), **problem(401, 403, 404)},
+        responses={200: RoundSerializer(many=True), **problem(400, 401, 403, 404)},
     )
     def get(self, request: Request, slug: str) -> Response:
         """A tournament's rounds in order."""
@@ -181,7 +180,7 @@ class TournamentMoveView(OrganizersView):
         operation_id="move_tournament",
         parameters=[IDEMPOTENCY],
         request=MoveSerializer,
-        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404, 409)},
+        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404, 409, 413)},
     )
     def post(self, request: Request, slug: str) -> Response:
         """Move a tournament of yours: open, playing (takes no entries), published, frozen, or back.
@@ -208,7 +207,7 @@ class TournamentPauseView(OrganizersView):
         operation_id="pause_tournament",
         parameters=[IDEMPOTENCY],
         request=PauseSerializer,
-        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404)},
+        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404, 413)},
     )
     def post(self, request: Request, slug: str) -> Response:
         """Pause a tournament of yours, or resume it: paused, no match begins."""
@@ -235,7 +234,7 @@ class RoundMoveView(MembersView):
         operation_id="move_round",
         parameters=[IDEMPOTENCY],
         request=MoveSerializer,
-        responses={200: RoundSerializer, **problem(400, 401, 403, 404, 409)},
+        responses={200: RoundSerializer, **problem(400, 401, 403, 404, 409, 413)},
     )
     def post(self, request: Request, uid: str) -> Response:
         """Move one round of a tournament of yours."""
@@ -285,7 +284,7 @@ class EntriesView(MembersView):
         operation_id="enter",
         parameters=[IDEMPOTENCY],
         request=EntryWishSerializer,
-        responses={201: EntrySerializer, **problem(400, 401, 403, 404, 409, 422)},
+        responses={201: EntrySerializer, **problem(400, 401, 403, 404, 409, 413, 422)},
     )
     def post(self, request: Request) -> Response:
         """Enter a submission of yours, and accept the tournament's terms.

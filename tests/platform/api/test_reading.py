@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
@@ -339,6 +341,19 @@ def test_a_team_s_events_are_its_own(alice: Any, mallory: Any, visitor: Any) -> 
 @pytest.mark.parametrize("after", ["-1", "1e3", "x", "9" * 40, "²"])
 def test_a_cursor_that_cannot_be_is_refused(visitor: Any, db: None, after: str) -> None:
     assert visitor.get("events/", {"after": after}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "position", ["abc", "\0", "", "1e5", "2020-99-99", "0001-01-01T00:00+14:00"]
+)
+@pytest.mark.parametrize("path", ["matches/", "tournaments/", "tournaments/spring/entries/"])
+def test_a_page_s_cursor_that_no_row_can_have_is_refused(
+    visitor: Any, spring: Tournament, path: str, position: str
+) -> None:
+    cursor = b64encode(urlencode({"r": 1, "p": position}).encode()).decode()
+    answer = visitor.get(path, {"cursor": cursor})
+    assert answer.status_code == 400
+    assert answer.json()["type"] == "urn:adversarium:problem:malformed"
 
 
 # --- tasks --------------------------------------------------------------------------------------
