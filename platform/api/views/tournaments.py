@@ -28,6 +28,7 @@ from api.serializers.tournaments import (
     TournamentPlanSerializer,
     TournamentSerializer,
 )
+from api.viewer import Viewer
 from api.views.base import IDEMPOTENCY, MembersView, View, problem
 from events.errors import NotAllowed
 from submissions import selectors as submissions
@@ -249,11 +250,16 @@ class RoundMoveView(MembersView):
 class EntryFilter(django_filters.FilterSet):  # type: ignore[misc]
     state = django_filters.ChoiceFilter(choices=EntryState.choices)
     role = django_filters.ChoiceFilter(choices=SIDES)
-    team = django_filters.CharFilter(field_name="team__uid")
+    team = django_filters.CharFilter(method="of_team")
 
     class Meta:
         model = Entry
         fields: tuple[str, ...] = ()
+
+    def of_team(self, rows: QuerySet[Entry], name: str, uid: str) -> QuerySet[Entry]:
+        """A withdrawn entry is told to be its team's to those alone who know it."""
+        viewer, found = Viewer.of(self.request.user), rows.filter(team__uid=uid)
+        return found.filter(pk__in=[row.pk for row in found if not viewer.is_hidden(row)])
 
 
 @extend_schema(tags=["entries"])
@@ -271,7 +277,7 @@ class TournamentEntriesView(View):
     def get(self, request: Request, slug: str) -> Response:
         """Who plays, the house included."""
         tournament = selectors.get(self.person, slug)
-        return self.page(selectors.entries(tournament))
+        return self.page(selectors.entries_known_to(self.person, tournament))
 
 
 @extend_schema(tags=["entries"])

@@ -219,6 +219,20 @@ def test_a_withdrawn_entry_says_so(world: World, as_: Browser) -> None:
     assert "Withdrawn" in text_of(as_(None).get("/tournaments/spring/entries/"))
 
 
+def test_no_page_names_a_withdrawn_entry_or_its_team(world: World, as_: Browser) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3")
+    as_(world.dana).post(f"/entries/{match.defense.uid}/withdraw/")
+    pages = ["/", f"/matches/{match.uid}/", "/tournaments/spring/"]
+    pages += [f"/tournaments/spring/{tab}/" for tab in ("entries", "matches")]
+    for page in pages:
+        shown = as_(None).get(page).content.decode()
+        assert "Bulwark v3" not in shown, page
+    match_page = text_of(as_(None).get(f"/matches/{match.uid}/"))
+    assert "Momentum PGD against withdrawn" in match_page
+    assert match.defense.team_name not in match_page
+    assert "Bulwark v3" in text_of(as_(world.dana).get("/tournaments/spring/entries/"))
+
+
 def test_oscar_makes_a_tournament_on_the_form(world: World, as_: Browser) -> None:
     data = {
         "title": "Autumn", "slug": "autumn", "task": "digits", "split": "practice",
@@ -314,6 +328,9 @@ def test_figures_are_for_everyone_but_seeds_are_not(world: World, as_: Browser) 
     page = text_of(as_(None).get(f"/matches/{match.uid}/"))
     assert percent(match.verdict.metrics["robust_accuracy"]) in page
     assert str(match.seed) not in page
+    assert match.verdict.provenance["defense_sha256"] not in page
+    oscars = text_of(as_(world.oscar).get(f"/matches/{match.uid}/"))
+    assert match.verdict.provenance["defense_sha256"] in oscars
     assert "gallery-row" not in page
 
 
