@@ -28,7 +28,7 @@ class Pages(CursorPagination):
         except NotFound as error:
             raise ParseError(NO_CURSOR) from error
         position = None if cursor is None else cursor.position
-        if position is not None and not self.may_stand_at(position):
+        if position is not None and not self.may_stand_at(str(position)):
             raise ParseError(NO_CURSOR)
         return cursor
 

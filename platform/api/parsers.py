@@ -21,7 +21,7 @@ class JsonParser(JSONParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         try:
-            data = super().parse(stream, media_type, parser_context)  # type: ignore[arg-type]
+            data = super().parse(stream, media_type, parser_context)
             json.dumps(data, ensure_ascii=False).encode()
         except RecursionError as error:
             raise ParseError("This JSON is nested too deeply.") from error
