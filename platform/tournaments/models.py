@@ -197,6 +197,9 @@ class Match(Job):
     sentence = models.TextField(
         blank=True, help_text="Why it is not applicable, void or cancelled."
     )
+    stopped = models.BooleanField(
+        default=False, help_text="An organizer cancelled it: it waits again by their hand alone."
+    )
 
     class Meta:
         ordering = ["id"]

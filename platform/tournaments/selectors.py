@@ -197,6 +197,15 @@ def pending_matches(team: Team) -> QuerySet[Match]:
     return Match.objects.filter(mine, state__in=UNDER_WAY)
 
 
+def void_matches(tournament: Tournament) -> QuerySet[Match]:
+    """Those that can be played again: one whose player has left since stays void."""
+    found = matches_of(tournament).filter(state=MatchState.VOID)
+    for side in ("attack", "defense"):
+        here = Q(**{f"{side}__state": EntryState.ACTIVE}) | Q(**{f"{side}__kept": True})
+        found = found.filter(here)
+    return found
+
+
 def progress(tournament: Tournament) -> dict[str, dict[str, Any]]:
     """Match uid -> what it does now, for the running ones that have told anything."""
     running = tournament.matches.filter(state=MatchState.RUNNING)

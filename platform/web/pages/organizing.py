@@ -238,8 +238,7 @@ def pause(request: HttpRequest, slug: str) -> HttpResponse:
 def requeue_all(request: HttpRequest, slug: str) -> HttpResponse:
     """Every void match of the tournament."""
     found = selectors.get_organized(request.user, slug)
-    void = selectors.matches_of(found).filter(state=MatchState.VOID)
-    moved = services.requeue(matches=void, organizer=person(request))
+    moved = services.requeue(matches=selectors.void_matches(found), organizer=person(request))
     messages.success(request, f"{moved} matches wait again.")
     return redirect("organize", slug=slug)
 
