@@ -13,7 +13,7 @@ from accounts.models import Team, User
 from accounts.selectors import Person, team_ids
 from events import hints
 from events import selectors as outbox
-from events.errors import NotThere
+from events.errors import NotAllowed, NotThere
 from events.models import Event
 from submissions import selectors as submissions
 from submissions.models import Submission
@@ -30,6 +30,12 @@ def organizes(user: Person, tournament: Tournament) -> bool:
     if is_administrator(user):
         return True
     return isinstance(user, User) and tournament.organizers.filter(pk=user.pk).exists()
+
+
+def require_organizer(user: Person, tournament: Tournament) -> None:
+    """Raises NotAllowed for everybody else."""
+    if not organizes(user, tournament):
+        raise NotAllowed("Only the tournament's organizers may do that.")
 
 
 def takes_part(user: Person, tournament: Tournament) -> bool:

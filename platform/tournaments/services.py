@@ -29,8 +29,9 @@ from events.errors import Conflict, Invalid, NotAllowed
 from events.identifiers import opaque_id
 from submissions.models import Submission
 from submissions.states import WAITING, SubmissionState
-from tournaments import announcing, planning, selectors
+from tournaments import announcing, planning, selectors, timing
 from tournaments.models import Entry, Match, Round, Tournament, Visibility
+from tournaments.selectors import require_organizer
 from tournaments.states import (
     ENTRIES,
     MATCHES,
@@ -122,7 +123,7 @@ def check(plan: TournamentPlan) -> None:
         raise Invalid(f"A tournament has at most {MOST_ROUNDS} rounds.")
     if plan.split not in list(SplitName):
         raise Invalid(f"split must be one of {', '.join(SplitName)}.")
-    _check_clock(plan.title, plan.opens_at, plan.closes_at)
+    _check_clock(plan)
     for task in {plan.task, *(round_.spec.task for round_ in plan.rounds)}:
         if task not in arena.tasks.names():
             raise Invalid(f"There is no task {task!r}; known are {', '.join(arena.tasks.names())}.")
@@ -167,14 +168,15 @@ def _check_texts(plan: TournamentPlan) -> None:
         )
 
 
-def _check_clock(title: str, opens_at: datetime | None, closes_at: datetime | None) -> None:
-    if opens_at and closes_at and closes_at <= opens_at:
-        raise Invalid(f"{title!r} closes before it opens.")
+def _check_clock(plan: TournamentPlan | RoundPlan) -> None:
+    times = {"opens_at": plan.opens_at, "closes_at": plan.closes_at}
+    timing.check(times, title=plan.title)
+    timing.require_due_ahead(plan.closes_at, title=plan.title)
 
 
 def check_round(round_: RoundPlan) -> None:
     """The same for one of its rounds."""
-    _check_clock(round_.title, round_.opens_at, round_.closes_at)
+    _check_clock(round_)
     if not 0 <= round_.weight < float("inf"):
         raise Invalid(f"The weight of round {round_.title!r} must be a number from 0 up.")
     _check_house(round_)
@@ -408,11 +410,6 @@ def _refuse(entry: Entry, submission: Submission) -> None:
 # --- the organizer's moves ------------------------------------------------------------------------
 
 
-def require_organizer(user: User, tournament: Tournament) -> None:
-    if not selectors.organizes(user, tournament):
-        raise NotAllowed("Only the tournament's organizers may do that.")
-
-
 @transaction.atomic
 def move(*, tournament: Tournament, to: Phase, organizer: User | None) -> Tournament:
     """The tournament's next (or, to extend, previous) phase; its rounds without a clock follow.
@@ -425,6 +422,8 @@ def move(*, tournament: Tournament, to: Phase, organizer: User | None) -> Tourna
     if organizer is not None:
         require_organizer(organizer, tournament)
     tournament = _locked(tournament)
+    if organizer is not None:
+        timing.require_time(tournament, to)
     _require_done(tournament.matches.all(), to)
     _require_judged(tournament, to)
     TOURNAMENTS.move_one(Tournament.objects.filter(pk=tournament.pk), to)
@@ -466,9 +465,11 @@ def _require_judged(tournament: Tournament, to: Phase) -> None:
 
 def _has_own_clock(round_: Round, to: Phase) -> bool:
     """A round that opens or closes at a time of its own waits for it."""
-    if to == Phase.OPEN:
-        return round_.opens_at is not None and round_.opens_at > timezone.now()
-    return False
+    if to != Phase.OPEN:
+        return False
+    now, opens_at, closes_at = timezone.now(), round_.opens_at, round_.closes_at
+    over = round_.state == Phase.PLAYING and closes_at is not None and closes_at <= now
+    return over or (opens_at is not None and opens_at > now)
 
 
 @transaction.atomic
@@ -477,6 +478,8 @@ def move_round(*, round_: Round, to: Phase, organizer: User | None) -> Round:
         require_organizer(organizer, round_.tournament)
     tournament = _locked(round_.tournament)
     _require_not_frozen(tournament)
+    if organizer is not None:
+        timing.require_time(round_, to)
     _require_done(round_.matches.all(), to)
     ROUNDS.move_one(Round.objects.filter(pk=round_.pk), to)
     round_.refresh_from_db()

@@ -84,6 +84,12 @@ urlpatterns = [
         organizing.move_round,
         name="move-round",
     ),
+    path("tournaments/<slug:slug>/clock/", organizing.clock, name="clock"),
+    path(
+        "tournaments/<slug:slug>/rounds/<int:number>/clock/",
+        organizing.clock_round,
+        name="clock-round",
+    ),
     path("tournaments/<slug:slug>/pause/", organizing.pause, name="pause"),
     path("tournaments/<slug:slug>/requeue/", organizing.requeue_all, name="requeue-all"),
     path("entries/<slug:uid>/withdraw/", tournaments.withdraw, name="withdraw"),

@@ -121,6 +121,13 @@ class MoveSerializer(serializers.Serializer[Any]):
     to = serializers.ChoiceField(choices=Phase.choices)
 
 
+class ClockSerializer(serializers.Serializer[Any]):
+    """What is left out stays; null: when an organizer says so."""
+
+    opens_at = serializers.DateTimeField(required=False, allow_null=True)
+    closes_at = serializers.DateTimeField(required=False, allow_null=True)
+
+
 class PauseSerializer(serializers.Serializer[Any]):
     paused = serializers.BooleanField()
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from arena.manifest import Role
-from events.errors import Conflict
-from tournaments import selectors, services
-from tournaments.models import Entry, Match
+from events.errors import Conflict, Invalid, NotAllowed
+from events.models import Event
+from tournaments import selectors, services, timing
+from tournaments.models import Entry, Match, Tournament
+from tournaments.services import RoundPlan
 from tournaments.states import EntryState, MatchState, Phase
+
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
@@ -114,3 +120,79 @@ def test_publishing_waits_for_an_entry_that_qualification_has_not_reached(stage:
         moves(stage, Phase.PUBLISHED)
     services.disqualify(entry=entry, organizer=stage.oscar, reason="Too late.")
     moves(stage, Phase.PUBLISHED)
+
+
+# --- times --------------------------------------------------------------------------------------
+
+
+def is_due(stage: Any) -> None:
+    """The deadline passes, and the reaper closes entries."""
+    Tournament.objects.update(closes_at=timezone.now() - HOUR)
+    services.turn_clocks()
+
+
+def test_a_deadline_that_passed_is_changed_before_entries_are_taken_again(stage: Any) -> None:
+    is_due(stage)
+    with pytest.raises(Conflict, match="set a later time, or none, first"):
+        moves(stage, Phase.OPEN)
+    later = timezone.now() + HOUR
+    timing.set_times(stage.tournament, {"closes_at": later}, organizer=stage.oscar)
+    moves(stage, Phase.OPEN)
+    assert services.turn_clocks() == 0
+    stage.enters(stage.person("dana"), "Late wall", Role.DEFENSE)
+    told = Event.objects.get(kind="tournament.clock").payload
+    assert told["closes_at"] == later.isoformat()
+
+
+def test_a_round_whose_own_time_is_over_stays_closed_when_the_tournament_is_extended(
+    make_stage: Any, make_spec: Any
+) -> None:
+    stage = make_stage(RoundPlan("First", make_spec()), RoundPlan("Short", make_spec()))
+    stage.opens()
+    stage.tournament.rounds.filter(number=2).update(closes_at=timezone.now() - HOUR)
+    moves(stage, Phase.PLAYING, Phase.OPEN)
+    states = stage.tournament.rounds.order_by("number").values_list("state", flat=True)
+    assert list(states) == [Phase.OPEN, Phase.PLAYING]
+    short = stage.tournament.rounds.get(number=2)
+    with pytest.raises(Conflict, match="'Short' closed at"):
+        services.move_round(round_=short, to=Phase.OPEN, organizer=stage.oscar)
+    timing.set_times(short, {"closes_at": None}, organizer=stage.oscar)
+    services.move_round(round_=short, to=Phase.OPEN, organizer=stage.oscar)
+
+
+def test_a_tournament_that_its_clock_opened_goes_back_only_with_a_later_opening(
+    make_stage: Any,
+) -> None:
+    stage = make_stage(opens_at=timezone.now() - HOUR)
+    services.turn_clocks()
+    with pytest.raises(Conflict, match="'Spring' opened at"):
+        moves(stage, Phase.SCHEDULED)
+    times = {"opens_at": timezone.now() + HOUR}
+    timing.set_times(stage.tournament, times, organizer=stage.oscar)
+    moves(stage, Phase.SCHEDULED)
+    assert services.turn_clocks() == 0
+
+
+def test_times_lie_ahead_and_in_order(stage: Any) -> None:
+    now = timezone.now()
+    for times, sentence in (
+        ({"closes_at": now - HOUR}, "has passed"),
+        ({"opens_at": now + 2 * HOUR, "closes_at": now + HOUR}, "closes before it opens"),
+    ):
+        with pytest.raises(Invalid, match=sentence):
+            timing.set_times(stage.tournament, times, organizer=stage.oscar)
+    assert Tournament.objects.get().closes_at is None
+
+
+def test_nobody_else_changes_a_deadline_and_nobody_that_of_a_published_one(stage: Any) -> None:
+    times = {"closes_at": timezone.now() + HOUR}
+    with pytest.raises(NotAllowed):
+        timing.set_times(stage.tournament, times, organizer=stage.person("mallory"))
+    moves(stage, Phase.PLAYING, Phase.PUBLISHED)
+    with pytest.raises(Conflict, match="published"):
+        timing.set_times(stage.tournament, times, organizer=stage.oscar)
+
+
+def test_a_tournament_that_nobody_could_enter_is_not_made(make_stage: Any) -> None:
+    with pytest.raises(Invalid, match="closes in the past"):
+        make_stage(closes_at=timezone.now() - HOUR)

@@ -100,6 +100,8 @@ ROUTES = (
     Route("organize", "/tournaments/spring/organize/", (LOGIN, 404, 404, 404, 200)),
     Route("move", "/tournaments/spring/move/", OSCAR_POSTS, "post"),
     Route("move-round", "/tournaments/spring/rounds/1/move/", OSCAR_POSTS, "post"),
+    Route("clock", "/tournaments/spring/clock/", OSCAR_POSTS, "post"),
+    Route("clock-round", "/tournaments/spring/rounds/1/clock/", OSCAR_POSTS, "post"),
     Route("pause", "/tournaments/spring/pause/", OSCAR_POSTS, "post"),
     Route("requeue-all", "/tournaments/spring/requeue/", OSCAR_POSTS, "post"),
     Route("withdraw", "/entries/{entry}/withdraw/", (LOGIN, 403, 302, 403, 403), "post"),
