@@ -40,6 +40,11 @@ urlpatterns = [
         tournaments.TournamentClockView.as_view(),
         name="tournament-clock",
     ),
+    path(
+        "tournaments/<slug:slug>/invite/",
+        tournaments.InviteView.as_view(),
+        name="tournament-invite",
+    ),
     path("tournaments/<slug:slug>/rounds/", tournaments.RoundsView.as_view(), name="rounds"),
     path(
         "tournaments/<slug:slug>/entries/",

@@ -48,14 +48,20 @@ def takes_part(user: Person, tournament: Tournament) -> bool:
 
 
 def visible_to(user: Person) -> QuerySet[Tournament]:
-    """Public ones, and those the user plays in or organizes."""
+    """Public ones, and those the user plays in, is invited to or organizes."""
     if is_administrator(user):
         return Tournament.objects.all()
     condition = Q(visibility=Visibility.PUBLIC)
     if isinstance(user, User):
-        played = Entry.objects.filter(team__in=team_ids(user)).values("tournament")
-        condition |= Q(organizers=user) | Q(pk__in=played)
+        condition |= Q(organizers=user) | Q(pk__in=_joined(team_ids(user)))
     return Tournament.objects.filter(condition).distinct()
+
+
+def _joined(teams: frozenset[int]) -> QuerySet[Tournament, int]:
+    """Primary keys of the tournaments that one of the teams plays in, or is invited to."""
+    played = Entry.objects.filter(team__in=teams).values("tournament")
+    found = Tournament.objects.filter(Q(pk__in=played) | Q(invited__in=teams))
+    return found.order_by().values_list("pk", flat=True)
 
 
 def get(user: Person, slug: str) -> Tournament:
@@ -226,10 +232,9 @@ def reader(user: Person) -> outbox.Reader:
     if not isinstance(user, User):
         return outbox.ANYBODY
     teams = team_ids(user)
-    played = Entry.objects.filter(team__in=teams).values_list("tournament", flat=True)
     return outbox.Reader(
         teams=teams,
-        tournaments=frozenset(played),
+        tournaments=frozenset(_joined(teams)),
         organizes=frozenset(user.organized_tournaments.values_list("pk", flat=True)),
         everything=is_administrator(user),
     )

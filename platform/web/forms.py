@@ -234,6 +234,18 @@ def _minute(value: datetime | None) -> datetime | None:
     return value and value.replace(second=0, microsecond=0)
 
 
+class GuestsForm(Styled):
+    teams = forms.CharField(
+        max_length=4000,
+        label="Invite teams",
+        help_text="Names, one a line.",
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+
+    def names(self) -> list[str]:
+        return self.cleaned_data["teams"].splitlines() if self.is_valid() else []
+
+
 class ReasonForm(Styled):
     reason = forms.CharField(max_length=500)
 

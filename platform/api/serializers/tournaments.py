@@ -128,6 +128,12 @@ class ClockSerializer(serializers.Serializer[Any]):
     closes_at = serializers.DateTimeField(required=False, allow_null=True)
 
 
+class InviteSerializer(serializers.Serializer[Any]):
+    teams = serializers.ListField(
+        child=serializers.CharField(max_length=60), max_length=500, help_text="Their names."
+    )
+
+
 class PauseSerializer(serializers.Serializer[Any]):
     paused = serializers.BooleanField()
 

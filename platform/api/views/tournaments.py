@@ -23,6 +23,7 @@ from api.serializers.tournaments import (
     ClockSerializer,
     EntrySerializer,
     EntryWishSerializer,
+    InviteSerializer,
     MoveSerializer,
     PauseSerializer,
     RoundSerializer,
@@ -33,7 +34,7 @@ from api.serializers.tournaments import (
 from api.views.base import IDEMPOTENCY, MembersView, View, problem
 from events.errors import NotAllowed
 from submissions import selectors as submissions
-from tournaments import loading, selectors, services, timing
+from tournaments import guests, loading, selectors, services, timing
 from tournaments.models import SIDES, Entry, Round, Tournament
 from tournaments.states import EntryState, Phase
 
@@ -270,6 +271,26 @@ def _times(request: Request) -> timing.Times:
     wish = ClockSerializer(data=request.data)
     wish.is_valid(raise_exception=True)
     return dict(wish.validated_data)
+
+
+@extend_schema(tags=["organizing"])
+class InviteView(OrganizersView):
+    @extend_schema(
+        operation_id="invite_teams",
+        parameters=[IDEMPOTENCY],
+        request=InviteSerializer,
+        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404, 422)},
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        """Let teams see a private tournament of yours and enter it. One wrong name invites none."""
+        return once(request, lambda: self._invite(request, slug))
+
+    def _invite(self, request: Request, slug: str) -> Response:
+        wish = InviteSerializer(data=request.data)
+        wish.is_valid(raise_exception=True)
+        found, names = selectors.get(self.user, slug), wish.validated_data["teams"]
+        guests.invite(found, names=names, organizer=self.user)
+        return self.detail(slug)
 
 
 @extend_schema(tags=["organizing"])

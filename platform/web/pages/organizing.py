@@ -15,14 +15,14 @@ from django.views.decorators.cache import never_cache
 import arena.tasks
 from arena.rounds import SplitName
 from events.errors import Invalid, NotThere, Refused
-from tournaments import previewing, selectors, services, timing
-from tournaments.models import Match, Round, Tournament
+from tournaments import guests, previewing, selectors, services, timing
+from tournaments.models import Match, Round, Tournament, Visibility
 from tournaments.previewing import RoundPreview
 from tournaments.services import MOST_ROUNDS
 from tournaments.states import REVEALED, ROUNDS, TOURNAMENTS, EntryState, MatchState, Phase
 from web import round_usuals
 from web.answers import action, member_form, member_page, person
-from web.forms import ClockForm, ReasonForm, TournamentForm
+from web.forms import ClockForm, GuestsForm, ReasonForm, TournamentForm
 from web.pages.tournaments import frame
 from web.round_forms import (
     PREFIX,
@@ -167,6 +167,9 @@ def organize(request: HttpRequest, slug: str) -> HttpResponse:
         "operations": selectors.operations(found),
         "moves": _moves(found),
         "clock": ClockForm.of(found),
+        "invited": found.invited.all() if found.visibility == Visibility.PRIVATE else None,
+        "guests_form": GuestsForm(),
+        "organizers": found.organizers.order_by("username"),
         "revealed": found.state in REVEALED,
         "round_moves": [
             (round_, sorted(ROUNDS.moves[Phase(round_.state)]), ClockForm.of(round_))
@@ -262,6 +265,44 @@ def pause(request: HttpRequest, slug: str) -> HttpResponse:
         tournament=found, organizer=person(request), paused=request.POST.get("paused") == "1"
     )
     return redirect("organize", slug=slug)
+
+
+@action
+def invite_teams(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get_organized(request.user, slug)
+    names = GuestsForm(request.POST).names()
+    invited = guests.invite(found, names=names, organizer=person(request))
+    told = ", ".join(team.name for team in invited) or "No team anew, all"
+    messages.success(request, f"{told} may see and enter this tournament.")
+    return redirect("organize", slug=slug)
+
+
+@action
+def uninvite_team(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get_organized(request.user, slug)
+    team = found.invited.filter(uid=request.POST.get("team", "")).first()
+    if team is None:
+        raise NotThere("This team is not invited.")
+    guests.uninvite(found, team=team, organizer=person(request))
+    return redirect("organize", slug=slug)
+
+
+@action
+def add_organizer(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get_organized(request.user, slug)
+    name = request.POST.get("username", "")
+    guests.add_organizer(found, username=name, organizer=person(request))
+    return redirect("organize", slug=slug)
+
+
+@action
+def remove_organizer(request: HttpRequest, slug: str) -> HttpResponse:
+    """Somebody who takes themselves out does not see the page any more."""
+    found = selectors.get_organized(request.user, slug)
+    name = request.POST.get("username", "")
+    guests.remove_organizer(found, username=name, organizer=person(request))
+    stays = selectors.organizes(request.user, found)
+    return redirect("organize", slug=slug) if stays else redirect("tournaments")
 
 
 @action

@@ -118,6 +118,7 @@ def test_nobody_else_runs_tournaments(
         ("tournaments/spring/move/", {"to": "playing"}),
         ("tournaments/spring/pause/", {"paused": True}),
         (f"rounds/{uid}/move/", {"to": "playing"}),
+        ("tournaments/spring/invite/", {"teams": ["Moat"]}),
         ("tournaments/spring/clock/", {"closes_at": "2030-04-05T21:00:00Z"}),
         (f"rounds/{uid}/clock/", {"closes_at": "2030-04-05T21:00:00Z"}),
     ):
@@ -135,6 +136,18 @@ def test_a_private_tournament_is_not_there_for_another_organizer(
     mallory.user.save()
     answer = mallory.post("tournaments/secret-cup/move/", {"to": "playing"})
     assert answer.status_code == 404
+
+
+def test_oscar_invites_a_team_to_a_private_tournament(
+    oscar: Any, alice: Any, secret_cup: Tournament
+) -> None:
+    assert alice.get("tournaments/secret-cup/").status_code == 404
+    assert alice.post("tournaments/secret-cup/invite/", {"teams": ["x"]}).status_code == 404
+    wrong = oscar.post("tournaments/secret-cup/invite/", {"teams": ["Nobody's"]})
+    assert (wrong.status_code, "no team" in wrong.json()["detail"]) == (422, True)
+    team = alice.user.teams.get().name
+    assert oscar.post("tournaments/secret-cup/invite/", {"teams": [team]}).status_code == 200
+    assert alice.get("tournaments/secret-cup/").status_code == 200
 
 
 def test_a_token_organizes_only_with_that_scope(oscar: Any) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from accounts.models import User
 from arena.manifest import Role
-from events.errors import Conflict, Invalid, NotAllowed
+from events.errors import Conflict, Invalid, NotAllowed, NotThere
 from events.models import Event
-from tournaments import selectors, services, timing
-from tournaments.models import Entry, Match, Tournament
+from tournaments import guests, selectors, services, timing
+from tournaments.models import Entry, Match, Tournament, Visibility
 from tournaments.services import RoundPlan
 from tournaments.states import EntryState, MatchState, Phase
 
@@ -196,3 +197,72 @@ def test_nobody_else_changes_a_deadline_and_nobody_that_of_a_published_one(stage
 def test_a_tournament_that_nobody_could_enter_is_not_made(make_stage: Any) -> None:
     with pytest.raises(Invalid, match="closes in the past"):
         make_stage(closes_at=timezone.now() - HOUR)
+
+
+# --- guests and organizers ------------------------------------------------------------------------
+
+
+def test_an_invited_team_finds_a_private_tournament_and_enters_it(
+    make_stage: Any,
+) -> None:
+    stage = make_stage(visibility=Visibility.PRIVATE)
+    stage.opens()
+    dana, alice = stage.person("dana"), stage.person("alice")
+    with pytest.raises(NotThere):
+        selectors.get(dana, stage.tournament.slug)
+    invited = guests.invite(stage.tournament, names=["TEAM dana", " "], organizer=stage.oscar)
+    assert [team.name for team in invited] == ["Team dana"]
+    assert guests.invite(stage.tournament, names=["Team dana"], organizer=stage.oscar) == []
+    assert list(selectors.open_for(dana)) == [stage.tournament]
+    assert stage.tournament.pk in selectors.reader(dana).tournaments
+    assert stage.enters(dana, "Wall", Role.DEFENSE).state == EntryState.ACTIVE
+    with pytest.raises(NotThere):
+        selectors.get(alice, stage.tournament.slug)
+
+
+def test_an_invitation_that_is_taken_back_hides_a_tournament_from_who_has_not_entered(
+    make_stage: Any,
+) -> None:
+    stage = make_stage(visibility=Visibility.PRIVATE)
+    stage.opens()
+    dana, alice = stage.person("dana"), stage.person("alice")
+    names = ["Team dana", "Team alice"]
+    teams = guests.invite(stage.tournament, names=names, organizer=stage.oscar)
+    stage.enters(dana, "Wall", Role.DEFENSE)
+    for team in teams:
+        guests.uninvite(stage.tournament, team=team, organizer=stage.oscar)
+    assert selectors.get(dana, stage.tournament.slug)
+    with pytest.raises(NotThere):
+        selectors.get(alice, stage.tournament.slug)
+
+
+def test_where_one_name_is_wrong_nobody_is_invited(stage: Any) -> None:
+    stage.person("dana")
+    with pytest.raises(Invalid, match="no team 'Team nobody'"):
+        guests.invite(stage.tournament, names=["Team dana", "Team nobody"], organizer=stage.oscar)
+    assert not stage.tournament.invited.exists()
+    with pytest.raises(Invalid, match="at least one team"):
+        guests.invite(stage.tournament, names=[], organizer=stage.oscar)
+
+
+def test_a_second_organizer_runs_the_tournament_and_one_always_stays(stage: Any) -> None:
+    olga = stage.person("olga")
+    with pytest.raises(Invalid, match="'olga' is no organizer"):
+        guests.add_organizer(stage.tournament, username="olga", organizer=stage.oscar)
+    User.objects.filter(pk=olga.pk).update(is_organizer=True)
+    guests.add_organizer(stage.tournament, username=" Olga", organizer=stage.oscar)
+    services.pause(tournament=stage.tournament, organizer=olga, paused=True)
+    guests.remove_organizer(stage.tournament, username="oscar", organizer=olga)
+    assert not selectors.organizes(stage.oscar, stage.tournament)
+    with pytest.raises(Conflict, match="Somebody has to run"):
+        guests.remove_organizer(stage.tournament, username="olga", organizer=olga)
+
+
+def test_nobody_else_invites_or_appoints(stage: Any) -> None:
+    mallory = stage.person("mallory")
+    with pytest.raises(NotAllowed):
+        guests.invite(stage.tournament, names=["Team mallory"], organizer=mallory)
+    with pytest.raises(NotAllowed):
+        guests.add_organizer(stage.tournament, username="mallory", organizer=mallory)
+    with pytest.raises(NotAllowed):
+        guests.remove_organizer(stage.tournament, username="oscar", organizer=mallory)

@@ -15,11 +15,12 @@ from django.test import Client
 from PIL import Image
 
 from accounts.models import ApiToken, Team, User
+from accounts.services import create_team
 from arena.manifest import Role
 from leaderboard.models import Standing
 from submissions.models import Submission
 from tests.platform.web.seeding import PASSWORD, World, submitted
-from tournaments.models import Entry, Match, Tournament
+from tournaments.models import Entry, Match, Tournament, Visibility
 from tournaments.states import EntryState, MatchState, Phase
 from web.figures import heat, percent
 from web.pages.pictures import perturbation_pixels, pixels_of
@@ -304,6 +305,20 @@ def test_a_time_that_is_none_is_refused_by_the_name_of_its_field(
         HTTP_REFERER="http://testserver/tournaments/spring/organize/",
     )  # fmt: skip
     assert "Closes (UTC): Enter a valid date/time." in answer.content.decode()
+
+
+def test_a_team_that_oscar_invites_sees_his_private_tournament(world: World, as_: Browser) -> None:
+    Tournament.objects.filter(pk=world.tournament.pk).update(visibility=Visibility.PRIVATE)
+    oscar, charlie = as_(world.oscar), as_(world.charlie)
+    team = create_team(user=world.charlie, name="Charlie's angels")
+    assert charlie.get("/tournaments/spring/").status_code == 404
+    page = oscar.get("/tournaments/spring/organize/")
+    assert "Nobody is invited" in text_of(page)
+    told = oscar.post("/tournaments/spring/invite/", {"teams": "Charlie's angels\r\n"}, follow=True)
+    assert "Charlie&#x27;s angels may see and enter" in text_of(told)
+    assert charlie.get("/tournaments/spring/").status_code == 200
+    oscar.post("/tournaments/spring/uninvite/", {"team": team.uid})
+    assert charlie.get("/tournaments/spring/").status_code == 404
 
 
 def test_a_void_match_is_played_again(world: World, as_: Browser) -> None:
