@@ -161,14 +161,23 @@ def _made(
 @never_cache
 @member_page
 def organize(request: HttpRequest, slug: str) -> HttpResponse:
-    found = selectors.get_organized(request.user, slug)
+    return _organize(request, selectors.get_organized(request.user, slug))
+
+
+def _organize(
+    request: HttpRequest,
+    found: Tournament,
+    *,
+    guests_form: GuestsForm | None = None,
+    status: int = 200,
+) -> HttpResponse:
     context = frame(request, found, "organize")
     context |= {
         "operations": selectors.operations(found),
         "moves": _moves(found),
         "clock": ClockForm.of(found),
         "invited": found.invited.all() if found.visibility == Visibility.PRIVATE else None,
-        "guests_form": GuestsForm(),
+        "guests_form": guests_form or GuestsForm(),
         "organizers": found.organizers.order_by("username"),
         "revealed": found.state in REVEALED,
         "round_moves": [
@@ -185,7 +194,7 @@ def organize(request: HttpRequest, slug: str) -> HttpResponse:
             team__isnull=False, state__in=(EntryState.ACTIVE, EntryState.WAITING)
         ),
     }
-    return render(request, "web/organize.html", context)
+    return render(request, "web/organize.html", context, status=status)
 
 
 MOVES = {
@@ -269,9 +278,13 @@ def pause(request: HttpRequest, slug: str) -> HttpResponse:
 
 @action
 def invite_teams(request: HttpRequest, slug: str) -> HttpResponse:
-    found = selectors.get_organized(request.user, slug)
-    names = GuestsForm(request.POST).names()
-    invited = guests.invite(found, names=names, organizer=person(request))
+    """A list that is refused comes back with the page: it may be long."""
+    found, form = selectors.get_organized(request.user, slug), GuestsForm(request.POST)
+    try:
+        invited = guests.invite(found, names=form.names(), organizer=person(request))
+    except Invalid as error:
+        form.errors.setdefault("teams", form.error_class([str(error)]))
+        return _organize(request, found, guests_form=form, status=422)
     told = ", ".join(team.name for team in invited) or "No team anew, all"
     messages.success(request, f"{told} may see and enter this tournament.")
     return redirect("organize", slug=slug)

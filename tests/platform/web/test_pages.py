@@ -314,6 +314,10 @@ def test_a_team_that_oscar_invites_sees_his_private_tournament(world: World, as_
     assert charlie.get("/tournaments/spring/").status_code == 404
     page = oscar.get("/tournaments/spring/organize/")
     assert "Nobody is invited" in text_of(page)
+    wrong = oscar.post("/tournaments/spring/invite/", {"teams": "Charlie's angels\nElsewhere"})
+    assert wrong.status_code == 422
+    assert "There is no team &#x27;Elsewhere&#x27;" in text_of(wrong)
+    assert "Charlie&#x27;s angels\nElsewhere</textarea>" in text_of(wrong)
     told = oscar.post("/tournaments/spring/invite/", {"teams": "Charlie's angels\r\n"}, follow=True)
     assert "Charlie&#x27;s angels may see and enter" in text_of(told)
     assert charlie.get("/tournaments/spring/").status_code == 200
