@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Case, When
 from django.forms import BaseFormSet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
@@ -23,7 +24,7 @@ from tournaments.states import REVEALED, ROUNDS, TOURNAMENTS, EntryState, MatchS
 from web import round_usuals
 from web.answers import action, member_form, member_page, person
 from web.forms import ClockForm, GuestsForm, ReasonForm, TournamentForm
-from web.pages.tournaments import frame
+from web.pages.tournaments import A_PAGE, frame
 from web.round_forms import (
     PREFIX,
     PRESETS,
@@ -184,17 +185,27 @@ def _organize(
             (round_, sorted(ROUNDS.moves[Phase(round_.state)]), ClockForm.of(round_))
             for round_ in context["rounds"]
         ],
-        "troubled": selectors.matches_of(found).filter(
-            state__in=(MatchState.VOID, MatchState.CANCELLED)
-        )[:60],
-        "waiting": selectors.matches_of(found).filter(
-            state__in=(MatchState.PENDING, MatchState.RUNNING)
-        )[:60],
+        **_shown("troubled", found, MatchState.VOID, MatchState.CANCELLED),
+        **_shown("waiting", found, MatchState.RUNNING, MatchState.PENDING),
         "entries": selectors.entries(found).filter(
-            team__isnull=False, state__in=(EntryState.ACTIVE, EntryState.WAITING)
+            team__isnull=False, state__in=(EntryState.ACTIVE, EntryState.WAITING, *OUT)
         ),
     }
     return render(request, "web/organize.html", context, status=status)
+
+
+OUT = (EntryState.REFUSED, EntryState.DISQUALIFIED)
+"""Entries that play no more, with why: what a team will ask its organizer about."""
+
+
+def _shown(name: str, tournament: Tournament, *states: MatchState) -> dict[str, Any]:
+    """The matches in these states, those in the first of them on top; and how many do not show."""
+    listed = selectors.matches_of(tournament).filter(state__in=states)
+    first = Case(When(state=states[0], then=0), default=1)
+    return {
+        name: listed.order_by(first, "pk")[:A_PAGE],
+        f"{name}_more": max(0, listed.count() - A_PAGE),
+    }
 
 
 MOVES = {

@@ -333,6 +333,38 @@ def test_a_void_match_is_played_again(world: World, as_: Browser) -> None:
     assert match.state == MatchState.PENDING
 
 
+def test_oscar_sees_which_entries_wait_and_which_were_refused_and_why(
+    world: World, as_: Browser
+) -> None:
+    wall = world.entries["Bulwark v3"]
+    for state, said, remedy in (
+        (EntryState.WAITING, "Waiting for qualification", True),
+        (EntryState.REFUSED, "Refused: not qualified", False),
+    ):
+        Entry.objects.filter(pk=wall.pk).update(state=state, reason="It answers with NaN.")
+        page = text_of(as_(world.oscar).get("/tournaments/spring/organize/"))
+        assert said in page
+        assert "It answers with NaN." in page
+        assert (f"/entries/{wall.uid}/disqualify/" in page) is remedy
+
+
+def test_the_organizers_page_says_how_many_matches_it_does_not_show(
+    world: World, as_: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.pages.organizing.A_PAGE", 1)
+    Match.objects.filter(tournament=world.tournament).update(state=MatchState.VOID)
+    void = Match.objects.filter(tournament=world.tournament).count()
+    page = text_of(as_(world.oscar).get("/tournaments/spring/organize/"))
+    assert f"And {void - 1} more:" in page
+
+
+def test_a_frozen_tournament_offers_no_pause(world: World, as_: Browser) -> None:
+    Tournament.objects.filter(pk=world.tournament.pk).update(state=Phase.FROZEN)
+    page = text_of(as_(world.oscar).get("/tournaments/spring/organize/"))
+    assert "/tournaments/spring/pause/" not in page
+    assert "Set the times" not in page
+
+
 # --- matches --------------------------------------------------------------------------------
 
 
