@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Case, When
 from django.forms import BaseFormSet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
@@ -15,15 +16,15 @@ from django.views.decorators.cache import never_cache
 import arena.tasks
 from arena.rounds import SplitName
 from events.errors import Invalid, NotThere, Refused
-from tournaments import previewing, selectors, services
-from tournaments.models import Match, Tournament
+from tournaments import guests, previewing, selectors, services, timing
+from tournaments.models import Match, Round, Tournament, Visibility
 from tournaments.previewing import RoundPreview
 from tournaments.services import MOST_ROUNDS
-from tournaments.states import ROUNDS, TOURNAMENTS, EntryState, MatchState, Phase
+from tournaments.states import REVEALED, ROUNDS, TOURNAMENTS, EntryState, MatchState, Phase
 from web import round_usuals
 from web.answers import action, member_form, member_page, person
-from web.forms import ReasonForm, TournamentForm
-from web.pages.tournaments import frame
+from web.forms import ClockForm, GuestsForm, ReasonForm, TournamentForm
+from web.pages.tournaments import A_PAGE, frame
 from web.round_forms import (
     PREFIX,
     PRESETS,
@@ -161,25 +162,50 @@ def _made(
 @never_cache
 @member_page
 def organize(request: HttpRequest, slug: str) -> HttpResponse:
-    found = selectors.get_organized(request.user, slug)
+    return _organize(request, selectors.get_organized(request.user, slug))
+
+
+def _organize(
+    request: HttpRequest,
+    found: Tournament,
+    *,
+    guests_form: GuestsForm | None = None,
+    status: int = 200,
+) -> HttpResponse:
     context = frame(request, found, "organize")
     context |= {
         "operations": selectors.operations(found),
         "moves": _moves(found),
+        "clock": ClockForm.of(found),
+        "invited": found.invited.all() if found.visibility == Visibility.PRIVATE else None,
+        "guests_form": guests_form or GuestsForm(),
+        "organizers": found.organizers.order_by("username"),
+        "revealed": found.state in REVEALED,
         "round_moves": [
-            (round_, sorted(ROUNDS.moves[Phase(round_.state)])) for round_ in context["rounds"]
+            (round_, sorted(ROUNDS.moves[Phase(round_.state)]), ClockForm.of(round_))
+            for round_ in context["rounds"]
         ],
-        "troubled": selectors.matches_of(found).filter(
-            state__in=(MatchState.VOID, MatchState.CANCELLED)
-        )[:60],
-        "waiting": selectors.matches_of(found).filter(
-            state__in=(MatchState.PENDING, MatchState.RUNNING)
-        )[:60],
+        **_shown("troubled", found, MatchState.VOID, MatchState.CANCELLED),
+        **_shown("waiting", found, MatchState.RUNNING, MatchState.PENDING),
         "entries": selectors.entries(found).filter(
-            team__isnull=False, state__in=(EntryState.ACTIVE, EntryState.WAITING)
+            team__isnull=False, state__in=(EntryState.ACTIVE, EntryState.WAITING, *OUT)
         ),
     }
-    return render(request, "web/organize.html", context)
+    return render(request, "web/organize.html", context, status=status)
+
+
+OUT = (EntryState.REFUSED, EntryState.DISQUALIFIED)
+"""Entries that play no more, with why: what a team will ask its organizer about."""
+
+
+def _shown(name: str, tournament: Tournament, *states: MatchState) -> dict[str, Any]:
+    """The matches in these states, those in the first of them on top; and how many do not show."""
+    listed = selectors.matches_of(tournament).filter(state__in=states)
+    first = Case(When(state=states[0], then=0), default=1)
+    return {
+        name: listed.order_by(first, "pk")[:A_PAGE],
+        f"{name}_more": max(0, listed.count() - A_PAGE),
+    }
 
 
 MOVES = {
@@ -218,10 +244,37 @@ def move(request: HttpRequest, slug: str) -> HttpResponse:
 @action
 def move_round(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     found = selectors.get_organized(request.user, slug)
-    round_ = selectors.rounds(found).filter(number=number).first()
+    services.move_round(
+        round_=_numbered(found, number), to=_phase(request), organizer=person(request)
+    )
+    return redirect("organize", slug=slug)
+
+
+def _numbered(tournament: Tournament, number: int) -> Round:
+    round_ = selectors.rounds(tournament).filter(number=number).first()
     if round_ is None:
         raise NotThere("There is no such round.")
-    services.move_round(round_=round_, to=_phase(request), organizer=person(request))
+    return round_
+
+
+@action
+def clock(request: HttpRequest, slug: str) -> HttpResponse:
+    return _set_clock(request, selectors.get_organized(request.user, slug), slug)
+
+
+@action
+def clock_round(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    found = selectors.get_organized(request.user, slug)
+    return _set_clock(request, _numbered(found, number), slug)
+
+
+def _set_clock(request: HttpRequest, clocked: Tournament | Round, slug: str) -> HttpResponse:
+    changes = ClockForm.of(clocked, request.POST).changes()
+    if changes:
+        timing.set_times(clocked, changes, organizer=person(request))
+        messages.success(request, f"The times of {clocked.title} are set.")
+    else:
+        messages.info(request, "No time was changed.")
     return redirect("organize", slug=slug)
 
 
@@ -235,11 +288,52 @@ def pause(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @action
+def invite_teams(request: HttpRequest, slug: str) -> HttpResponse:
+    """A list that is refused comes back with the page: it may be long."""
+    found, form = selectors.get_organized(request.user, slug), GuestsForm(request.POST)
+    try:
+        invited = guests.invite(found, names=form.names(), organizer=person(request))
+    except Invalid as error:
+        form.errors.setdefault("teams", form.error_class([str(error)]))
+        return _organize(request, found, guests_form=form, status=422)
+    told = ", ".join(team.name for team in invited) or "No team anew, all"
+    messages.success(request, f"{told} may see and enter this tournament.")
+    return redirect("organize", slug=slug)
+
+
+@action
+def uninvite_team(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get_organized(request.user, slug)
+    team = found.invited.filter(uid=request.POST.get("team", "")).first()
+    if team is None:
+        raise NotThere("This team is not invited.")
+    guests.uninvite(found, team=team, organizer=person(request))
+    return redirect("organize", slug=slug)
+
+
+@action
+def add_organizer(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get_organized(request.user, slug)
+    name = request.POST.get("username", "")
+    guests.add_organizer(found, username=name, organizer=person(request))
+    return redirect("organize", slug=slug)
+
+
+@action
+def remove_organizer(request: HttpRequest, slug: str) -> HttpResponse:
+    """Somebody who takes themselves out does not see the page any more."""
+    found = selectors.get_organized(request.user, slug)
+    name = request.POST.get("username", "")
+    guests.remove_organizer(found, username=name, organizer=person(request))
+    stays = selectors.organizes(request.user, found)
+    return redirect("organize", slug=slug) if stays else redirect("tournaments")
+
+
+@action
 def requeue_all(request: HttpRequest, slug: str) -> HttpResponse:
     """Every void match of the tournament."""
     found = selectors.get_organized(request.user, slug)
-    void = selectors.matches_of(found).filter(state=MatchState.VOID)
-    moved = services.requeue(matches=void, organizer=person(request))
+    moved = services.requeue(matches=selectors.void_matches(found), organizer=person(request))
     messages.success(request, f"{moved} matches wait again.")
     return redirect("organize", slug=slug)
 
