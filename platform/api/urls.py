@@ -35,6 +35,16 @@ urlpatterns = [
         tournaments.TournamentPauseView.as_view(),
         name="tournament-pause",
     ),
+    path(
+        "tournaments/<slug:slug>/clock/",
+        tournaments.TournamentClockView.as_view(),
+        name="tournament-clock",
+    ),
+    path(
+        "tournaments/<slug:slug>/invite/",
+        tournaments.InviteView.as_view(),
+        name="tournament-invite",
+    ),
     path("tournaments/<slug:slug>/rounds/", tournaments.RoundsView.as_view(), name="rounds"),
     path(
         "tournaments/<slug:slug>/entries/",
@@ -43,6 +53,7 @@ urlpatterns = [
     ),
     path("tournaments/<slug:slug>/standings/", boards.StandingsView.as_view(), name="standings"),
     path("rounds/<slug:uid>/", tournaments.RoundView.as_view(), name="round"),
+    path("rounds/<slug:uid>/clock/", tournaments.RoundClockView.as_view(), name="round-clock"),
     path("rounds/<slug:uid>/move/", tournaments.RoundMoveView.as_view(), name="round-move"),
     path(
         "rounds/<slug:uid>/standings/", boards.RoundStandingsView.as_view(), name="round-standings"

@@ -26,7 +26,7 @@ def new_secret() -> bytes:
 
 class Visibility(models.TextChoices):
     PUBLIC = "public", "Everyone may see it"
-    PRIVATE = "private", "Only its teams and organizers may see it"
+    PRIVATE = "private", "Only invited teams and organizers may see it"
 
 
 class Tournament(models.Model):
@@ -41,6 +41,9 @@ class Tournament(models.Model):
     )
     secret = models.BinaryField(default=new_secret, editable=False)
     organizers = models.ManyToManyField(User, related_name="organized_tournaments")
+    invited = models.ManyToManyField(
+        Team, related_name="invitations_to", help_text="Who may see and enter it while private."
+    )
     visibility = models.CharField(max_length=8, choices=Visibility, default=Visibility.PUBLIC)
     terms_version = models.CharField(max_length=20, default="1")
     state = models.CharField(max_length=9, choices=Phase, default=Phase.SCHEDULED)
@@ -196,6 +199,9 @@ class Match(Job):
     seconds = models.FloatField(default=0.0, help_text="Running time of all its attempts.")
     sentence = models.TextField(
         blank=True, help_text="Why it is not applicable, void or cancelled."
+    )
+    stopped = models.BooleanField(
+        default=False, help_text="An organizer cancelled it: it waits again by their hand alone."
     )
 
     class Meta:

@@ -140,8 +140,13 @@ def seed_of(round_: Round, attack: Entry, defense: Entry) -> int:
 
 
 def _taken_up(round_: Round, pool: list[Entry]) -> int:
-    """Matches cancelled when an entry left, whose players are both back."""
-    back = round_.matches.filter(state=MatchState.CANCELLED, attack__in=pool, defense__in=pool)
+    """Matches cancelled when an entry left, whose players are both back.
+
+    One that an organizer stopped stays so, whoever enters and whatever phase comes.
+    """
+    back = round_.matches.filter(
+        state=MatchState.CANCELLED, stopped=False, attack__in=pool, defense__in=pool
+    )
     return MATCHES.move(
         back, MatchState.PENDING, sentence="", faults=0, queued_at=Now(), hinted_at=None
     )

@@ -13,7 +13,7 @@ from accounts.models import Team, User
 from accounts.selectors import Person, team_ids
 from events import hints
 from events import selectors as outbox
-from events.errors import NotThere
+from events.errors import NotAllowed, NotThere
 from events.models import Event
 from submissions import selectors as submissions
 from submissions.models import Submission
@@ -32,6 +32,12 @@ def organizes(user: Person, tournament: Tournament) -> bool:
     return isinstance(user, User) and tournament.organizers.filter(pk=user.pk).exists()
 
 
+def require_organizer(user: Person, tournament: Tournament) -> None:
+    """Raises NotAllowed for everybody else."""
+    if not organizes(user, tournament):
+        raise NotAllowed("Only the tournament's organizers may do that.")
+
+
 def takes_part(user: Person, tournament: Tournament) -> bool:
     """Whether a team of the user's has an entry, in whatever state."""
     teams = team_ids(user)
@@ -42,14 +48,20 @@ def takes_part(user: Person, tournament: Tournament) -> bool:
 
 
 def visible_to(user: Person) -> QuerySet[Tournament]:
-    """Public ones, and those the user plays in or organizes."""
+    """Public ones, and those the user plays in, is invited to or organizes."""
     if is_administrator(user):
         return Tournament.objects.all()
     condition = Q(visibility=Visibility.PUBLIC)
     if isinstance(user, User):
-        played = Entry.objects.filter(team__in=team_ids(user)).values("tournament")
-        condition |= Q(organizers=user) | Q(pk__in=played)
+        condition |= Q(organizers=user) | Q(pk__in=_joined(team_ids(user)))
     return Tournament.objects.filter(condition).distinct()
+
+
+def _joined(teams: frozenset[int]) -> QuerySet[Tournament, int]:
+    """Primary keys of the tournaments that one of the teams plays in, or is invited to."""
+    played = Entry.objects.filter(team__in=teams).values("tournament")
+    found = Tournament.objects.filter(Q(pk__in=played) | Q(invited__in=teams))
+    return found.order_by().values_list("pk", flat=True)
 
 
 def get(user: Person, slug: str) -> Tournament:
@@ -197,6 +209,15 @@ def pending_matches(team: Team) -> QuerySet[Match]:
     return Match.objects.filter(mine, state__in=UNDER_WAY)
 
 
+def void_matches(tournament: Tournament) -> QuerySet[Match]:
+    """Those that can be played again: one whose player has left since stays void."""
+    found = matches_of(tournament).filter(state=MatchState.VOID)
+    for side in ("attack", "defense"):
+        here = Q(**{f"{side}__state": EntryState.ACTIVE}) | Q(**{f"{side}__kept": True})
+        found = found.filter(here)
+    return found
+
+
 def progress(tournament: Tournament) -> dict[str, dict[str, Any]]:
     """Match uid -> what it does now, for the running ones that have told anything."""
     running = tournament.matches.filter(state=MatchState.RUNNING)
@@ -211,10 +232,9 @@ def reader(user: Person) -> outbox.Reader:
     if not isinstance(user, User):
         return outbox.ANYBODY
     teams = team_ids(user)
-    played = Entry.objects.filter(team__in=teams).values_list("tournament", flat=True)
     return outbox.Reader(
         teams=teams,
-        tournaments=frozenset(played),
+        tournaments=frozenset(_joined(teams)),
         organizes=frozenset(user.organized_tournaments.values_list("pk", flat=True)),
         everything=is_administrator(user),
     )

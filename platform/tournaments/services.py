@@ -30,12 +30,14 @@ from events.errors import Conflict, Invalid, NotAllowed
 from events.identifiers import opaque_id
 from submissions.models import Submission
 from submissions.states import WAITING, SubmissionState
-from tournaments import announcing, planning, selectors
+from tournaments import announcing, planning, selectors, timing
 from tournaments.models import Entry, Match, Round, Tournament, Visibility
+from tournaments.selectors import require_organizer
 from tournaments.states import (
     ENTRIES,
     MATCHES,
     PLAYABLE,
+    REVEALED,
     ROUNDS,
     TOURNAMENTS,
     UNDER_WAY,
@@ -124,7 +126,7 @@ def check(plan: TournamentPlan) -> None:
         raise Invalid(f"A tournament has at most {MOST_ROUNDS} rounds.")
     if plan.split not in list(SplitName):
         raise Invalid(f"split must be one of {', '.join(SplitName)}.")
-    _check_clock(plan.title, plan.opens_at, plan.closes_at)
+    _check_clock(plan)
     for task in {plan.task, *(round_.spec.task for round_ in plan.rounds)}:
         if task not in arena.tasks.names():
             raise Invalid(f"There is no task {task!r}; known are {', '.join(arena.tasks.names())}.")
@@ -169,14 +171,15 @@ def _check_texts(plan: TournamentPlan) -> None:
         )
 
 
-def _check_clock(title: str, opens_at: datetime | None, closes_at: datetime | None) -> None:
-    if opens_at and closes_at and closes_at <= opens_at:
-        raise Invalid(f"{title!r} closes before it opens.")
+def _check_clock(plan: TournamentPlan | RoundPlan) -> None:
+    times = {"opens_at": plan.opens_at, "closes_at": plan.closes_at}
+    timing.check(times, title=plan.title)
+    timing.require_due_ahead(plan.closes_at, title=plan.title)
 
 
 def check_round(round_: RoundPlan) -> None:
     """The same for one of its rounds."""
-    _check_clock(round_.title, round_.opens_at, round_.closes_at)
+    _check_clock(round_)
     if not 0 <= round_.weight < float("inf"):
         raise Invalid(f"The weight of round {round_.title!r} must be a number from 0 up.")
     _check_house(round_)
@@ -366,7 +369,7 @@ def disqualify(*, entry: Entry, organizer: User, reason: str) -> None:
 
 
 def _take_out(entry: Entry, state: EntryState, *, reason: str) -> None:
-    _locked(entry.tournament)
+    _require_not_frozen(_locked(entry.tournament))
     ENTRIES.move_one(Entry.objects.filter(pk=entry.pk), state, reason=reason, kept=False)
     cancel_waiting(entry, f"The entry was {state.value}.")
     entry.refresh_from_db()
@@ -417,11 +420,6 @@ def _refuse(entry: Entry, submission: Submission) -> None:
 # --- the organizer's moves ------------------------------------------------------------------------
 
 
-def require_organizer(user: User, tournament: Tournament) -> None:
-    if not selectors.organizes(user, tournament):
-        raise NotAllowed("Only the tournament's organizers may do that.")
-
-
 @transaction.atomic
 def move(*, tournament: Tournament, to: Phase, organizer: User | None) -> Tournament:
     """The tournament's next (or, to extend, previous) phase; its rounds without a clock follow.
@@ -434,7 +432,10 @@ def move(*, tournament: Tournament, to: Phase, organizer: User | None) -> Tourna
     if organizer is not None:
         require_organizer(organizer, tournament)
     tournament = _locked(tournament)
+    if organizer is not None:
+        timing.require_time(tournament, to)
     _require_done(tournament.matches.all(), to)
+    _require_judged(tournament, to)
     TOURNAMENTS.move_one(Tournament.objects.filter(pk=tournament.pk), to)
     tournament.refresh_from_db()
     followers = [
@@ -457,14 +458,28 @@ def _require_done(matches: QuerySet[Match], to: Phase) -> None:
     """What is published does not change under its readers."""
     left = matches.filter(state__in=UNDER_WAY).count()
     if to == Phase.PUBLISHED and left:
-        raise Conflict(f"{left} matches are still to be played; publish when they have ended.")
+        told = "match is" if left == 1 else "matches are"
+        raise Conflict(f"{left} {told} still to be played; publish when all have ended.")
+
+
+def _require_judged(tournament: Tournament, to: Phase) -> None:
+    """An entry that came in time is played, however long the queue for qualification is."""
+    left = tournament.entries.filter(state=EntryState.WAITING).count()
+    if to == Phase.PUBLISHED and left:
+        told = "entry still waits" if left == 1 else "entries still wait"
+        raise Conflict(
+            f"{left} {told} for qualification and would never be played; publish when all have "
+            "been judged, or take them out."
+        )
 
 
 def _has_own_clock(round_: Round, to: Phase) -> bool:
     """A round that opens or closes at a time of its own waits for it."""
-    if to == Phase.OPEN:
-        return round_.opens_at is not None and round_.opens_at > timezone.now()
-    return False
+    if to != Phase.OPEN:
+        return False
+    now, opens_at, closes_at = timezone.now(), round_.opens_at, round_.closes_at
+    over = round_.state == Phase.PLAYING and closes_at is not None and closes_at <= now
+    return over or (opens_at is not None and opens_at > now)
 
 
 @transaction.atomic
@@ -472,6 +487,9 @@ def move_round(*, round_: Round, to: Phase, organizer: User | None) -> Round:
     if organizer is not None:
         require_organizer(organizer, round_.tournament)
     tournament = _locked(round_.tournament)
+    _require_not_frozen(tournament)
+    if organizer is not None:
+        timing.require_time(round_, to)
     _require_done(round_.matches.all(), to)
     ROUNDS.move_one(Round.objects.filter(pk=round_.pk), to)
     round_.refresh_from_db()
@@ -485,6 +503,7 @@ def move_round(*, round_: Round, to: Phase, organizer: User | None) -> Round:
 def pause(*, tournament: Tournament, organizer: User, paused: bool) -> None:
     """Paused, no match is claimed; those under way play on."""
     require_organizer(organizer, tournament)
+    _require_not_frozen(_locked(tournament))
     Tournament.objects.filter(pk=tournament.pk).update(paused=paused)
     tournament.refresh_from_db()
     announcing.tell(tournament, "tournament.paused" if paused else "tournament.resumed")
@@ -494,14 +513,19 @@ def pause(*, tournament: Tournament, organizer: User, paused: bool) -> None:
 
 @transaction.atomic
 def requeue(*, matches: Iterable[Match], organizer: User) -> int:
-    """Void and cancelled matches wait again, with a clean slate. Returns how many."""
+    """Void and cancelled matches wait again, with a clean slate. Returns how many.
+
+    Raises:
+        Conflict: a round has been published, or a player is out: nobody would play the match.
+    """
     moved, chosen = 0, list(matches)
     for match in chosen:
         require_organizer(organizer, match.tournament)
+        _require_playable(match)
         rows = Match.objects.filter(pk=match.pk)
         moved += MATCHES.move(
             rows.exclude(state=MatchState.RUNNING), MatchState.PENDING, faults=0, sentence="",
-            hinted_at=None, queued_at=Now(), finished_at=None,
+            hinted_at=None, queued_at=Now(), finished_at=None, stopped=False,
         )  # fmt: skip
         match.refresh_from_db()
     for match in chosen:
@@ -516,10 +540,32 @@ def cancel_match(*, match: Match, organizer: User, reason: str) -> None:
     require_organizer(organizer, match.tournament)
     rows = Match.objects.filter(pk=match.pk)
     MATCHES.move_one(
-        rows, MatchState.CANCELLED, sentence=reason, lease_until=None, finished_at=Now()
-    )
+        rows, MatchState.CANCELLED, sentence=reason, lease_until=None, finished_at=Now(),
+        stopped=True,
+    )  # fmt: skip
     match.refresh_from_db()
     announcing.tell_of_match(match, "match.cancelled")
+
+
+def _require_not_frozen(tournament: Tournament) -> None:
+    if tournament.state == Phase.FROZEN:
+        raise Conflict("This tournament is frozen: nothing in it changes any more.")
+
+
+def _require_playable(match: Match) -> None:
+    """A match that nobody may claim would wait for ever, and hold up the publishing."""
+    tournament = _locked(match.tournament)
+    state = Round.objects.get(pk=match.round_id).state
+    if {tournament.state, state} & set(REVEALED):
+        raise Conflict(
+            f"{match} was published: move tournament and round back to playing before it is "
+            "played again."
+        )
+    for entry in Entry.objects.filter(pk__in=(match.attack_id, match.defense_id)):
+        if entry.state != EntryState.ACTIVE and not entry.kept:
+            raise Conflict(
+                f"{entry} is out ({entry.get_state_display().lower()}): {match} is not played."
+            )
 
 
 def _locked(tournament: Tournament) -> Tournament:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
+from django.http import QueryDict
 
 import arena.tasks
 from accounts.models import Scope, Team, User
 from arena.rounds import SplitName
+from events.errors import Invalid
 from events.identifiers import opaque_id
 from submissions.models import Submission
-from tournaments.models import Tournament, Visibility
+from tournaments.models import Round, Tournament, Visibility
 from tournaments.services import RoundPlan, TournamentPlan
 
 _FIELDS: dict[type[forms.Widget], str] = {
@@ -198,6 +200,50 @@ class TournamentForm(Styled):
             opens_at=utc(data["opens_at"]),
             closes_at=utc(data["closes_at"]),
         )
+
+
+class ClockForm(Styled):
+    """When a tournament or a round opens and closes.
+
+    What the page showed travels along, so that of two organizers neither takes back what the other
+    has set: ``changes`` holds no more than what was changed on this page.
+    """
+
+    opens_at = Moment(label="Opens (UTC)", show_hidden_initial=True)
+    closes_at = Moment(label="Entries are due (UTC)", show_hidden_initial=True)
+
+    @classmethod
+    def of(cls, clocked: Tournament | Round, data: QueryDict | None = None) -> ClockForm:
+        initial = {name: _minute(getattr(clocked, name)) for name in ("opens_at", "closes_at")}
+        form = cls(data, initial=initial, auto_id=f"clock-{clocked.pk}-%s")
+        if isinstance(clocked, Round):
+            form.auto_id = f"clock-round-{clocked.number}-%s"
+            form.fields["closes_at"].label = "Closes (UTC)"
+        return form
+
+    def changes(self) -> dict[str, datetime | None]:
+        """Raises Invalid with the first thing that is wrong."""
+        if not self.is_valid():
+            name, problems = next(iter(self.errors.items()))
+            raise Invalid(f"{self.fields[name].label}: {problems[0]}")
+        return {name: utc(self.cleaned_data[name]) for name in self.changed_data}
+
+
+def _minute(value: datetime | None) -> datetime | None:
+    """As the field of a browser holds it."""
+    return value and value.replace(second=0, microsecond=0)
+
+
+class GuestsForm(Styled):
+    teams = forms.CharField(
+        max_length=4000,
+        label="Invite teams",
+        help_text="Names, one a line.",
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+
+    def names(self) -> list[str]:
+        return self.cleaned_data["teams"].splitlines() if self.is_valid() else []
 
 
 class ReasonForm(Styled):

@@ -320,9 +320,7 @@ def test_a_switch_in_a_file_that_the_game_has_no_use_for_is_refused(tmp_path: Pa
     path = tmp_path / "switches.json"
     model = ThreatModel.grey(3).to_json()
     path.write_text(json.dumps({**model, "feedback": "success"}))
-    with pytest.raises(
-        Stop, match=r"feedback changes nothing in a round of poisoning: .* Leave "
-    ):
+    with pytest.raises(Stop, match=r"feedback changes nothing in a round of poisoning: .* Leave "):
         rules.round_of(rules.Options(str(path), game="poisoning"), load("digits"))
     assert rules.round_of(rules.Options(str(path)), load("digits")).threat_model.feedback
     path.write_text(json.dumps(model))

@@ -121,6 +121,19 @@ class MoveSerializer(serializers.Serializer[Any]):
     to = serializers.ChoiceField(choices=Phase.choices)
 
 
+class ClockSerializer(serializers.Serializer[Any]):
+    """What is left out stays; null: when an organizer says so."""
+
+    opens_at = serializers.DateTimeField(required=False, allow_null=True)
+    closes_at = serializers.DateTimeField(required=False, allow_null=True)
+
+
+class InviteSerializer(serializers.Serializer[Any]):
+    teams = serializers.ListField(
+        child=serializers.CharField(max_length=60), max_length=500, help_text="Their names."
+    )
+
+
 class PauseSerializer(serializers.Serializer[Any]):
     paused = serializers.BooleanField()
 

@@ -20,8 +20,10 @@ from api.pagination import InOrder, NewestFirst
 from api.parsers import TomlParser
 from api.permissions import LoggedIn, Scoped
 from api.serializers.tournaments import (
+    ClockSerializer,
     EntrySerializer,
     EntryWishSerializer,
+    InviteSerializer,
     MoveSerializer,
     PauseSerializer,
     RoundSerializer,
@@ -32,7 +34,7 @@ from api.serializers.tournaments import (
 from api.views.base import IDEMPOTENCY, MembersView, View, problem
 from events.errors import NotAllowed
 from submissions import selectors as submissions
-from tournaments import loading, selectors, services
+from tournaments import guests, loading, selectors, services, timing
 from tournaments.models import SIDES, Entry, Round, Tournament
 from tournaments.states import EntryState, Phase
 
@@ -244,6 +246,72 @@ class RoundMoveView(MembersView):
     def _move(self, request: Request, uid: str) -> Response:
         found, to = selectors.get_round(self.user, uid), _phase(request)
         services.move_round(round_=found, to=to, organizer=self.user)
+        return Response(self.get_serializer(selectors.get_round(self.user, uid)).data)
+
+
+@extend_schema(tags=["organizing"])
+class TournamentClockView(OrganizersView):
+    @extend_schema(
+        operation_id="set_tournament_clock",
+        parameters=[IDEMPOTENCY],
+        request=ClockSerializer,
+        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404, 409, 422)},
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        """Set when a tournament of yours opens by itself, and when entries are due."""
+        return once(request, lambda: self._set(request, slug))
+
+    def _set(self, request: Request, slug: str) -> Response:
+        found = selectors.get(self.user, slug)
+        timing.set_times(found, _times(request), organizer=self.user)
+        return self.detail(slug)
+
+
+def _times(request: Request) -> timing.Times:
+    wish = ClockSerializer(data=request.data)
+    wish.is_valid(raise_exception=True)
+    return dict(wish.validated_data)
+
+
+@extend_schema(tags=["organizing"])
+class InviteView(OrganizersView):
+    @extend_schema(
+        operation_id="invite_teams",
+        parameters=[IDEMPOTENCY],
+        request=InviteSerializer,
+        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404, 422)},
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        """Let teams see a private tournament of yours and enter it. One wrong name invites none."""
+        return once(request, lambda: self._invite(request, slug))
+
+    def _invite(self, request: Request, slug: str) -> Response:
+        wish = InviteSerializer(data=request.data)
+        wish.is_valid(raise_exception=True)
+        found, names = selectors.get(self.user, slug), wish.validated_data["teams"]
+        guests.invite(found, names=names, organizer=self.user)
+        return self.detail(slug)
+
+
+@extend_schema(tags=["organizing"])
+class RoundClockView(MembersView):
+    queryset = Round.objects.none()
+    serializer_class = RoundSerializer
+    write_scope = Scope.ORGANIZE
+
+    @extend_schema(
+        operation_id="set_round_clock",
+        parameters=[IDEMPOTENCY],
+        request=ClockSerializer,
+        responses={200: RoundSerializer, **problem(400, 401, 403, 404, 409, 422)},
+    )
+    def post(self, request: Request, uid: str) -> Response:
+        """Set when one round of a tournament of yours opens and closes by itself."""
+        return once(request, lambda: self._set(request, uid))
+
+    def _set(self, request: Request, uid: str) -> Response:
+        found = selectors.get_round(self.user, uid)
+        timing.set_times(found, _times(request), organizer=self.user)
         return Response(self.get_serializer(selectors.get_round(self.user, uid)).data)
 
 

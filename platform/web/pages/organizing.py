@@ -15,14 +15,14 @@ from django.views.decorators.cache import never_cache
 import arena.tasks
 from arena.rounds import SplitName
 from events.errors import Invalid, NotThere, Refused
-from tournaments import previewing, selectors, services
-from tournaments.models import Match, Tournament
+from tournaments import guests, previewing, selectors, services, timing
+from tournaments.models import Match, Round, Tournament, Visibility
 from tournaments.previewing import RoundPreview
 from tournaments.services import MOST_ROUNDS
-from tournaments.states import ROUNDS, TOURNAMENTS, EntryState, MatchState, Phase
+from tournaments.states import REVEALED, ROUNDS, TOURNAMENTS, EntryState, MatchState, Phase
 from web import round_usuals
 from web.answers import action, member_form, member_page, person
-from web.forms import ReasonForm, TournamentForm
+from web.forms import ClockForm, GuestsForm, ReasonForm, TournamentForm
 from web.pages.tournaments import frame
 from web.round_forms import (
     PREFIX,
@@ -166,8 +166,14 @@ def organize(request: HttpRequest, slug: str) -> HttpResponse:
     context |= {
         "operations": selectors.operations(found),
         "moves": _moves(found),
+        "clock": ClockForm.of(found),
+        "invited": found.invited.all() if found.visibility == Visibility.PRIVATE else None,
+        "guests_form": GuestsForm(),
+        "organizers": found.organizers.order_by("username"),
+        "revealed": found.state in REVEALED,
         "round_moves": [
-            (round_, sorted(ROUNDS.moves[Phase(round_.state)])) for round_ in context["rounds"]
+            (round_, sorted(ROUNDS.moves[Phase(round_.state)]), ClockForm.of(round_))
+            for round_ in context["rounds"]
         ],
         "troubled": selectors.matches_of(found).filter(
             state__in=(MatchState.VOID, MatchState.CANCELLED)
@@ -218,10 +224,37 @@ def move(request: HttpRequest, slug: str) -> HttpResponse:
 @action
 def move_round(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     found = selectors.get_organized(request.user, slug)
-    round_ = selectors.rounds(found).filter(number=number).first()
+    services.move_round(
+        round_=_numbered(found, number), to=_phase(request), organizer=person(request)
+    )
+    return redirect("organize", slug=slug)
+
+
+def _numbered(tournament: Tournament, number: int) -> Round:
+    round_ = selectors.rounds(tournament).filter(number=number).first()
     if round_ is None:
         raise NotThere("There is no such round.")
-    services.move_round(round_=round_, to=_phase(request), organizer=person(request))
+    return round_
+
+
+@action
+def clock(request: HttpRequest, slug: str) -> HttpResponse:
+    return _set_clock(request, selectors.get_organized(request.user, slug), slug)
+
+
+@action
+def clock_round(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    found = selectors.get_organized(request.user, slug)
+    return _set_clock(request, _numbered(found, number), slug)
+
+
+def _set_clock(request: HttpRequest, clocked: Tournament | Round, slug: str) -> HttpResponse:
+    changes = ClockForm.of(clocked, request.POST).changes()
+    if changes:
+        timing.set_times(clocked, changes, organizer=person(request))
+        messages.success(request, f"The times of {clocked.title} are set.")
+    else:
+        messages.info(request, "No time was changed.")
     return redirect("organize", slug=slug)
 
 
@@ -235,11 +268,48 @@ def pause(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @action
+def invite_teams(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get_organized(request.user, slug)
+    names = GuestsForm(request.POST).names()
+    invited = guests.invite(found, names=names, organizer=person(request))
+    told = ", ".join(team.name for team in invited) or "No team anew, all"
+    messages.success(request, f"{told} may see and enter this tournament.")
+    return redirect("organize", slug=slug)
+
+
+@action
+def uninvite_team(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get_organized(request.user, slug)
+    team = found.invited.filter(uid=request.POST.get("team", "")).first()
+    if team is None:
+        raise NotThere("This team is not invited.")
+    guests.uninvite(found, team=team, organizer=person(request))
+    return redirect("organize", slug=slug)
+
+
+@action
+def add_organizer(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get_organized(request.user, slug)
+    name = request.POST.get("username", "")
+    guests.add_organizer(found, username=name, organizer=person(request))
+    return redirect("organize", slug=slug)
+
+
+@action
+def remove_organizer(request: HttpRequest, slug: str) -> HttpResponse:
+    """Somebody who takes themselves out does not see the page any more."""
+    found = selectors.get_organized(request.user, slug)
+    name = request.POST.get("username", "")
+    guests.remove_organizer(found, username=name, organizer=person(request))
+    stays = selectors.organizes(request.user, found)
+    return redirect("organize", slug=slug) if stays else redirect("tournaments")
+
+
+@action
 def requeue_all(request: HttpRequest, slug: str) -> HttpResponse:
     """Every void match of the tournament."""
     found = selectors.get_organized(request.user, slug)
-    void = selectors.matches_of(found).filter(state=MatchState.VOID)
-    moved = services.requeue(matches=void, organizer=person(request))
+    moved = services.requeue(matches=selectors.void_matches(found), organizer=person(request))
     messages.success(request, f"{moved} matches wait again.")
     return redirect("organize", slug=slug)
 

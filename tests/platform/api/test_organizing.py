@@ -86,6 +86,19 @@ def test_the_file_of_the_docs_is_taken_as_it_is(oscar: Any, project_root: Path) 
     assert "not valid TOML" in broken.json()["detail"]
 
 
+def test_a_deadline_is_changed_and_taken_away(oscar: Any, spring: Tournament) -> None:
+    later = {"closes_at": "2030-04-05T23:00:00+02:00"}
+    changed = oscar.post("tournaments/spring/clock/", later)
+    assert (changed.status_code, changed.data["closes_at"]) == (200, "2030-04-05T21:00:00Z")
+    assert oscar.post("tournaments/spring/clock/", {}).data["closes_at"] == "2030-04-05T21:00:00Z"
+    past = oscar.post("tournaments/spring/clock/", {"closes_at": "2020-01-01T00:00:00Z"})
+    assert past.status_code == 422
+    assert "has passed" in past.json()["detail"]
+    assert oscar.post("tournaments/spring/clock/", {"closes_at": None}).data["closes_at"] is None
+    uid = spring.rounds.get().uid
+    assert oscar.post(f"rounds/{uid}/clock/", later).data["closes_at"] == "2030-04-05T21:00:00Z"
+
+
 def test_one_round_has_a_life_of_its_own(oscar: Any, spring: Tournament) -> None:
     uid = spring.rounds.get().uid
     moved = oscar.post(f"rounds/{uid}/move/", {"to": "playing"})
@@ -105,6 +118,9 @@ def test_nobody_else_runs_tournaments(
         ("tournaments/spring/move/", {"to": "playing"}),
         ("tournaments/spring/pause/", {"paused": True}),
         (f"rounds/{uid}/move/", {"to": "playing"}),
+        ("tournaments/spring/invite/", {"teams": ["Moat"]}),
+        ("tournaments/spring/clock/", {"closes_at": "2030-04-05T21:00:00Z"}),
+        (f"rounds/{uid}/clock/", {"closes_at": "2030-04-05T21:00:00Z"}),
     ):
         answer = other.post(path, body)
         assert answer.status_code == status, path
@@ -120,6 +136,18 @@ def test_a_private_tournament_is_not_there_for_another_organizer(
     mallory.user.save()
     answer = mallory.post("tournaments/secret-cup/move/", {"to": "playing"})
     assert answer.status_code == 404
+
+
+def test_oscar_invites_a_team_to_a_private_tournament(
+    oscar: Any, alice: Any, secret_cup: Tournament
+) -> None:
+    assert alice.get("tournaments/secret-cup/").status_code == 404
+    assert alice.post("tournaments/secret-cup/invite/", {"teams": ["x"]}).status_code == 404
+    wrong = oscar.post("tournaments/secret-cup/invite/", {"teams": ["Nobody's"]})
+    assert (wrong.status_code, "no team" in wrong.json()["detail"]) == (422, True)
+    team = alice.user.teams.get().name
+    assert oscar.post("tournaments/secret-cup/invite/", {"teams": [team]}).status_code == 200
+    assert alice.get("tournaments/secret-cup/").status_code == 200
 
 
 def test_a_token_organizes_only_with_that_scope(oscar: Any) -> None:
@@ -168,6 +196,8 @@ def test_the_same_request_makes_one_tournament(oscar: Any) -> None:
         (changed(opens_at="soon"), "2030-01-31"),
         (changed(opens_at="0001-01-01T00:00:00+14:00"), "2030-01-31"),
         (changed(closes_at="2030-02-01T00:00:00Z"), "closes before it opens"),
+        (changed(opens_at=None, closes_at="2020-02-01T00:00:00Z"), "closes in the past"),
+        (in_round(closes_at="2020-02-01T00:00:00Z"), "closes in the past"),
         (in_round(attacks="fgsm"), "list of names"),
         (in_round(attacks=["nobody"]), "nobody"),
         (in_round(attacks=["cnn"]), "has no place among the attacks"),

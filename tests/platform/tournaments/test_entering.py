@@ -340,7 +340,7 @@ def test_publishing_waits_for_the_last_match(stage: Any) -> None:
     wall = stage.enters(stage.person("dana"), "Wall", Role.DEFENSE)
     spear = stage.enters(stage.person("alice"), "Spear", Role.ATTACK)
     services.move(tournament=stage.tournament, to=Phase.PLAYING, organizer=stage.oscar)
-    with pytest.raises(Conflict, match="1 matches are still"):
+    with pytest.raises(Conflict, match="1 match is still"):
         services.move(tournament=stage.tournament, to=Phase.PUBLISHED, organizer=stage.oscar)
     stage.plays(stage.match(spear, wall))
     services.move(tournament=stage.tournament, to=Phase.PUBLISHED, organizer=stage.oscar)

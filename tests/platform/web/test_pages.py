@@ -6,6 +6,7 @@ import io
 import re
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from django.test import Client
 from PIL import Image
 
 from accounts.models import ApiToken, Team, User
+from accounts.services import create_team
 from arena.manifest import Needs, Role
 from arena.rounds import GameName, RoundSpec, threat_model_for
 from arena.threat_model import ThreatModel
@@ -21,7 +23,7 @@ from leaderboard.models import Standing
 from submissions.models import Submission
 from tests.platform.web.seeding import PASSWORD, World, submitted
 from tournaments import services
-from tournaments.models import Entry, Match, Tournament
+from tournaments.models import Entry, Match, Tournament, Visibility
 from tournaments.services import RoundPlan, TournamentPlan
 from tournaments.states import EntryState, MatchState, Phase
 from web.figures import heat, percent
@@ -300,6 +302,57 @@ def test_what_cannot_be_published_yet_is_refused_with_a_sentence(
     browser.post("/tournaments/spring/move/", {"to": "playing"})
     browser.post("/tournaments/spring/move/", {"to": "published"})
     assert "still to be played" in text_of(browser.get("/tournaments/spring/organize/"))
+
+
+def clock_form(browser: Client, **typed: str) -> dict[str, str]:
+    """What the organizer's page would send: what it showed, and what was typed over it."""
+    form = browser.get("/tournaments/spring/organize/").context["clock"]
+    shown = {
+        f"initial-{field.name}": form[field.name].initial.strftime("%Y-%m-%dT%H:%M")
+        if form[field.name].initial
+        else ""
+        for field in form
+    }
+    kept = {name.removeprefix("initial-"): value for name, value in shown.items()}
+    return {**shown, **kept, **typed}
+
+
+def test_two_organizers_do_not_take_back_each_others_times(world: World, as_: Browser) -> None:
+    first, second = as_(world.oscar), as_(world.oscar)
+    opened_earlier = clock_form(second, opens_at="2031-01-01T09:00")
+    first.post("/tournaments/spring/clock/", clock_form(first, closes_at="2031-02-03T21:30"))
+    answer = second.post("/tournaments/spring/clock/", opened_earlier, follow=True)
+    assert "The times of" in answer.content.decode()
+    assert "03 Feb 2031, 21:30 UTC" in answer.content.decode()
+    world.tournament.refresh_from_db()
+    assert world.tournament.closes_at == datetime(2031, 2, 3, 21, 30, tzinfo=UTC)
+    assert world.tournament.opens_at == datetime(2031, 1, 1, 9, tzinfo=UTC)
+
+
+def test_a_time_that_is_none_is_refused_by_the_name_of_its_field(
+    world: World, as_: Browser
+) -> None:
+    oscar = as_(world.oscar)
+    sent = clock_form(oscar, closes_at="next week")
+    answer = oscar.post(
+        "/tournaments/spring/rounds/1/clock/", sent, follow=True,
+        HTTP_REFERER="http://testserver/tournaments/spring/organize/",
+    )  # fmt: skip
+    assert "Closes (UTC): Enter a valid date/time." in answer.content.decode()
+
+
+def test_a_team_that_oscar_invites_sees_his_private_tournament(world: World, as_: Browser) -> None:
+    Tournament.objects.filter(pk=world.tournament.pk).update(visibility=Visibility.PRIVATE)
+    oscar, charlie = as_(world.oscar), as_(world.charlie)
+    team = create_team(user=world.charlie, name="Charlie's angels")
+    assert charlie.get("/tournaments/spring/").status_code == 404
+    page = oscar.get("/tournaments/spring/organize/")
+    assert "Nobody is invited" in text_of(page)
+    told = oscar.post("/tournaments/spring/invite/", {"teams": "Charlie's angels\r\n"}, follow=True)
+    assert "Charlie&#x27;s angels may see and enter" in text_of(told)
+    assert charlie.get("/tournaments/spring/").status_code == 200
+    oscar.post("/tournaments/spring/uninvite/", {"team": team.uid})
+    assert charlie.get("/tournaments/spring/").status_code == 404
 
 
 def test_a_void_match_is_played_again(world: World, as_: Browser) -> None:
