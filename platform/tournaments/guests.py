@@ -39,7 +39,10 @@ def _written(names: Iterable[str]) -> list[str]:
 
 
 def _team(name: str) -> Team:
-    found = None if "\0" in name else Team.objects.filter(name__iexact=name).first()
+    found = None
+    if "\0" not in name:  # SQLite knows no case beyond ASCII: as it was written comes first
+        named = Team.objects.filter(name=name).first()
+        found = named or Team.objects.filter(name__iexact=name).first()
     if found is None:
         raise Invalid(
             f"There is no team {name!r}, so nobody was invited: write it as its page shows it."

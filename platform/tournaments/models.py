@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import Final
 
 from django.db import models
 from django.db.models import Q
@@ -104,6 +105,11 @@ class Round(models.Model):
         return self.game in POISONED
 
 
+WITHDRAWN: Final = "withdrawn"
+NOBODY: Final = "somebody"
+"""Name and team of an entry that was withdrawn, as others read them."""
+
+
 class Entry(models.Model):
     """A submission of a team, or a house player, in a tournament.
 
@@ -178,6 +184,19 @@ class Entry(models.Model):
     def team_name(self) -> str:
         """Who enters it, as boards show it."""
         return self.team.name if self.team else "house"
+
+    @property
+    def is_withdrawn(self) -> bool:
+        return self.state == EntryState.WITHDRAWN
+
+    @property
+    def shown_name(self) -> str:
+        """Its name for everybody: a withdrawn entry keeps its verdicts, and loses its name."""
+        return WITHDRAWN if self.is_withdrawn else self.name
+
+    @property
+    def shown_team(self) -> str:
+        return NOBODY if self.is_withdrawn else self.team_name
 
 
 class Match(Job):

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Case, When
 from django.forms import BaseFormSet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
@@ -23,7 +24,7 @@ from tournaments.states import REVEALED, ROUNDS, TOURNAMENTS, EntryState, MatchS
 from web import round_usuals
 from web.answers import action, member_form, member_page, person
 from web.forms import ClockForm, GuestsForm, ReasonForm, TournamentForm
-from web.pages.tournaments import frame
+from web.pages.tournaments import A_PAGE, frame
 from web.round_forms import (
     PREFIX,
     PRESETS,
@@ -161,31 +162,50 @@ def _made(
 @never_cache
 @member_page
 def organize(request: HttpRequest, slug: str) -> HttpResponse:
-    found = selectors.get_organized(request.user, slug)
+    return _organize(request, selectors.get_organized(request.user, slug))
+
+
+def _organize(
+    request: HttpRequest,
+    found: Tournament,
+    *,
+    guests_form: GuestsForm | None = None,
+    status: int = 200,
+) -> HttpResponse:
     context = frame(request, found, "organize")
     context |= {
         "operations": selectors.operations(found),
         "moves": _moves(found),
         "clock": ClockForm.of(found),
         "invited": found.invited.all() if found.visibility == Visibility.PRIVATE else None,
-        "guests_form": GuestsForm(),
+        "guests_form": guests_form or GuestsForm(),
         "organizers": found.organizers.order_by("username"),
         "revealed": found.state in REVEALED,
         "round_moves": [
             (round_, sorted(ROUNDS.moves[Phase(round_.state)]), ClockForm.of(round_))
             for round_ in context["rounds"]
         ],
-        "troubled": selectors.matches_of(found).filter(
-            state__in=(MatchState.VOID, MatchState.CANCELLED)
-        )[:60],
-        "waiting": selectors.matches_of(found).filter(
-            state__in=(MatchState.PENDING, MatchState.RUNNING)
-        )[:60],
+        **_shown("troubled", found, MatchState.VOID, MatchState.CANCELLED),
+        **_shown("waiting", found, MatchState.RUNNING, MatchState.PENDING),
         "entries": selectors.entries(found).filter(
-            team__isnull=False, state__in=(EntryState.ACTIVE, EntryState.WAITING)
+            team__isnull=False, state__in=(EntryState.ACTIVE, EntryState.WAITING, *OUT)
         ),
     }
-    return render(request, "web/organize.html", context)
+    return render(request, "web/organize.html", context, status=status)
+
+
+OUT = (EntryState.REFUSED, EntryState.DISQUALIFIED)
+"""Entries that play no more, with why: what a team will ask its organizer about."""
+
+
+def _shown(name: str, tournament: Tournament, *states: MatchState) -> dict[str, Any]:
+    """The matches in these states, those in the first of them on top; and how many do not show."""
+    listed = selectors.matches_of(tournament).filter(state__in=states)
+    first = Case(When(state=states[0], then=0), default=1)
+    return {
+        name: listed.order_by(first, "pk")[:A_PAGE],
+        f"{name}_more": max(0, listed.count() - A_PAGE),
+    }
 
 
 MOVES = {
@@ -269,9 +289,13 @@ def pause(request: HttpRequest, slug: str) -> HttpResponse:
 
 @action
 def invite_teams(request: HttpRequest, slug: str) -> HttpResponse:
-    found = selectors.get_organized(request.user, slug)
-    names = GuestsForm(request.POST).names()
-    invited = guests.invite(found, names=names, organizer=person(request))
+    """A list that is refused comes back with the page: it may be long."""
+    found, form = selectors.get_organized(request.user, slug), GuestsForm(request.POST)
+    try:
+        invited = guests.invite(found, names=form.names(), organizer=person(request))
+    except Invalid as error:
+        form.errors.setdefault("teams", form.error_class([str(error)]))
+        return _organize(request, found, guests_form=form, status=422)
     told = ", ".join(team.name for team in invited) or "No team anew, all"
     messages.success(request, f"{told} may see and enter this tournament.")
     return redirect("organize", slug=slug)

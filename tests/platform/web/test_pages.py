@@ -255,6 +255,20 @@ def test_a_withdrawn_entry_says_so(world: World, as_: Browser) -> None:
     assert "Withdrawn" in text_of(as_(None).get("/tournaments/spring/entries/"))
 
 
+def test_no_page_names_a_withdrawn_entry_or_its_team(world: World, as_: Browser) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3")
+    as_(world.dana).post(f"/entries/{match.defense.uid}/withdraw/")
+    pages = ["/", f"/matches/{match.uid}/", "/tournaments/spring/"]
+    pages += [f"/tournaments/spring/{tab}/" for tab in ("entries", "matches")]
+    for page in pages:
+        shown = as_(None).get(page).content.decode()
+        assert "Bulwark v3" not in shown, page
+    match_page = text_of(as_(None).get(f"/matches/{match.uid}/"))
+    assert "Momentum PGD against withdrawn" in match_page
+    assert match.defense.team_name not in match_page
+    assert "Bulwark v3" in text_of(as_(world.dana).get("/tournaments/spring/entries/"))
+
+
 def test_oscar_makes_a_tournament_on_the_form(world: World, as_: Browser) -> None:
     data = {
         "title": "Autumn", "slug": "autumn", "task": "digits", "split": "practice",
@@ -348,6 +362,10 @@ def test_a_team_that_oscar_invites_sees_his_private_tournament(world: World, as_
     assert charlie.get("/tournaments/spring/").status_code == 404
     page = oscar.get("/tournaments/spring/organize/")
     assert "Nobody is invited" in text_of(page)
+    wrong = oscar.post("/tournaments/spring/invite/", {"teams": "Charlie's angels\nElsewhere"})
+    assert wrong.status_code == 422
+    assert "There is no team &#x27;Elsewhere&#x27;" in text_of(wrong)
+    assert "Charlie&#x27;s angels\nElsewhere</textarea>" in text_of(wrong)
     told = oscar.post("/tournaments/spring/invite/", {"teams": "Charlie's angels\r\n"}, follow=True)
     assert "Charlie&#x27;s angels may see and enter" in text_of(told)
     assert charlie.get("/tournaments/spring/").status_code == 200
@@ -361,6 +379,38 @@ def test_a_void_match_is_played_again(world: World, as_: Browser) -> None:
     as_(world.oscar).post(f"/matches/{match.uid}/requeue/")
     match.refresh_from_db()
     assert match.state == MatchState.PENDING
+
+
+def test_oscar_sees_which_entries_wait_and_which_were_refused_and_why(
+    world: World, as_: Browser
+) -> None:
+    wall = world.entries["Bulwark v3"]
+    for state, said, remedy in (
+        (EntryState.WAITING, "Waiting for qualification", True),
+        (EntryState.REFUSED, "Refused: not qualified", False),
+    ):
+        Entry.objects.filter(pk=wall.pk).update(state=state, reason="It answers with NaN.")
+        page = text_of(as_(world.oscar).get("/tournaments/spring/organize/"))
+        assert said in page
+        assert "It answers with NaN." in page
+        assert (f"/entries/{wall.uid}/disqualify/" in page) is remedy
+
+
+def test_the_organizers_page_says_how_many_matches_it_does_not_show(
+    world: World, as_: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.pages.organizing.A_PAGE", 1)
+    Match.objects.filter(tournament=world.tournament).update(state=MatchState.VOID)
+    void = Match.objects.filter(tournament=world.tournament).count()
+    page = text_of(as_(world.oscar).get("/tournaments/spring/organize/"))
+    assert f"And {void - 1} more:" in page
+
+
+def test_a_frozen_tournament_offers_no_pause(world: World, as_: Browser) -> None:
+    Tournament.objects.filter(pk=world.tournament.pk).update(state=Phase.FROZEN)
+    page = text_of(as_(world.oscar).get("/tournaments/spring/organize/"))
+    assert "/tournaments/spring/pause/" not in page
+    assert "Set the times" not in page
 
 
 # --- matches --------------------------------------------------------------------------------
@@ -401,6 +451,9 @@ def test_figures_are_for_everyone_but_seeds_are_not(world: World, as_: Browser) 
     page = text_of(as_(None).get(f"/matches/{match.uid}/"))
     assert percent(match.verdict.metrics["robust_accuracy"]) in page
     assert str(match.seed) not in page
+    assert match.verdict.provenance["defense_sha256"] not in page
+    oscars = text_of(as_(world.oscar).get(f"/matches/{match.uid}/"))
+    assert match.verdict.provenance["defense_sha256"] in oscars
     assert "gallery-row" not in page
 
 

@@ -102,7 +102,7 @@ ROUTES = (
     Route("move-round", "/tournaments/spring/rounds/1/move/", OSCAR_POSTS, "post"),
     Route("clock", "/tournaments/spring/clock/", OSCAR_POSTS, "post"),
     Route("clock-round", "/tournaments/spring/rounds/1/clock/", OSCAR_POSTS, "post"),
-    Route("invite-teams", "/tournaments/spring/invite/", OSCAR_POSTS, "post"),
+    Route("invite-teams", "/tournaments/spring/invite/", (LOGIN, 404, 404, 404, 422), "post"),
     Route("uninvite-team", "/tournaments/spring/uninvite/", (LOGIN, 404, 404, 404, 404), "post"),
     Route("add-organizer", "/tournaments/spring/organizers/", OSCAR_POSTS, "post"),
     Route("remove-organizer", "/tournaments/spring/organizers/remove/", OSCAR_POSTS, "post"),
