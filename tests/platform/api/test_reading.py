@@ -146,6 +146,17 @@ def test_a_waiting_submission_enters_and_plays_later(alice: Any, spring: Tournam
     assert answer.json()["state"] == "waiting"
 
 
+def test_a_package_that_no_round_takes_is_refused_with_the_reason(
+    alice: Any, spring: Tournament
+) -> None:
+    row = alice.has_qualified("Sphere", "learner")
+    answer = alice.post("entries/", {"tournament": "spring", "submission": row.uid})
+    assert answer.status_code == 422
+    told = answer.json()["detail"]
+    assert told.startswith("No round of this tournament is made for this learner. ")
+    assert "is defended by a player of role defense." in told
+
+
 def test_nobody_enters_or_withdraws_for_another_team(
     alice: Any, mallory: Any, spring: Tournament
 ) -> None:

@@ -16,11 +16,15 @@ from PIL import Image
 
 from accounts.models import ApiToken, Team, User
 from accounts.services import create_team
-from arena.manifest import Role
+from arena.manifest import Needs, Role
+from arena.rounds import GameName, RoundSpec, threat_model_for
+from arena.threat_model import ThreatModel
 from leaderboard.models import Standing
 from submissions.models import Submission
 from tests.platform.web.seeding import PASSWORD, World, submitted
+from tournaments import services
 from tournaments.models import Entry, Match, Tournament, Visibility
+from tournaments.services import RoundPlan, TournamentPlan
 from tournaments.states import EntryState, MatchState, Phase
 from web.figures import heat, percent
 from web.pages.pictures import perturbation_pixels, pixels_of
@@ -141,7 +145,37 @@ def test_a_package_is_offered_the_tournaments_that_have_a_round_for_it(
     assert "A thief" not in page
     terms = {"submission": thief.uid, "terms": "on"}
     refused = dana.post(f"/tournaments/{world.tournament.slug}/enter/", terms, follow=True)
-    assert "No round of this tournament is made for this thief on its task" in text_of(refused)
+    assert "No round of this tournament is made for this thief. " in text_of(refused)
+    assert "White box: The evasion game is attacked by a player of role attack." in text_of(refused)
+
+
+def test_a_learner_of_classes_is_not_offered_a_tournament_about_trends(
+    world: World, as_: Browser
+) -> None:
+    game = GameName.TREND_POISONING
+    rules = RoundSpec(
+        game=game,
+        task="ice-cover",
+        threat_model=threat_model_for(game, ThreatModel.white()),
+        epsilons=(0.1,),
+        examples=4,
+    )
+    ice = services.create(
+        TournamentPlan("Ice", "ice-cover", (RoundPlan("Trends", rules),), slug="ice"),
+        organizer=world.oscar,
+    )
+    services.move(tournament=ice, to=Phase.OPEN, organizer=world.oscar)
+    dana, trends = as_(world.dana), Needs(games=(game.value,))
+    plain = submitted(world.defenders, world.dana, "A learner", Role.LEARNER)
+    line = submitted(world.defenders, world.dana, "A line", Role.LEARNER, needs=trends)
+    assert "Enter in Ice" not in text_of(dana.get(f"/submissions/{plain.uid}/"))
+    assert "Enter in Ice" in text_of(dana.get(f"/submissions/{line.uid}/"))
+    page = text_of(dana.get("/tournaments/ice/entries/"))
+    assert "A line" in page
+    assert "A learner" not in page
+    sent = {"submission": plain.uid, "terms": "on"}
+    refused = text_of(dana.post("/tournaments/ice/enter/", sent, follow=True))
+    assert "Trends: The learner estimates no trends; one that does names trend_poisoning" in refused
 
 
 def test_entering_needs_the_terms(world: World, as_: Browser) -> None:
