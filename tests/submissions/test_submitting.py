@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -30,6 +31,18 @@ def test_an_upload_is_kept_under_its_hash_and_waits_for_qualification(
     with artifacts.open_archive(submission.sha256) as stored:
         assert Package.read(stored.read()).sha256 == submission.sha256
     assert Event.objects.filter(kind="submission.uploaded", team=team.pk).count() == 1
+
+
+@pytest.mark.parametrize("refusal", ["quota", "task"])
+def test_what_is_refused_fills_no_disk(
+    team: Team, dana: User, package: Packer, settings: Any, refusal: str
+) -> None:
+    settings.QUOTA_TOTAL = 0 if refusal == "quota" else 60
+    with pytest.raises((QuotaExceeded, Invalid)):
+        services.submit(
+            team=team, user=dana, archive=package(), task="no-such" if refusal == "task" else ""
+        )
+    assert not list(settings.DATA.rglob("*.zip"))
 
 
 def test_identical_bytes_return_the_existing_submission(
