@@ -160,9 +160,18 @@ def _unknown(task: str) -> Invalid:
     return Invalid(f"There is no task {task!r}; known are {', '.join(arena.tasks.names())}.")
 
 
+@transaction.atomic
 def _revived(submission: Submission) -> Submission:
-    """Uploading again what was cancelled, or void by our fault, asks for another try."""
-    if submission.state in (SubmissionState.CANCELLED, SubmissionState.VOID):
+    """Uploading again what was cancelled, or void by our fault, asks for another try.
+
+    What was cancelled gave its quota back, so it costs what a new one does, today.
+    """
+    if submission.state == SubmissionState.VOID:
+        requeue(submission=submission)
+    if submission.state == SubmissionState.CANCELLED:
+        Team.objects.select_for_update().get(pk=submission.team_id)
+        _require_quota(submission.team)
+        Submission.objects.filter(pk=submission.pk).update(created_at=timezone.now())
         requeue(submission=submission)
     return submission
 

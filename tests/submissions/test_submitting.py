@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -148,6 +149,31 @@ def test_a_team_has_so_many_submissions_a_day(
     with pytest.raises(QuotaExceeded) as refused:
         services.submit(team=team, user=dana, archive=package(name="three"))
     assert refused.value.resets_at > timezone.now()
+
+
+def test_what_was_cancelled_costs_again_when_it_comes_back(
+    team: Team, dana: User, package: Packer, settings: Any
+) -> None:
+    settings.QUOTA_VALID = 1
+    first = services.submit(team=team, user=dana, archive=package(name="one")).submission
+    services.cancel(submission=first, user=dana)
+    services.submit(team=team, user=dana, archive=package(name="two"))
+    with pytest.raises(QuotaExceeded):
+        services.submit(team=team, user=dana, archive=package(name="one"))
+    first.refresh_from_db()
+    assert first.state == SubmissionState.CANCELLED
+
+
+def test_what_was_cancelled_on_another_day_costs_today_when_it_comes_back(
+    team: Team, dana: User, package: Packer
+) -> None:
+    first = services.submit(team=team, user=dana, archive=package()).submission
+    services.cancel(submission=first, user=dana)
+    Submission.objects.update(created_at=timezone.now() - timedelta(days=2))
+    left = selectors.quota(team).total_left
+    back = services.submit(team=team, user=dana, archive=package()).submission
+    assert (back, back.state) == (first, SubmissionState.QUEUED)
+    assert selectors.quota(team).total_left == left - 1
 
 
 def test_a_rejected_submission_costs_the_total_alone(
