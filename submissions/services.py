@@ -189,7 +189,7 @@ def requeue(*, submission: Submission) -> None:
 
 @transaction.atomic
 def cancel(*, submission: Submission, user: User) -> None:
-    """Takes a waiting submission out of the queue; its quota is given back.
+    """Takes a waiting submission out of the queue; its quota is given back (``selectors.quota``).
 
     Raises:
         NotAllowed: not of the user's team.

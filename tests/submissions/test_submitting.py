@@ -164,6 +164,19 @@ def test_what_was_cancelled_costs_again_when_it_comes_back(
     assert first.state == SubmissionState.CANCELLED
 
 
+def test_who_cancels_once_a_worker_has_begun_has_one_try_less(
+    team: Team, dana: User, package: Packer
+) -> None:
+    before = selectors.quota(team)
+    submission = services.submit(team=team, user=dana, archive=package()).submission
+    Submission.objects.filter(pk=submission.pk).update(
+        state=SubmissionState.QUALIFYING, started_at=timezone.now(), attempt=1
+    )
+    services.cancel(submission=submission, user=dana)
+    after = selectors.quota(team)
+    assert (after.valid_left, after.total_left) == (before.valid_left, before.total_left - 1)
+
+
 def test_what_was_cancelled_on_another_day_costs_today_when_it_comes_back(
     team: Team, dana: User, package: Packer
 ) -> None:
