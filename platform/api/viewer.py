@@ -10,8 +10,6 @@ from tournaments.models import Entry
 from tournaments.selectors import is_administrator
 from tournaments.states import EntryState
 
-WITHDRAWN = "withdrawn"
-
 
 @dataclass(frozen=True)
 class Viewer:
@@ -40,7 +38,7 @@ class Viewer:
     def name_of(self, entry: Entry) -> str:
         """Withdrawn entries keep their verdicts, but not their name."""
         hidden = entry.state == EntryState.WITHDRAWN and not self.knows(entry)
-        return WITHDRAWN if hidden else entry.name
+        return entry.public_name if hidden else entry.name
 
     def team_of(self, entry: Entry) -> dict[str, str] | None:
         hidden = entry.state == EntryState.WITHDRAWN and not self.knows(entry)

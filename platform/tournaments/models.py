@@ -104,6 +104,9 @@ class Round(models.Model):
         return self.game in POISONED
 
 
+WITHDRAWN_NAME = "withdrawn"
+
+
 class Entry(models.Model):
     """A submission of a team, or a house player, in a tournament.
 
@@ -176,8 +179,18 @@ class Entry(models.Model):
 
     @property
     def team_name(self) -> str:
-        """Who enters it, as boards show it."""
+        """Who enters it."""
         return self.team.name if self.team else "house"
+
+    @property
+    def public_name(self) -> str:
+        """As boards and matches show it: withdrawn entries keep their verdicts, not their name."""
+        return WITHDRAWN_NAME if self.state == EntryState.WITHDRAWN else self.name
+
+    @property
+    def public_team(self) -> str:
+        """Empty where the entry was withdrawn: a team is known by its players."""
+        return "" if self.state == EntryState.WITHDRAWN else self.team_name
 
 
 class Match(Job):

@@ -108,7 +108,7 @@ def _priced(match: Match) -> bool:
 
 def sentence(request: HttpRequest, match: Match, verdict: Verdict | None) -> str:
     """What was found, in one sentence."""
-    attack, defense = match.attack.name, match.defense.name
+    attack, defense = match.attack.public_name, match.defense.public_name
     if match.state == MatchState.PENDING:
         return f"{attack} waits to play against {defense}."
     if match.state == MatchState.RUNNING:
@@ -200,7 +200,7 @@ def _logs(request: HttpRequest, match: Match) -> list[tuple[str, str, str]]:
     found = []
     for side, entry in ((Side.ATTACK, match.attack), (Side.DEFENSE, match.defense)):
         try:
-            found.append((side.value, entry.name, files.log_text(request.user, match, side)))
+            found.append((side.value, entry.public_name, files.log_text(request.user, match, side)))
         except NotThere:
             continue
     return found

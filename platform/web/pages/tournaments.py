@@ -96,7 +96,7 @@ def _boards(request: HttpRequest, tournament: Tournament) -> dict[str, Any]:
         return {"round": None}
     views = boards.standings(tournament, user=request.user, round_=round_)
     matrix = boards.matrix(round_, user=request.user)
-    attacks = {entry.pk: entry.name for entry in matrix.attacks}
+    attacks = {entry.pk: entry.public_name for entry in matrix.attacks}
     mine = team_ids(request.user)
     return {
         "tournament": tournament,

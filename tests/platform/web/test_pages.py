@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 import zipfile
@@ -221,6 +222,20 @@ def test_a_withdrawn_entry_says_so(world: World, as_: Browser) -> None:
     assert "Withdrawn" in text_of(as_(None).get("/tournaments/spring/entries/"))
 
 
+@pytest.mark.parametrize("path", ["/", "entries/", "", "?round=2", "matches/", "match"])
+def test_a_withdrawn_entry_keeps_its_verdicts_but_not_its_name(
+    world: World, as_: Browser, path: str
+) -> None:
+    entry = world.entries["Bulwark v3"]
+    match = Match.objects.filter(defense=entry, state=MatchState.SCORED)[0]
+    Entry.objects.filter(pk=entry.pk).update(state=EntryState.WITHDRAWN)
+    whole = {"/": "/", "match": f"/matches/{match.uid}/"}
+    page = text_of(as_(None).get(whole.get(path, f"/tournaments/spring/{path}")))
+    assert entry.name not in page
+    assert entry.team_name not in page
+    assert path == "/" or "withdrawn" in page
+
+
 def test_oscar_makes_a_tournament_on_the_form(world: World, as_: Browser) -> None:
     data = {
         "title": "Autumn", "slug": "autumn", "task": "digits", "split": "practice",
@@ -363,6 +378,24 @@ def test_a_frozen_tournament_offers_no_pause(world: World, as_: Browser) -> None
     page = text_of(as_(world.oscar).get("/tournaments/spring/organize/"))
     assert "/tournaments/spring/pause/" not in page
     assert "Set the times" not in page
+
+
+def test_the_boards_are_a_table_for_spreadsheets_that_holds_no_formula(
+    world: World, as_: Browser
+) -> None:
+    Team.objects.filter(pk=world.defenders.pk).update(name="=HYPERLINK(1)")
+    answer = as_(None).get("/tournaments/spring/standings.csv")
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="spring.csv"'
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    stored = Standing.objects.filter(tournament=world.tournament)
+    assert len(rows) == stored.count() > 0
+    shown = next(row for row in rows if row["entry"] == "Bulwark v3" and row["round"] == "1")
+    wanted = stored.get(entry=world.entries["Bulwark v3"], round__number=1)
+    assert float(shown["value"]) == wanted.headline
+    assert shown["team"] == "'=HYPERLINK(1)"
+    board = text_of(as_(None).get("/tournaments/spring/"))
+    assert 'href="/tournaments/spring/standings.csv"' in board
+    assert 'href="/api/v1/tournaments/spring/standings/"' in board
 
 
 # --- matches --------------------------------------------------------------------------------
