@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from arena.errors import Side
 from arena.manifest import Manifest, Needs, Role
+from arena.round_switches import uses
 from arena.rounds import BEYOND_BALLS, POISONED, GameName, RoundSpec
-from arena.threat_model import Architecture, OutputKind, Parameters, ThreatModel, TrainingDataKind
+from arena.threat_model import Architecture, OutputKind, Parameters, TrainingDataKind
 
 ROLES: Final = {
     **dict.fromkeys(POISONED, (Role.POISONER, Role.LEARNER)),
@@ -23,6 +25,7 @@ _BY_NAME_ALONE: Final = {
     GameName.BACKDOOR: "plants no backdoors",
     GameName.TARGETED_POISONING: "poisons no chosen points",
     GameName.ONLINE_POISONING: "poisons no streams",
+    GameName.TREND_POISONING: "removes no trends",
 }
 """Games that a poisoner plays only if it says so, and what one that does not say so lacks."""
 USUAL_ROLES: Final = (Role.ATTACK, Role.DEFENSE)
@@ -43,6 +46,12 @@ def applicability(attack: Manifest, defense: Manifest, round_: RoundSpec) -> str
     return next(_reasons(attack, defense, round_), None)
 
 
+def unfit(player: Manifest, round_: RoundSpec) -> str | None:
+    """The first reason why this player meets nobody in this round; None if it may meet somebody."""
+    side = Side(player.role.side)
+    return next((why for part in _PARTS for why in part(player, side, round_)), None)
+
+
 def plays_game(manifest: Manifest, game: GameName) -> bool:
     """Whether a player takes part in this kind of round, whatever its norm and threat model."""
     named = set(manifest.needs.games)
@@ -56,27 +65,40 @@ def plays_game(manifest: Manifest, game: GameName) -> bool:
 
 
 def _reasons(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator[str]:
-    yield from _roles(attack, defense, round_)
-    for manifest in (attack, defense):
-        if not manifest.plays_task(round_.task):
-            yield f"The {manifest.role.value} does not play the task {round_.task}."
-    if round_.game is GameName.CERTIFICATION and round_.norm.value not in defense.certifies:
-        yield f"The defense certifies nothing in the norm {round_.norm.value}."
-    yield from _declared(attack.needs, round_)
-    yield from _trend(attack.needs, defense, round_)
-    yield from _knowledge(attack.needs, round_.threat_model)
+    for part in _PARTS:
+        yield from part(attack, Side.ATTACK, round_)
+        yield from part(defense, Side.DEFENSE, round_)
     if attack.needs.gradients and not _has_gradients(defense, round_):
         yield "The attack needs gradients, and the defense has none."
-    yield from _eligibility(defense, round_)
 
 
-def _roles(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator[str]:
+def _role(player: Manifest, side: Side, round_: RoundSpec) -> Iterator[str]:
     attacker, defender = ROLES.get(round_.game, USUAL_ROLES)
     game = round_.game.value.replace("_", "-")
-    if attack.role is not attacker:
+    if side is Side.ATTACK and player.role is not attacker:
         yield f"The {game} game is attacked by a player of role {attacker.value}."
-    if defense.role is not defender:
+    if side is Side.DEFENSE and player.role is not defender:
         yield f"The {game} game is defended by a player of role {defender.value}."
+
+
+def _task(player: Manifest, _side: Side, round_: RoundSpec) -> Iterator[str]:
+    if not player.plays_task(round_.task):
+        yield f"The {player.role.value} does not play the task {round_.task}."
+
+
+def _abilities(player: Manifest, side: Side, round_: RoundSpec) -> Iterator[str]:
+    """What those that it declares do not allow, whoever it meets."""
+    if side is Side.ATTACK:
+        yield from _declared(player.needs, round_)
+        yield from _knowledge(player.needs, round_)
+        return
+    if round_.game is GameName.CERTIFICATION and round_.norm.value not in player.certifies:
+        yield f"The defense certifies nothing in the norm {round_.norm.value}."
+    yield from _learns(player, round_)
+    yield from _eligibility(player, round_)
+
+
+_PARTS: Final = (_role, _task, _abilities)
 
 
 def _declared(needs: Needs, round_: RoundSpec) -> Iterator[str]:
@@ -99,18 +121,19 @@ def _has_gradients(defense: Manifest, round_: RoundSpec) -> bool:
     return defense.differentiable or round_.game is GameName.ATTACKER_FIRST
 
 
-def _trend(needs: Needs, defense: Manifest, round_: RoundSpec) -> Iterator[str]:
-    """Who plays trends says so, on both sides: they are given values, not classes."""
-    trends = GameName.TREND_POISONING.value
-    if round_.game is GameName.TREND_POISONING and trends not in needs.games:
-        yield f"The poisoner removes no trends; one that does names {trends} in [needs] games."
-    if round_.game is GameName.TREND_POISONING and trends not in defense.needs.games:
+def _learns(defense: Manifest, round_: RoundSpec) -> Iterator[str]:
+    """Who estimates trends says so: it is given values, not classes."""
+    trends, games = GameName.TREND_POISONING.value, defense.needs.games
+    if round_.game is GameName.TREND_POISONING and trends not in games:
         yield f"The learner estimates no trends; one that does names {trends} in [needs] games."
-    if defense.needs.games and round_.game.value not in defense.needs.games:
+    if games and round_.game.value not in games:
         yield f"The {defense.role.value} does not play the game {round_.game.value}."
 
 
-def _knowledge(needs: Needs, model: ThreatModel) -> Iterator[str]:
+def _knowledge(needs: Needs, round_: RoundSpec) -> Iterator[str]:
+    """Against the switches. One that the game has no use for withholds nothing."""
+    model, game = round_.threat_model, round_.game
+    no_data = model.training_data.kind is TrainingDataKind.NONE
     if needs.gradients and not model.gives_gradients:
         yield "The attack needs gradients, and the round withholds them."
     if needs.probes and model.probes.none:
@@ -121,9 +144,9 @@ def _knowledge(needs: Needs, model: ThreatModel) -> Iterator[str]:
         yield "The attack needs the architecture, and the round withholds it."
     if needs.related and model.parameters.level < Parameters.RELATED.level:
         yield "The attack needs related models, and the round gives none."
-    if needs.training_data and model.training_data.kind is TrainingDataKind.NONE:
+    if needs.training_data and no_data and uses(game, "training_data"):
         yield "The attack needs training data, and the round gives none."
-    if needs.true_label and not model.true_label:
+    if needs.true_label and not model.true_label and uses(game, "true_label"):
         yield "The attack needs the true labels, and the round withholds them."
 
 

@@ -301,6 +301,15 @@ class ThreatModel:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Inverse of :meth:`to_json`; unknown keys, versions and values are refused."""
+        return cls(**cls.read(data))
+
+    @staticmethod
+    def read(data: Mapping[str, Any]) -> dict[str, Any]:
+        """The switches that are said in JSON, as values of their types; one by one they are right.
+
+        Raises:
+            ThreatModelError: an unknown key, version or value.
+        """
         if data.get("schema_version") != SCHEMA_VERSION:
             raise ThreatModelError(
                 f"Threat model schema_version {data.get('schema_version')!r} is not known; "
@@ -309,7 +318,7 @@ class ThreatModel:
         unknown = sorted(set(data) - set(_READERS) - {"schema_version"})
         if unknown:
             raise ThreatModelError(f"Unknown switch {', '.join(unknown)} in the threat model.")
-        return cls(**{key: _READERS[key](key, data[key]) for key in _READERS if key in data})
+        return {key: _READERS[key](key, data[key]) for key in _READERS if key in data}
 
     def switches(self) -> list[tuple[str, str]]:
         """(name, plain sentence) for each of the eleven switches, as pages show them."""

@@ -192,11 +192,14 @@ def _refuse_beside_a_file(options: rules.Options, threat_model: str | None) -> N
 
 def _given(path: Path) -> tuple[RoundSpec, Task]:
     from arena.round_settings import changed, idle
+    from arena.round_switches import values_of
     from arena.rounds import RoundSpec
 
     data = rules.read_json(path, what="round")
     round_ = RoundSpec.from_json(data.get("spec", data))
-    for _, sentence in idle(round_, changed(round_)):
+    switches = values_of(round_.threat_model)
+    told = [*idle(round_, changed(round_)), *rules.idle_switches(round_.game, switches, switches)]
+    for _, sentence in told:
         say(f"Note on {path}: {sentence}")
     return round_, rules.load_task(round_.task)
 

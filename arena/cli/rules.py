@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -270,8 +270,32 @@ def _threat_model(options: Options, game: str) -> Mapping[str, Any]:
                 f"{options.threat_model} says all the switches: change it there, and leave "
                 f"{option} out.",
             )
-    data = read_json(Path(options.threat_model), what="threat model")
-    return ThreatModel.from_json(data).to_json()
+    return _read_model(Path(options.threat_model), game).to_json()
+
+
+def _read_model(path: Path, game: str) -> ThreatModel:
+    """All the switches, from a file that says them."""
+    from arena.round_switches import giving_way, values_of
+    from arena.threat_model import ThreatModel
+
+    said = ThreatModel.read(read_json(path, what="threat model"))
+    values = {**values_of(ThreatModel()), **said}
+    for switch, sentence in idle_switches(game, values, list(said)):
+        raise Stop(ExitCode.USAGE, f"{path}: {sentence} Leave {switch} out.")
+    return ThreatModel(**giving_way(game, values))
+
+
+def idle_switches(
+    game: str, values: Mapping[str, Any], switches: Collection[str]
+) -> list[tuple[str, str]]:
+    """(switch, sentence) for each that changes nothing, and that no preset says so either."""
+    from arena.round_switches import idle
+    from arena.rounds import threat_model_for
+    from arena.threat_model import PRESET_NAMES, ThreatModel
+
+    presets = [ThreatModel.preset(name) for name in PRESET_NAMES]
+    read = [threat_model_for(game, preset) for preset in presets]
+    return idle(game, values, switches, presets=[*presets, *read])
 
 
 def _moving(first_mover: str | None, model: ThreatModel, game: str) -> ThreatModel:

@@ -1,4 +1,8 @@
-"""Writes accounts: signing up, teams, invitations, tokens. Each refusal is a sentence."""
+"""Writes accounts: signing up, teams, invitations, tokens. Each refusal is a sentence.
+
+Whoever changes who is in a team holds the team's row: else somebody could leave while he is made
+captain, and the team would have none.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +81,8 @@ def leave_team(*, user: User, team: Team) -> None:
         NotThere: not a member.
         Conflict: a captain with members left.
     """
-    membership = Membership.objects.select_for_update().filter(team=team, user=user).first()
+    _lock(team)
+    membership = team.memberships.filter(user=user).first()
     if membership is None:
         raise NotThere("You are not in this team.")
     others = team.memberships.exclude(user=user).exists()
@@ -95,6 +100,7 @@ def hand_over(*, captain: User, team: Team, to: User) -> None:
         NotAllowed: ``captain`` is not the captain.
         NotThere: ``to`` is not a member.
     """
+    _lock(team)
     require_captain(captain, team)
     if not team.memberships.filter(user=to).exists():
         raise NotThere("This person is not in the team.")
@@ -105,12 +111,21 @@ def hand_over(*, captain: User, team: Team, to: User) -> None:
 
 @transaction.atomic
 def remove_member(*, captain: User, team: Team, user: User) -> None:
+    """Ends a membership, and with it the invitations by which he could let himself in again."""
+    _lock(team)
     require_captain(captain, team)
     if captain == user:
         raise Conflict("Make another member captain before you leave.")
     if not team.memberships.filter(user=user).delete()[0]:
         raise NotThere("This person is not in the team.")
+    team.invitations.filter(invited_by=user, used_at=None, revoked_at=None).update(
+        revoked_at=timezone.now()
+    )
     _tell(team, "team.left", by=user.username)
+
+
+def _lock(team: Team) -> None:
+    Team.objects.select_for_update().get(pk=team.pk)
 
 
 def require_member(user: User, team: Team) -> None:
@@ -131,12 +146,14 @@ def _tell(team: Team, kind: str, **payload: str) -> None:
 # --- invitations --------------------------------------------------------------------------------
 
 
+@transaction.atomic
 def invite(*, user: User, team: Team) -> IssuedInvitation:
     """A link for one person. Any member may invite.
 
     Raises:
         NotAllowed: not a member.
     """
+    _lock(team)
     require_member(user, team)
     token = secrets.new_token()
     invitation = Invitation.objects.create(
@@ -172,6 +189,7 @@ def accept_invitation(*, user: User, token: str) -> Team:
     """
     invitation = find_invitation(token)
     team = invitation.team
+    _lock(team)
     if team.memberships.filter(user=user).exists():
         raise Conflict("You are in this team already.")
     taken = Invitation.objects.filter(

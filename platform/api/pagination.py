@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from rest_framework.pagination import CursorPagination
+from typing import Final
+
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from rest_framework.exceptions import NotFound, ParseError
+from rest_framework.pagination import Cursor, CursorPagination
+from rest_framework.request import Request
+
+NO_CURSOR: Final = "This cursor is none: ask for the address of next or previous as it is."
 
 
 class Pages(CursorPagination):
@@ -13,9 +21,30 @@ class Pages(CursorPagination):
     max_page_size = 200
     ordering: str | tuple[str, ...] = "-id"
 
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        """A position that no row can have is refused here, before the database meets it."""
+        try:
+            cursor = super().decode_cursor(request)
+        except NotFound as error:
+            raise ParseError(NO_CURSOR) from error
+        position = None if cursor is None else cursor.position
+        if position is not None and not self.may_stand_at(str(position)):
+            raise ParseError(NO_CURSOR)
+        return cursor
+
+    def may_stand_at(self, position: str) -> bool:
+        return position.isascii() and position.isdigit() and len(position) < 19
+
 
 class NewestFirst(Pages):
     ordering = ("-created_at", "-id")
+
+    def may_stand_at(self, position: str) -> bool:
+        try:
+            time = parse_datetime(position)
+        except ValueError:
+            return False
+        return time is not None and timezone.is_aware(time) and 1970 < time.year < 9999
 
 
 class InOrder(Pages):

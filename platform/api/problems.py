@@ -12,7 +12,12 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    ValidationError,
+)
 from django.core.signals import got_request_exception
 from django.http import Http404
 from django.utils import timezone
@@ -90,6 +95,7 @@ KNOWN: Final = {
     429: ("throttled", "Too many requests"),
     500: ("our-fault", "The arena failed"),
 }
+TOO_LARGE: Final = "Apart from files, a request holds at most 2 MiB."
 SLUGS: Final = tuple(dict.fromkeys([slug for slug, _ in KNOWN.values()] + ["quota-exceeded"]))
 
 
@@ -128,6 +134,10 @@ def problem_of(error: Exception) -> Problem | None:
         error = exceptions.PermissionDenied()
     elif isinstance(error, ValidationError):
         return Problem("invalid", KNOWN[422][1], 422, " ".join(error.messages))
+    elif isinstance(error, RequestDataTooBig):
+        return Problem("too-large", KNOWN[413][1], 413, TOO_LARGE)
+    elif isinstance(error, SuspiciousOperation):
+        error = exceptions.ParseError("The request has too many fields or files.")
     if not isinstance(error, exceptions.APIException):
         return None
     return _of_api_exception(error)

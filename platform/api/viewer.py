@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from accounts.models import User
 from accounts.selectors import Person, team_ids
-from tournaments.models import Entry
+from tournaments.models import WITHDRAWN, Entry
 from tournaments.selectors import is_administrator
-from tournaments.states import EntryState
 
 
 @dataclass(frozen=True)
@@ -35,13 +34,15 @@ class Viewer:
             or entry.tournament_id in self.organizes
         )
 
+    def is_hidden(self, entry: Entry) -> bool:
+        """Whether this reader is not told whose it was."""
+        return entry.is_withdrawn and not self.knows(entry)
+
     def name_of(self, entry: Entry) -> str:
         """Withdrawn entries keep their verdicts, but not their name."""
-        hidden = entry.state == EntryState.WITHDRAWN and not self.knows(entry)
-        return entry.public_name if hidden else entry.name
+        return WITHDRAWN if self.is_hidden(entry) else entry.name
 
     def team_of(self, entry: Entry) -> dict[str, str] | None:
-        hidden = entry.state == EntryState.WITHDRAWN and not self.knows(entry)
-        if entry.team is None or hidden:
+        if entry.team is None or self.is_hidden(entry):
             return None
         return {"id": entry.team.uid, "name": entry.team.name}

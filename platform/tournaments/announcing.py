@@ -11,6 +11,7 @@ from events import hints
 from events import services as events
 from events.models import Audience
 from tournaments.models import Entry, Match, Round, Tournament, Visibility
+from tournaments.states import UNJUDGED
 
 PLAY_TASK: Final = "tournaments.tasks.play"
 MOST_HINTS: Final = 64
@@ -44,10 +45,12 @@ def tell(
 
 
 def tell_of_entry(entry: Entry, kind: str) -> None:
+    """How qualification goes is for its team and the organizers; what it plays as, for others."""
     tell(
         entry.tournament,
         kind,
         subject=entry.pk,
+        audience=Audience.TEAM if entry.state in UNJUDGED else None,
         team=entry.team_id,
         payload={
             "entry": entry.uid,

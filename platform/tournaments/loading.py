@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import arena.tasks
+from arena import round_switches
 from arena.errors import TaskError, ThreatModelError
 from arena.round_settings import idle, uses
 from arena.rounds import GameName, Norm, RoundSpec, norm_for, threat_model_for
 from arena.tasks.usual import usual_examples, usual_published
 from arena.threat_model import PRESET_NAMES, ThreatModel
+from arena.threat_model import SCHEMA_VERSION as THREAT_MODEL_VERSION
 from events.errors import Invalid
 from tournaments.models import Visibility
 from tournaments.services import RoundPlan, TournamentPlan
@@ -123,6 +125,7 @@ def _round(shared: Mapping[str, Any], table: Mapping[str, Any]) -> RoundPlan:
     data = {**_defaults_for(game, shared), **table}
     try:
         _check_queries(data, table)
+        _refuse_idle_switches(data, table)
         spec = _spec(data)
     except (ThreatModelError, TypeError, ValueError) as error:
         raise Invalid(f"Round {title!r}: {error}") from error
@@ -147,18 +150,32 @@ def _game(shared: Mapping[str, Any], table: Mapping[str, Any]) -> str:
 def _refuse_idle(defaults: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]]) -> None:
     """Defaults are for the rounds that have a use for them; one without any is a mistake."""
     games = [_game(defaults, table) for table in rounds]
-    for key in sorted(defaults):
-        if not any(uses(game, key) for game in games):
-            raise Invalid(
-                f"{key} in defaults changes nothing: no round here is of a game that uses it. "
-                "Leave it out."
-            )
+    switches = _said(defaults.get("switches"))
+    idle_ones = [key for key in sorted(defaults) if not any(uses(game, key) for game in games)]
+    idle_ones += [
+        key for key in sorted(switches) if not any(round_switches.uses(game, key) for game in games)
+    ]
+    for key in idle_ones:
+        raise Invalid(
+            f"{key} in defaults changes nothing: no round here is of a game that uses it. "
+            "Leave it out."
+        )
 
 
 def _defaults_for(game: str, shared: Mapping[str, Any]) -> dict[str, Any]:
     """Those that count in a round of this game; words have a norm of their own."""
     own = {"norm"} if game == GameName.GOOD_WORDS else set()
-    return {key: value for key, value in shared.items() if key not in own and uses(game, key)}
+    kept = {key: value for key, value in shared.items() if key not in own and uses(game, key)}
+    if switches := _said(kept.get("switches")):
+        kept["switches"] = {
+            key: value for key, value in switches.items() if round_switches.uses(game, key)
+        }
+    return kept
+
+
+def _said(switches: Any) -> Mapping[str, Any]:
+    """None where it is no table, which is told with the rest of a round."""
+    return switches if isinstance(switches, Mapping) else {}
 
 
 def _check_queries(data: Mapping[str, Any], table: Mapping[str, Any]) -> None:
@@ -206,6 +223,29 @@ def _usual_counts(values: Mapping[str, Any]) -> dict[str, int]:
 
 def _threat_model(data: Mapping[str, Any]) -> ThreatModel:
     """A preset, and switches that differ from it."""
+    preset = _preset(data)
+    values = {**round_switches.values_of(preset), **_switches(data)}
+    return ThreatModel(**round_switches.giving_way(data["game"], values))
+
+
+def _refuse_idle_switches(data: Mapping[str, Any], table: Mapping[str, Any]) -> None:
+    """Of the round's own ``switches``: whether they count."""
+    said, game = _switches(table), str(data.get("game", ""))
+    if not said:
+        return
+    plain = _plain_preset(data)
+    presets = (plain, threat_model_for(game, plain))
+    values = {**round_switches.values_of(presets[1]), **said}
+    for _, sentence in round_switches.idle(game, values, list(said), presets=presets):
+        raise ThreatModelError(f"{sentence} Leave it out.")
+
+
+def _preset(data: Mapping[str, Any]) -> ThreatModel:
+    """As the game reads it."""
+    return threat_model_for(data["game"], _plain_preset(data))
+
+
+def _plain_preset(data: Mapping[str, Any]) -> ThreatModel:
     preset = data.get("threat_model", "white")
     if preset not in PRESET_NAMES:
         known = ", ".join(PRESET_NAMES)
@@ -213,11 +253,15 @@ def _threat_model(data: Mapping[str, Any]) -> ThreatModel:
     queries = data.get("queries") if preset in METERED else None
     if queries is not None and type(queries) is not int:
         raise ThreatModelError(f"queries must be a whole number, not {queries!r}.")
-    model = threat_model_for(data["game"], ThreatModel.preset(preset, queries=queries))
+    return ThreatModel.preset(preset, queries=queries)
+
+
+def _switches(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that are said, as values of their types."""
     switches = data.get("switches", {})
     if not isinstance(switches, Mapping):
         raise ThreatModelError("switches must be a table.")
-    return ThreatModel.from_json({**model.to_json(), **switches})
+    return ThreatModel.read({"schema_version": THREAT_MODEL_VERSION, **switches})
 
 
 def _visibility(data: Mapping[str, Any]) -> Visibility:

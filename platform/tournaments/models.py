@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import Final
 
 from django.db import models
 from django.db.models import Q
@@ -104,7 +105,9 @@ class Round(models.Model):
         return self.game in POISONED
 
 
-WITHDRAWN_NAME = "withdrawn"
+WITHDRAWN: Final = "withdrawn"
+NOBODY: Final = "somebody"
+"""Name and team of an entry that was withdrawn, as others read them."""
 
 
 class Entry(models.Model):
@@ -179,18 +182,21 @@ class Entry(models.Model):
 
     @property
     def team_name(self) -> str:
-        """Who enters it."""
+        """Who enters it, as boards show it."""
         return self.team.name if self.team else "house"
 
     @property
-    def public_name(self) -> str:
-        """As boards and matches show it: withdrawn entries keep their verdicts, not their name."""
-        return WITHDRAWN_NAME if self.state == EntryState.WITHDRAWN else self.name
+    def is_withdrawn(self) -> bool:
+        return self.state == EntryState.WITHDRAWN
 
     @property
-    def public_team(self) -> str:
-        """Empty where the entry was withdrawn: a team is known by its players."""
-        return "" if self.state == EntryState.WITHDRAWN else self.team_name
+    def shown_name(self) -> str:
+        """Its name for everybody: a withdrawn entry keeps its verdicts, and loses its name."""
+        return WITHDRAWN if self.is_withdrawn else self.name
+
+    @property
+    def shown_team(self) -> str:
+        return NOBODY if self.is_withdrawn else self.team_name
 
 
 class Match(Job):

@@ -18,7 +18,15 @@ from events.models import Event
 from submissions import selectors as submissions
 from submissions.models import Submission
 from tournaments.models import Entry, Match, Round, Tournament, Verdict, Visibility
-from tournaments.states import PLAYABLE, RECORDED, UNDER_WAY, EntryState, MatchState, Phase
+from tournaments.states import (
+    PLAYABLE,
+    RECORDED,
+    UNDER_WAY,
+    UNJUDGED,
+    EntryState,
+    MatchState,
+    Phase,
+)
 
 
 def is_administrator(user: Person) -> bool:
@@ -118,9 +126,24 @@ def entries_of(tournament: Tournament, user: Person) -> QuerySet[Entry]:
     return entries(tournament).filter(team__in=team_ids(user)).order_by("-entered_at")
 
 
+def entries_known_to(user: Person, tournament: Tournament) -> QuerySet[Entry]:
+    """Who plays or played, and of those that wait or were refused what the user may know."""
+    return entries(tournament).filter(_judged_or_known(user))
+
+
+def _judged_or_known(user: Person) -> Q:
+    """How qualification goes is for the entry's team and the organizers."""
+    if is_administrator(user):
+        return Q()
+    known = ~Q(state__in=UNJUDGED) | Q(team__in=team_ids(user))
+    if isinstance(user, User):
+        known |= Q(tournament__in=user.organized_tournaments.all())
+    return known
+
+
 def get_entry(user: Person, uid: str) -> Entry:
     found = Entry.objects.select_related("team", "submission", "tournament").filter(
-        uid=uid, tournament__in=visible_to(user)
+        _judged_or_known(user), uid=uid, tournament__in=visible_to(user)
     )
     if (entry := found.first()) is None:
         raise NotThere("There is no such entry.")

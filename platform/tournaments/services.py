@@ -21,8 +21,9 @@ import arena.house
 import arena.tasks
 from accounts.models import User
 from accounts.services import require_member
+from arena.applicability import unfit
 from arena.errors import PackageError, TaskError
-from arena.manifest import Role
+from arena.manifest import Manifest, Role
 from arena.rounds import RoundSpec, SplitName
 from arena.tasks.fitting import misfit, too_many
 from events.errors import Conflict, Invalid, NotAllowed
@@ -50,6 +51,8 @@ from tournaments.states import (
 MOST_ROUNDS: Final = 30
 RESERVED: Final = frozenset(("new",))
 """Addresses of pages beside those of tournaments."""
+MOST_REASONS: Final = 3
+"""Rounds of which a refused entry is told why they are not for it."""
 
 
 @dataclass(frozen=True)
@@ -239,15 +242,15 @@ def enter(*, tournament: Tournament, submission: Submission, user: User) -> Entr
     Raises:
         NotAllowed: not in the team.
         Conflict: closed, rejected, or a member plays for another team.
-        Invalid: no round is made for it.
+        Invalid: no round is made for it, and why.
     """
     require_member(user, submission.team)
     tournament = _locked(tournament)
     _require_open(tournament)
-    _require_fit(tournament, submission)
     entry = tournament.entries.filter(submission=submission).first()
     if entry is not None and entry.state in (EntryState.ACTIVE, EntryState.WAITING):
         return entry
+    _require_fit(tournament, submission)
     if submission.state not in (SubmissionState.QUALIFIED, *WAITING):
         raise Conflict(f"This submission is {submission.get_state_display().lower()}.")
     roster = list(submission.team.memberships.order_by("user").values_list("user", flat=True))
@@ -290,18 +293,25 @@ def _require_open(tournament: Tournament) -> None:
 
 def _require_fit(tournament: Tournament, submission: Submission) -> None:
     if not fits(tournament, submission):
-        role = Role(submission.role).value
-        raise Invalid(f"No round of this tournament is made for this {role} on its task.")
+        role, reasons = Role(submission.role).value, misfits(tournament, submission)
+        told = " ".join(f"{title}: {reason}" for title, reason in reasons[:MOST_REASONS])
+        more = len(reasons) - MOST_REASONS
+        raise Invalid(
+            f"No round of this tournament is made for this {role}. {told}"
+            + (f" The other {more} do not fit either." if more > 0 else "")
+        )
 
 
 def fits(tournament: Tournament, submission: Submission) -> bool:
-    """Whether some round of the tournament is made for this role, on a task that it plays."""
-    role = Role(submission.role)
-    named = submission.manifest.get("tasks", ["*"])
-    return any(
-        role in planning.roles_of(round_) and ("*" in named or round_.spec["task"] in named)
-        for round_ in tournament.rounds.all()
-    )
+    """Whether it may meet somebody in some round of the tournament."""
+    return len(misfits(tournament, submission)) < len(tournament.rounds.all())
+
+
+def misfits(tournament: Tournament, submission: Submission) -> list[tuple[str, str]]:
+    """(title, reason) for each round in which a submission meets nobody, by its manifest."""
+    manifest = Manifest.from_mapping(submission.manifest)
+    found = [(round_.title, unfit(manifest, round_.rules)) for round_ in tournament.rounds.all()]
+    return [(title, reason) for title, reason in found if reason is not None]
 
 
 def _require_one_team(tournament: Tournament, submission: Submission, roster: list[int]) -> None:

@@ -58,6 +58,8 @@ ENTRIES = table(
         _E.DISQUALIFIED: (_E.ACTIVE,),
     },
 )
+UNJUDGED = (EntryState.WAITING, EntryState.REFUSED)
+"""Not known to have qualified: what qualification finds is for the team and the organizers."""
 
 
 class MatchState(TextChoices):

@@ -17,6 +17,7 @@ from django.http import QueryDict
 
 import arena.house
 import arena.tasks
+from arena import round_switches
 from arena import threat_model as switches
 from arena.errors import ThreatModelError
 from arena.manifest import Role
@@ -175,9 +176,11 @@ def _of(setting: str, widget: type[forms.Widget], *, but: str = "") -> forms.Wid
     return _for(widget, *sorted(game.value for game in USED_BY[setting] if game != but))
 
 
-def _switch(slug: str, choices: list[tuple[str, str]]) -> forms.ChoiceField:
-    term = BY_SLUG[slug]
-    return forms.ChoiceField(label=term.name, choices=choices, help_text=term.short)
+def _switch(slug: str, choices: list[tuple[str, str]], *, switch: str = "") -> forms.ChoiceField:
+    """``switch``: its name, where some games have no use for it: there the page hides it."""
+    term, games = BY_SLUG[slug], round_switches.USED_BY.get(switch, frozenset(GameName))
+    widget = _for(forms.Select, *sorted(games)) if switch else forms.Select()
+    return forms.ChoiceField(label=term.name, choices=choices, help_text=term.short, widget=widget)
 
 
 def _number(label: str, *when: str, help_text: str = "") -> forms.IntegerField:
@@ -349,21 +352,28 @@ class RoundForm(Styled):
     training_data = _switch(
         "training-data",
         _choices(switches.TrainingDataKind, distribution="the distribution", set="the set itself"),
+        switch="training_data",
     )
     samples = _number("Number of samples", "samples", "distribution")
     learning_algorithm = _switch("learning-algorithm", _choices(switches.LearningAlgorithm))
     architecture = _switch("architecture", _choices(switches.Architecture))
     parameters = _switch("parameters", _choices(switches.Parameters, related="related models"))
     structure = _switch("defense-structure", _choices(switches.DefenseStructure))
-    randomness = _switch("randomness", _choices(switches.Randomness, seed="the seeds"))
+    randomness = _switch(
+        "randomness", _choices(switches.Randomness, seed="the seeds"), switch="randomness"
+    )
     probes = _switch("probe", [("none", "none"), (COUNTED, "counted"), ("unlimited", "unlimited")])
     queries = _number("Probes per example", COUNTED, help_text="In extraction rounds: in total.")
     total = _number("Probes in total", COUNTED)
-    output = _switch("oracle-output", _choices(switches.OutputKind, top_k="top-k labels"))
+    output = _switch(
+        "oracle-output", _choices(switches.OutputKind, top_k="top-k labels"), switch="output"
+    )
     top_k = _number("k", "top_k", help_text="Top-k only.")
     decimals = _number("Decimals", "rounded", help_text="Rounded only.")
-    feedback = _switch("feedback", _choices(switches.Feedback, success="success or not"))
-    true_label = _switch("true-label", [("yes", "told"), ("no", "not told")])
+    feedback = _switch(
+        "feedback", _choices(switches.Feedback, success="success or not"), switch="feedback"
+    )
+    true_label = _switch("true-label", [("yes", "told"), ("no", "not told")], switch="true_label")
 
     opens_at = Moment(label="Opens (UTC)", help_text="Empty: with the tournament.")
     closes_at = Moment(label="Closes (UTC)")
@@ -419,9 +429,13 @@ class RoundForm(Styled):
         return str(self["preset"].value() or "white")
 
     @property
+    def _preset_name(self) -> str:
+        return self.preset_now if self.preset_now in PRESETS else "white"
+
+    @property
     def changed_switches(self) -> list[str]:
         """Labels of the switches that differ from the preset."""
-        wanted = PRESETS.get(self.preset_now, PRESETS["white"])
+        wanted = PRESETS[self._preset_name]
         return [
             str(self[group[0]].label)
             for group in GROUPS
@@ -454,7 +468,11 @@ class RoundForm(Styled):
     def _understand(self, data: dict[str, Any]) -> None:
         """Keeps the rules in ``data["spec"]``, without task and split; or says where they clash."""
         try:
-            model = self._as_read(data["game"], _threat_model(data))
+            values = _switches(data)
+            for switch, sentence in self._idle_switches(data["game"], values):
+                self._blame(switch, f"{sentence} {self._as_preset(switch)}")
+            model = ThreatModel(**round_switches.giving_way(data["game"], values))
+            model = self._as_read(data["game"], model)
         except ThreatModelError as error:
             self._blame(_FIELDS_OF.get(error.switch, error.switch), str(error))
             return
@@ -468,6 +486,20 @@ class RoundForm(Styled):
         if not set(self.errors) - {"title"}:
             data["spec"] = spec
 
+    def _idle_switches(self, game: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
+        preset = ThreatModel.preset(self._preset_name)
+        presets = (preset, threat_model_for(game, preset))
+        return round_switches.idle(game, values, list(values), presets=presets)
+
+    def _as_preset(self, switch: str) -> str:
+        """The remedy for a switch that changes nothing."""
+        wanted, name = PRESETS[self._preset_name], _FIELDS_OF.get(switch, switch)
+        group = next(group for group in GROUPS if name in group)
+        words = dict(cast(forms.ChoiceField, self.fields[group[0]]).choices)  # type: ignore[arg-type]
+        numbers = [wanted[number] for number in group[1:] if wanted[number]]
+        told = ", ".join([words[wanted[group[0]]], *numbers])
+        return f"Leave it as the {self._preset_name} preset has it: {told}."
+
     def _as_it_was(self, name: str) -> str:
         """The remedy for a setting that changes nothing."""
         field = self.fields[name]
@@ -479,7 +511,7 @@ class RoundForm(Styled):
     def _as_read(self, game: str, model: ThreatModel) -> ThreatModel:
         """As the game reads a preset; what differs from the preset is for the game to refuse."""
         read = threat_model_for(game, model)
-        wanted = PRESETS.get(self.preset_now, PRESETS["white"])
+        wanted = PRESETS[self._preset_name]
         set_by_hand = values_of(model).items() - wanted.items()
         names = {name for name, _ in set_by_hand}
         if game == GameName.TREND_POISONING and names & {"probes", "queries", "total"}:
@@ -515,25 +547,27 @@ class RoundForm(Styled):
         )
 
 
-def _threat_model(data: Mapping[str, Any]) -> ThreatModel:
-    """Raises ThreatModelError for switches that contradict one another."""
-    return ThreatModel(
-        first_mover=switches.FirstMover(data["first_mover"]),
-        repeats=1 if data["moves"] is None else data["moves"],
-        task_knowledge=switches.TaskKnowledge(data["task_knowledge"]),
-        training_data=TrainingData(
+def _switches(data: Mapping[str, Any]) -> dict[str, Any]:
+    """By name, as values of their types; whether they contradict one another is not seen here."""
+    return {
+        "first_mover": switches.FirstMover(data["first_mover"]),
+        "repeats": 1 if data["moves"] is None else data["moves"],
+        "task_knowledge": switches.TaskKnowledge(data["task_knowledge"]),
+        "training_data": TrainingData(
             switches.TrainingDataKind(data["training_data"]), data["samples"]
         ),
-        learning_algorithm=switches.LearningAlgorithm(data["learning_algorithm"]),
-        architecture=switches.Architecture(data["architecture"]),
-        parameters=switches.Parameters(data["parameters"]),
-        structure=switches.DefenseStructure(data["structure"]),
-        randomness=switches.Randomness(data["randomness"]),
-        probes=Probes(data["total"], data["queries"], data["probes"] == "unlimited"),
-        output=OracleOutput(switches.OutputKind(data["output"]), data["top_k"], data["decimals"]),
-        feedback=switches.Feedback(data["feedback"]),
-        true_label=data["true_label"] == "yes",
-    )
+        "learning_algorithm": switches.LearningAlgorithm(data["learning_algorithm"]),
+        "architecture": switches.Architecture(data["architecture"]),
+        "parameters": switches.Parameters(data["parameters"]),
+        "structure": switches.DefenseStructure(data["structure"]),
+        "randomness": switches.Randomness(data["randomness"]),
+        "probes": Probes(data["total"], data["queries"], data["probes"] == "unlimited"),
+        "output": OracleOutput(
+            switches.OutputKind(data["output"]), data["top_k"], data["decimals"]
+        ),
+        "feedback": switches.Feedback(data["feedback"]),
+        "true_label": data["true_label"] == "yes",
+    }
 
 
 def _spec(data: Mapping[str, Any], model: ThreatModel) -> RoundSpec:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from arena.applicability import applicability
+from arena.applicability import applicability, unfit
 from arena.manifest import Manifest
-from arena.rounds import GameName, Goal, Norm, RoundSpec
-from arena.threat_model import ThreatModel
+from arena.rounds import GameName, Goal, Norm, RoundSpec, threat_model_for
+from arena.threat_model import ThreatModel, TrainingData
 from arena.verdict import Status
 from tests.arena.fakes import (
     Fakes,
@@ -26,6 +26,7 @@ from tests.arena.fakes import (
 
 WHITE, GREY, BLACK = ThreatModel.white(), ThreatModel.grey(), ThreatModel.black()
 TRANSFER = ThreatModel.transfer()
+TREND = threat_model_for(GameName.TREND_POISONING, WHITE)
 POISONING: dict[str, Any] = {"game": GameName.POISONING, "shares": (0.1,), "epsilons": ()}
 
 
@@ -87,6 +88,30 @@ def test_a_grey_round_needs_an_architecture_in_a_file_of_its_own() -> None:
     assert "architecture" in reason(attack(), spec(GREY), dana)
     assert reason(attack(), spec(WHITE), dana) == ""
     assert reason(attack(), spec(BLACK), dana) == ""
+
+
+def test_a_player_that_meets_nobody_in_a_round_is_told_why_without_an_opponent() -> None:
+    learner, poisoner = package("learner").manifest, package("poisoner").manifest
+    poisoning, trends = spec(BLACK, **POISONING), spec(TREND, game=GameName.TREND_POISONING)
+    assert unfit(learner, poisoning) is None
+    assert unfit(poisoner, poisoning) is None
+    assert "estimates no trends" in str(unfit(learner, trends))
+    assert "removes no trends" in str(unfit(poisoner, trends))
+    assert "role defense" in str(unfit(learner, spec()))
+    assert "role attack" in str(unfit(poisoner, spec()))
+    assert "withholds them" in str(unfit(attack(gradients=True), spec(BLACK)))
+    assert unfit(attack(gradients=True), spec(WHITE)) is None
+    assert "does not play the task" in str(unfit(defense_package(task="mnist5k").manifest, spec()))
+    assert "certifies nothing" in str(
+        unfit(defense_package().manifest, spec(BLACK, game=GameName.CERTIFICATION))
+    )
+
+
+def test_a_poisoner_that_needs_training_data_has_them_in_every_round_about_poison() -> None:
+    needs = {"training_data": True, "true_label": True}
+    alice, learner = package("poisoner", needs=needs).manifest, package("learner").manifest
+    hidden = replace(BLACK, training_data=TrainingData(), true_label=False)
+    assert reason(alice, spec(hidden, **POISONING), learner) == ""
 
 
 def test_the_referee_opens_no_jail_for_a_cell_that_is_not_applicable() -> None:

@@ -14,6 +14,7 @@ import pytest
 from arena.cli import rules, run
 from arena.cli.console import figures, plain, table
 from arena.cli.exits import ExitCode, Stop, code_of
+from arena.cli.play import _given
 from arena.errors import PackageError, RefereeError, SandboxUnavailable, TaskError, ThreatModelError
 from arena.manifest import Role
 from arena.packages import Package
@@ -313,6 +314,30 @@ def test_switches_may_come_from_a_file(tmp_path: Path) -> None:
     path.write_text(json.dumps(ThreatModel.grey(3).to_json()))
     round_ = rules.round_of(rules.Options(str(path)), load("digits"))
     assert round_.threat_model == ThreatModel.grey(3)
+
+
+def test_a_switch_in_a_file_that_the_game_has_no_use_for_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "switches.json"
+    model = ThreatModel.grey(3).to_json()
+    path.write_text(json.dumps({**model, "feedback": "success"}))
+    with pytest.raises(Stop, match=r"feedback changes nothing in a round of poisoning: .* Leave "):
+        rules.round_of(rules.Options(str(path), game="poisoning"), load("digits"))
+    assert rules.round_of(rules.Options(str(path)), load("digits")).threat_model.feedback
+    path.write_text(json.dumps(model))
+    round_ = rules.round_of(rules.Options(str(path), game="poisoning"), load("digits"))
+    assert round_.threat_model == ThreatModel.grey(3)
+
+
+def test_a_round_in_a_file_plays_though_a_switch_of_it_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = {**ThreatModel.grey(3).to_json(), "true_label": False}
+    round_ = rules.round_of(rules.Options("grey", game="poisoning"), load("digits"))
+    path = tmp_path / "round.json"
+    path.write_text(json.dumps({**round_.to_json(), "threat_model": model}))
+    assert not _given(path)[0].threat_model.true_label
+    told = "".join(capsys.readouterr())
+    assert "true_label changes nothing in a round of poisoning" in told
 
 
 # --- play -----------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from django.db.models import Model, QuerySet
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
-from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
@@ -20,6 +19,7 @@ from api import problems
 from api.authentication import BrowserAuthentication, TokenAuthentication
 from api.idempotency import HEADER, MOST_KEY
 from api.pagination import Pages
+from api.parsers import JsonParser
 from api.permissions import LoggedIn, Scoped
 from api.throttles import Readers, Visitors, Writers
 from api.viewer import Viewer
@@ -78,7 +78,7 @@ class View(GenericAPIView[Any]):
     authentication_classes = (TokenAuthentication, BrowserAuthentication)
     permission_classes: Any = (Scoped,)
     throttle_classes = (Visitors, Readers, Writers)
-    parser_classes: Any = (JSONParser,)
+    parser_classes: Any = (JsonParser,)
     renderer_classes: Any = (JSONRenderer, problems.ProblemRenderer)
     pagination_class: Any = Pages
     filter_backends: Any = ()

@@ -6,9 +6,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.serializers.events import EventsSerializer
+from api.viewer import Viewer
 from api.views.base import View, named, problem
 from events.models import Event
 from tournaments import selectors
+from tournaments.models import WITHDRAWN, Entry
+from tournaments.states import EntryState
 
 MOST = 500
 LARGEST = 2**63 - 1
@@ -37,13 +40,24 @@ class EventsView(View):
         tournament = selectors.get(self.person, slug) if slug else None
         found = selectors.visible_events(self.person, after=after, tournament=tournament)
         rows = list(found[: limit + 1])
-        more, rows = len(rows) > limit, rows[:limit]
+        more, rows = len(rows) > limit, self._disguised(rows[:limit])
         data = {
             "events": rows,
             "cursor": rows[-1].pk if rows else after,
             "more": more,
         }
         return Response(self.get_serializer(data).data)
+
+    def _disguised(self, rows: list[Event]) -> list[Event]:
+        """What was told of an entry before it was withdrawn names it no more."""
+        told = {row.payload["entry"] for row in rows if "entry" in row.payload}
+        viewer = Viewer.of(self.person)
+        gone = Entry.objects.filter(uid__in=told, state=EntryState.WITHDRAWN)
+        hidden = {entry.uid for entry in gone if viewer.is_hidden(entry)}
+        for row in rows:
+            if row.payload.get("entry") in hidden:
+                row.payload = {**row.payload, "name": WITHDRAWN, "team": ""}
+        return rows
 
 
 def _number(request: Request, name: str, usual: int, *, most: int) -> int:

@@ -69,7 +69,7 @@ class SubmissionsView(MembersView):
         responses={
             202: SubmissionDetailSerializer,
             200: SubmissionDetailSerializer,
-            **problem(400, 401, 403, 404, 409, 422),
+            **problem(400, 401, 403, 404, 409, 413, 422),
         },
     )
     def post(self, request: Request) -> Response:

@@ -10,14 +10,13 @@ from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.exceptions import ParseError
-from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Scope, User
 from api.idempotency import once
 from api.pagination import InOrder, NewestFirst
-from api.parsers import TomlParser
+from api.parsers import JsonParser, TomlParser
 from api.permissions import LoggedIn, Scoped
 from api.serializers.tournaments import (
     ClockSerializer,
@@ -31,6 +30,7 @@ from api.serializers.tournaments import (
     TournamentPlanSerializer,
     TournamentSerializer,
 )
+from api.viewer import Viewer
 from api.views.base import IDEMPOTENCY, MembersView, View, problem
 from events.errors import NotAllowed
 from submissions import selectors as submissions
@@ -43,7 +43,7 @@ class Organizing(View):
     """Reading is for everyone, writing for organizers with a token that says so."""
 
     write_scope = Scope.ORGANIZE
-    parser_classes = (JSONParser, TomlParser)
+    parser_classes = (JsonParser, TomlParser)
 
     def get_permissions(self) -> list[Any]:
         """Visitors who would write are asked who they are."""
@@ -95,7 +95,7 @@ class TournamentsView(Organizing):
             "application/json": TournamentPlanSerializer,
             "application/toml": {"type": "string", "format": "binary"},
         },
-        responses={201: TournamentDetailSerializer, **problem(400, 401, 403, 409, 415, 422)},
+        responses={201: TournamentDetailSerializer, **problem(400, 401, 403, 409, 413, 415, 422)},
     )
     def post(self, request: Request) -> Response:
         """Make a tournament with its rounds: the file of `tournament load`, as JSON or as TOML.
@@ -148,7 +148,7 @@ class RoundsView(View):
 
     @extend_schema(
         operation_id="rounds",
-        responses={200: RoundSerializer(many=True), **problem(401, 403, 404)},
+        responses={200: RoundSerializer(many=True), **problem(400, 401, 403, 404)},
     )
     def get(self, request: Request, slug: str) -> Response:
         """A tournament's rounds in order."""
@@ -183,7 +183,7 @@ class TournamentMoveView(OrganizersView):
         operation_id="move_tournament",
         parameters=[IDEMPOTENCY],
         request=MoveSerializer,
-        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404, 409)},
+        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404, 409, 413)},
     )
     def post(self, request: Request, slug: str) -> Response:
         """Move a tournament of yours: open, playing (takes no entries), published, frozen, or back.
@@ -210,7 +210,7 @@ class TournamentPauseView(OrganizersView):
         operation_id="pause_tournament",
         parameters=[IDEMPOTENCY],
         request=PauseSerializer,
-        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404)},
+        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404, 413)},
     )
     def post(self, request: Request, slug: str) -> Response:
         """Pause a tournament of yours, or resume it: paused, no match begins."""
@@ -237,7 +237,7 @@ class RoundMoveView(MembersView):
         operation_id="move_round",
         parameters=[IDEMPOTENCY],
         request=MoveSerializer,
-        responses={200: RoundSerializer, **problem(400, 401, 403, 404, 409)},
+        responses={200: RoundSerializer, **problem(400, 401, 403, 404, 409, 413)},
     )
     def post(self, request: Request, uid: str) -> Response:
         """Move one round of a tournament of yours."""
@@ -318,11 +318,16 @@ class RoundClockView(MembersView):
 class EntryFilter(django_filters.FilterSet):  # type: ignore[misc]
     state = django_filters.ChoiceFilter(choices=EntryState.choices)
     role = django_filters.ChoiceFilter(choices=SIDES)
-    team = django_filters.CharFilter(field_name="team__uid")
+    team = django_filters.CharFilter(method="of_team")
 
     class Meta:
         model = Entry
         fields: tuple[str, ...] = ()
+
+    def of_team(self, rows: QuerySet[Entry], name: str, uid: str) -> QuerySet[Entry]:
+        """A withdrawn entry is told to be its team's to those alone who know it."""
+        viewer, found = Viewer.of(self.request.user), rows.filter(team__uid=uid)
+        return found.filter(pk__in=[row.pk for row in found if not viewer.is_hidden(row)])
 
 
 @extend_schema(tags=["entries"])
@@ -340,7 +345,7 @@ class TournamentEntriesView(View):
     def get(self, request: Request, slug: str) -> Response:
         """Who plays, the house included."""
         tournament = selectors.get(self.person, slug)
-        return self.page(selectors.entries(tournament))
+        return self.page(selectors.entries_known_to(self.person, tournament))
 
 
 @extend_schema(tags=["entries"])
@@ -353,7 +358,7 @@ class EntriesView(MembersView):
         operation_id="enter",
         parameters=[IDEMPOTENCY],
         request=EntryWishSerializer,
-        responses={201: EntrySerializer, **problem(400, 401, 403, 404, 409, 422)},
+        responses={201: EntrySerializer, **problem(400, 401, 403, 404, 409, 413, 422)},
     )
     def post(self, request: Request) -> Response:
         """Enter a submission of yours, and accept the tournament's terms.

@@ -48,7 +48,7 @@ def _rows(view: BoardView) -> Iterator[list[object]]:
 def _values(view: BoardView, row: Standing) -> list[object]:
     return [
         view.round.number, view.round.title, view.role.value, row.position, row.rank,
-        row.rank_low, row.rank_high, row.entry.public_name, row.entry.public_team,
+        row.rank_low, row.rank_high, row.entry.shown_name, row.entry.shown_team,
         view.board.headline, row.headline, row.interval_low, row.interval_high,
         row.clean_accuracy, row.met, row.pending, " ".join(row.reasons),
         row.as_of.isoformat() if row.as_of else None,

@@ -52,8 +52,9 @@ BEYOND: Final = {
 }
 """What ε is where it is no norm's."""
 WORDS_AXIS: Final = {**AXES, "epsilon": "Words added"}
-SECRETIVE: Final = ("seed", "poison", "refuted", "replayed")
-"""Parts of keys of the provenance that could help an opponent before the round reveals."""
+SECRETIVE: Final = ("seed", "poison", "refuted", "replayed", "sha256", "target")
+"""Parts of keys of the provenance that could help an opponent before the round reveals, or from
+which the same package could be told under another name."""
 
 
 @never_cache
@@ -108,7 +109,7 @@ def _priced(match: Match) -> bool:
 
 def sentence(request: HttpRequest, match: Match, verdict: Verdict | None) -> str:
     """What was found, in one sentence."""
-    attack, defense = match.attack.public_name, match.defense.public_name
+    attack, defense = match.attack.shown_name, match.defense.shown_name
     if match.state == MatchState.PENDING:
         return f"{attack} waits to play against {defense}."
     if match.state == MatchState.RUNNING:
@@ -200,7 +201,7 @@ def _logs(request: HttpRequest, match: Match) -> list[tuple[str, str, str]]:
     found = []
     for side, entry in ((Side.ATTACK, match.attack), (Side.DEFENSE, match.defense)):
         try:
-            found.append((side.value, entry.public_name, files.log_text(request.user, match, side)))
+            found.append((side.value, entry.shown_name, files.log_text(request.user, match, side)))
         except NotThere:
             continue
     return found

@@ -16,7 +16,7 @@ from leaderboard import selectors as boards
 from submissions.models import Submission
 from submissions.states import WAITING, SubmissionState
 from tournaments import selectors, services
-from tournaments.models import Round, Tournament
+from tournaments.models import Entry, Round, Tournament
 from tournaments.states import EntryState, MatchState, Phase
 from web.answers import action, page, person
 from web.figures import board_rows
@@ -96,7 +96,7 @@ def _boards(request: HttpRequest, tournament: Tournament) -> dict[str, Any]:
         return {"round": None}
     views = boards.standings(tournament, user=request.user, round_=round_)
     matrix = boards.matrix(round_, user=request.user)
-    attacks = {entry.pk: entry.public_name for entry in matrix.attacks}
+    attacks = {entry.pk: entry.shown_name for entry in matrix.attacks}
     mine = team_ids(request.user)
     return {
         "tournament": tournament,
@@ -156,13 +156,18 @@ def _entries(
     enterable = _fitting(request, tournament)
     context |= {
         "own": selectors.entries_of(tournament, request.user),
-        "guests": listed.filter(team__isnull=False).order_by("role", "team__name"),
+        "guests": sorted(listed.filter(team__isnull=False), key=_in_order),
         "house": listed.filter(team__isnull=True).order_by("role", "name"),
         "form": form,
         "enterable": enterable.exists(),
         "revealing": [round_ for round_ in context["rounds"] if reveals(round_) == "package"],
     }
     return render(request, "web/entries.html", context, status=status)
+
+
+def _in_order(entry: Entry) -> tuple[str, bool, str, int]:
+    """By side and team; the place of a withdrawn entry does not tell whose it was."""
+    return entry.role, entry.is_withdrawn, entry.shown_team.casefold(), entry.pk
 
 
 def _enterable(request: HttpRequest, tournament: Tournament) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth import authenticate
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
+from django.db import connection, transaction
 from django.test import RequestFactory
 from django.utils import timezone
 
@@ -109,6 +111,63 @@ def test_the_captain_removes_a_member(alice: User, bob: User, team: Team) -> Non
         services.remove_member(captain=bob, team=team, user=alice)
     services.remove_member(captain=alice, team=team, user=bob)
     assert not selectors.team_ids(bob)
+
+
+def test_a_removed_member_does_not_let_himself_in_again(alice: User, bob: User, team: Team) -> None:
+    services.accept_invitation(user=bob, token=services.invite(user=alice, team=team).token)
+    back_door = services.invite(user=bob, team=team).token
+    hers = services.invite(user=alice, team=team).token
+    services.remove_member(captain=alice, team=team, user=bob)
+    with pytest.raises(NotThere, match="not valid any more"):
+        services.accept_invitation(user=bob, token=back_door)
+    assert services.accept_invitation(user=signs_up("carol"), token=hers) == team
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_becomes_captain_while_he_leaves(alice: User, bob: User, team: Team) -> None:
+    services.accept_invitation(user=bob, token=services.invite(user=alice, team=team).token)
+    has_left, may_commit = threading.Event(), threading.Event()
+
+    def leaves() -> None:
+        with transaction.atomic():
+            services.leave_team(user=bob, team=team)
+            has_left.set()
+            may_commit.wait(10)
+        connection.close()
+
+    leaving = threading.Thread(target=leaves)
+    leaving.start()
+    has_left.wait(10)
+    threading.Timer(0.3, may_commit.set).start()
+    with pytest.raises(NotThere):
+        services.hand_over(captain=alice, team=team, to=bob)
+    leaving.join()
+    assert team.memberships.get(role=TeamRole.CAPTAIN).user == alice
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_join_a_deserted_team_at_once_get_one_captain(
+    alice: User, bob: User, team: Team
+) -> None:
+    tokens = [services.invite(user=alice, team=team).token for _ in range(2)]
+    services.leave_team(user=alice, team=team)
+    has_joined, may_commit = threading.Event(), threading.Event()
+
+    def joins() -> None:
+        with transaction.atomic():
+            services.accept_invitation(user=bob, token=tokens[0])
+            has_joined.set()
+            may_commit.wait(10)
+        connection.close()
+
+    joining = threading.Thread(target=joins)
+    joining.start()
+    has_joined.wait(10)
+    threading.Timer(0.3, may_commit.set).start()
+    services.accept_invitation(user=alice, token=tokens[1])
+    joining.join()
+    assert team.memberships.get(user=bob).role == TeamRole.CAPTAIN
+    assert team.memberships.get(user=alice).role == TeamRole.MEMBER
 
 
 # --- invitations --------------------------------------------------------------------------------

@@ -115,6 +115,51 @@ def test_broken_json_is_told(alice: Any) -> None:
     assert answer.json()["type"] == "urn:adversarium:problem:malformed"
 
 
+@pytest.mark.parametrize(
+    "body",
+    ['{"tournament": "\\ud800", "submission": "x"}', "[" * 100_000, '{"a":' * 100_000],
+    ids=["half a surrogate pair", "deep lists", "deep tables"],
+)
+def test_json_that_no_answer_could_hold_is_told(alice: Any, body: str) -> None:
+    answer = alice.client.post("/api/v1/entries/", body, content_type="application/json")
+    assert answer.status_code == 400
+    assert answer.json()["type"] == "urn:adversarium:problem:malformed"
+
+
+def test_a_wish_that_is_half_a_character_is_a_problem_and_no_page(
+    oscar: Any, spring: Tournament
+) -> None:
+    answer = oscar.client.post(
+        "/api/v1/tournaments/spring/move/", '{"to": "\\ud800"}', content_type="application/json"
+    )
+    assert answer.status_code == 400
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_body_beyond_what_is_kept_in_memory_is_too_large(alice: Any) -> None:
+    answer = alice.client.post(
+        "/api/v1/entries/", "{}" + " " * (3 << 20), content_type="application/json"
+    )
+    assert answer.status_code == 413
+    assert answer.json()["type"] == "urn:adversarium:problem:too-large"
+    field = alice.submit("Push", task="x" * (3 << 20))
+    assert field.status_code == 413
+
+
+def test_a_form_of_a_thousand_fields_is_malformed(alice: Any) -> None:
+    answer = alice.submit("Push", **{f"field{n}": "x" for n in range(1500)})
+    assert answer.status_code == 400
+    assert answer.json()["type"] == "urn:adversarium:problem:malformed"
+
+
+def test_an_address_of_one_s_own_making_escapes_no_throttle(
+    visitor: Any, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Visitors, "rate", "1/min")
+    assert visitor.get("tournaments/", **{"X-Forwarded-For": "203.0.113.1"}).status_code == 200
+    assert visitor.get("tournaments/", **{"X-Forwarded-For": "203.0.113.2"}).status_code == 429
+
+
 def test_a_fault_of_ours_is_a_problem_body_without_its_reason(
     alice: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

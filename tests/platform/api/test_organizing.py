@@ -173,6 +173,16 @@ def test_the_same_request_makes_one_tournament(oscar: Any) -> None:
         ({}, "schema_version = 1"),
         (changed(title=7), "title must be a text"),
         (in_round(shares=[0.1]), "shares changes nothing in a round of evasion"),
+        (
+            in_round(
+                game="replay", threat_model="transfer", switches={"output": {"kind": "logits"}}
+            ),
+            "output changes nothing in a round that grants no probes: nothing is answered.",
+        ),
+        (
+            in_round(game="attacker_first", switches={"randomness": "seed"}),
+            "randomness changes nothing in a round of attacker_first",
+        ),
         (changed(title="T" * 121), "at most 120"),
         (changed(title="a\0b"), "NUL"),
         (changed(slug="two words"), "cannot be an address"),

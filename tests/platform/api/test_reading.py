@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
@@ -144,6 +146,17 @@ def test_a_waiting_submission_enters_and_plays_later(alice: Any, spring: Tournam
     assert answer.json()["state"] == "waiting"
 
 
+def test_a_package_that_no_round_takes_is_refused_with_the_reason(
+    alice: Any, spring: Tournament
+) -> None:
+    row = alice.has_qualified("Sphere", "learner")
+    answer = alice.post("entries/", {"tournament": "spring", "submission": row.uid})
+    assert answer.status_code == 422
+    told = answer.json()["detail"]
+    assert told.startswith("No round of this tournament is made for this learner. ")
+    assert "is defended by a player of role defense." in told
+
+
 def test_nobody_enters_or_withdraws_for_another_team(
     alice: Any, mallory: Any, spring: Tournament
 ) -> None:
@@ -182,6 +195,51 @@ def test_a_withdrawn_entry_loses_its_name_but_for_its_own_team(
     played = dana.get("matches/", {"attack": uid}).json()["results"]
     assert [m["attack"]["name"] for m in played] == ["withdrawn"]
     assert dana.get("matches/", {"team": alice.team.uid}).json()["results"] == []
+    entries = "tournaments/spring/entries/"
+    assert dana.get(entries, {"team": alice.team.uid}).json()["results"] == []
+    assert [e["id"] for e in alice.get(entries, {"team": alice.team.uid}).json()["results"]] == [
+        uid
+    ]
+
+
+def test_no_event_names_an_entry_once_it_is_withdrawn(
+    alice: Any, visitor: Any, spring: Tournament
+) -> None:
+    uid = enters(alice, "Push")
+    alice.post(f"entries/{uid}/withdraw/")
+
+    def told(bot: Any) -> set[tuple[str, str]]:
+        events = bot.get("events/", {"tournament": "spring"}).json()["events"]
+        found = [e["payload"] for e in events if e["payload"].get("entry") == uid]
+        return {(payload["name"], payload["team"]) for payload in found}
+
+    assert told(visitor) == {("withdrawn", "")}
+    assert told(alice) == {("Push", "Team alice")}
+
+
+def test_how_qualification_goes_is_for_the_team_and_the_organizers(
+    alice: Any, oscar: Any, dana: Any, spring: Tournament
+) -> None:
+    uid = alice.submit("Push").json()["id"]
+    entry = alice.post("entries/", {"tournament": "spring", "submission": uid}).json()["id"]
+
+    def knows(bot: Any) -> tuple[bool, bool, bool]:
+        listed = bot.get("tournaments/spring/entries/").json()["results"]
+        events = bot.get("events/", {"tournament": "spring"}).json()["events"]
+        return (
+            bot.get(f"entries/{entry}/").status_code == 200,
+            entry in [row["id"] for row in listed],
+            entry in [event["payload"].get("entry") for event in events],
+        )
+
+    assert {name: knows(bot) for name, bot in (("alice", alice), ("oscar", oscar))} == {
+        "alice": (True, True, True),
+        "oscar": (True, True, True),
+    }
+    assert knows(dana) == (False, False, False)
+    alice.post(f"submissions/{uid}/cancel/")
+    assert alice.get(f"entries/{entry}/").json()["state"] == "refused"
+    assert knows(dana) == (False, False, False)
 
 
 # --- matches ------------------------------------------------------------------------------------
@@ -339,6 +397,19 @@ def test_a_team_s_events_are_its_own(alice: Any, mallory: Any, visitor: Any) -> 
 @pytest.mark.parametrize("after", ["-1", "1e3", "x", "9" * 40, "²"])
 def test_a_cursor_that_cannot_be_is_refused(visitor: Any, db: None, after: str) -> None:
     assert visitor.get("events/", {"after": after}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "position", ["abc", "\0", "", "1e5", "2020-99-99", "0001-01-01T00:00+14:00"]
+)
+@pytest.mark.parametrize("path", ["matches/", "tournaments/", "tournaments/spring/entries/"])
+def test_a_page_s_cursor_that_no_row_can_have_is_refused(
+    visitor: Any, spring: Tournament, path: str, position: str
+) -> None:
+    cursor = b64encode(urlencode({"r": 1, "p": position}).encode()).decode()
+    answer = visitor.get(path, {"cursor": cursor})
+    assert answer.status_code == 400
+    assert answer.json()["type"] == "urn:adversarium:problem:malformed"
 
 
 # --- tasks --------------------------------------------------------------------------------------

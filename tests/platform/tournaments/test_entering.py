@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from accounts.models import Membership
-from arena.manifest import Needs, Role
-from arena.rounds import GameName
+from arena.manifest import Manifest, Needs, Role
+from arena.rounds import GameName, threat_model_for
 from arena.threat_model import ThreatModel
 from events.errors import Conflict, Invalid, NotAllowed
 from events.models import Event
@@ -142,6 +142,62 @@ def test_a_player_that_no_round_is_made_for_is_refused(stage: Any) -> None:
         stage.enters(stage.person("dana"), "Wall", Role.DEFENSE, tasks=("mnist5k",))
 
 
+def trends(make_spec: Any, **values: Any) -> RoundPlan:
+    game = GameName.TREND_POISONING
+    model = threat_model_for(game, ThreatModel.white())
+    given = {"game": game, "task": "ice-cover", "threat_model": model, "examples": 4, **values}
+    return RoundPlan("Trends", make_spec(**given))
+
+
+def test_a_learner_of_classes_is_told_why_no_round_about_trends_takes_it(
+    make_stage: Any, make_spec: Any
+) -> None:
+    stage = make_stage(trends(make_spec))
+    stage.opens()
+    dana = stage.person("dana")
+    learner = stage.submission(dana, "Sphere", Role.LEARNER)
+    assert not services.fits(stage.tournament, learner)
+    with pytest.raises(Invalid, match=r"this learner\. Trends: .* estimates no trends; one"):
+        services.enter(tournament=stage.tournament, submission=learner, user=dana)
+    with pytest.raises(Invalid, match=r"this poisoner\. Trends: .* removes no trends; one"):
+        stage.enters(stage.person("alice"), "Flipper", Role.POISONER)
+    needs = Needs(games=(GameName.TREND_POISONING.value,))
+    assert stage.enters(dana, "Theil", Role.LEARNER, needs=needs).state == EntryState.ACTIVE
+
+
+def test_one_round_that_takes_it_is_enough(make_stage: Any, make_spec: Any) -> None:
+    poisoning = make_spec(game=GameName.POISONING, shares=(0.1,), epsilons=())
+    stage = make_stage(trends(make_spec), RoundPlan("Poison", poisoning))
+    stage.opens()
+    assert stage.enters(stage.person("dana"), "Sphere", Role.LEARNER).state == EntryState.ACTIVE
+
+
+def test_an_attack_that_no_round_grants_what_it_needs_is_told_so_round_by_round(
+    make_stage: Any, make_spec: Any
+) -> None:
+    black = [RoundPlan(f"Black {n}", make_spec(epsilons=(n / 10,))) for n in range(1, 6)]
+    stage = make_stage(*black)
+    stage.opens()
+    needs = Needs(gradients=True)
+    with pytest.raises(Invalid) as refused:
+        stage.enters(stage.person("alice"), "Spear", Role.ATTACK, needs=needs)
+    told = str(refused.value)
+    assert "Black 1: The attack needs gradients, and the round withholds them." in told
+    assert "Black 3: " in told
+    assert told.endswith("The other 2 do not fit either.")
+
+
+def test_what_plays_already_is_not_asked_again_whether_it_fits(stage: Any) -> None:
+    alice = stage.person("alice")
+    spear = stage.enters(alice, "Spear", Role.ATTACK)
+    needs = Manifest(
+        name="Spear", role=Role.ATTACK, entry="player.py:Player", needs=Needs(gradients=True)
+    )
+    Submission.objects.filter(pk=spear.submission_id).update(manifest=needs.to_json())
+    again = Submission.objects.get(pk=spear.submission_id)
+    assert services.enter(tournament=stage.tournament, submission=again, user=alice) == spear
+
+
 # --- waiting for qualification ------------------------------------------------------------------
 
 
@@ -193,7 +249,11 @@ def test_of_two_that_waited_the_one_uploaded_last_counts(stage: Any) -> None:
 # --- cells --------------------------------------------------------------------------------------
 
 
-def test_a_pair_that_cannot_meet_gets_a_row_that_says_why_and_no_match(stage: Any) -> None:
+def test_a_pair_that_cannot_meet_gets_a_row_that_says_why_and_no_match(
+    make_stage: Any, make_spec: Any
+) -> None:
+    stage = make_stage(RoundPlan("White", make_spec("white")))
+    stage.opens()
     wall = stage.enters(stage.person("dana"), "Wall", Role.DEFENSE)
     needs = Needs(gradients=True)
     spear = stage.enters(stage.person("alice"), "Spear", Role.ATTACK, needs=needs)

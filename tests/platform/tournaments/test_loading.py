@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 
 from accounts.models import User
 from arena.rounds import GameName, Norm
-from arena.threat_model import OutputKind
+from arena.threat_model import Feedback, OutputKind, Randomness, ThreatModel
 from events.errors import Invalid
 from tournaments import loading, services
 from tournaments.models import Match, Tournament
@@ -115,6 +115,56 @@ def test_a_setting_that_the_game_does_not_use_is_refused(
         parse(text)
     assert told in str(refused.value)
     assert str(refused.value).endswith("Leave it out.")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (POISON + "[rounds.switches]\nfeedback = 'success'\n", "feedback changes nothing in a"),
+        (
+            POISON + "[rounds.switches]\ntraining_data = {kind = 'samples', samples = 9}\n",
+            "training_data changes nothing in a round of poisoning: the poisoner is handed",
+        ),
+        (
+            THEFT + 'threat_model = "black"\n[rounds.switches]\ntrue_label = false\n',
+            "true_label changes nothing in a round of extraction",
+        ),
+        (
+            MINIMAL + "threat_model = 'transfer'\n[rounds.switches]\noutput = {kind = 'logits'}\n",
+            "output changes nothing in a round that grants no probes",
+        ),
+        (
+            MINIMAL.replace('"evasion"', '"transfer"')
+            + "threat_model = 'transfer'\n[rounds.switches]\nfeedback = 'success'\n",
+            "feedback changes nothing in a round of transfer",
+        ),
+    ],
+)
+def test_a_switch_that_the_game_does_not_use_is_refused(text: str, told: str) -> None:
+    with pytest.raises(Invalid, match=f"'White': {re.escape(told)}") as refused:
+        parse(text)
+    assert str(refused.value).endswith("Leave it out.")
+
+
+def test_a_switch_of_the_defaults_reaches_the_rounds_that_use_it_alone() -> None:
+    switches = '[defaults.switches]\nfeedback = "success"\nrandomness = "secret"\n[[rounds]]'
+    text = MINIMAL.replace("[[rounds]]", switches)
+    poison = '[[rounds]]\ntitle = "Poison"\ngame = "poisoning"\nshares = [0.1]\n'
+    evasion, poisoning = (r.spec.threat_model for r in parse(text + poison).rounds)
+    assert evasion.feedback is Feedback.SUCCESS
+    assert poisoning.feedback is ThreatModel.white().feedback
+    assert poisoning.randomness is evasion.randomness is Randomness.SECRET
+    with pytest.raises(Invalid, match="feedback in defaults changes nothing"):
+        parse(
+            text.replace('game = "evasion"\nepsilons = [0.1]', 'game = "poisoning"\nshares = [0.1]')
+        )
+
+
+def test_a_poisoning_round_takes_a_preset_without_its_probes() -> None:
+    plan = parse(POISON + "[rounds.switches]\nprobes = {}\ntask_knowledge = 'none'\n")
+    model = plan.rounds[0].spec.threat_model
+    assert model.probes.none
+    assert model.feedback is Feedback.NONE
 
 
 def test_defaults_reach_the_rounds_that_use_them_alone() -> None:

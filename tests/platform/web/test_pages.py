@@ -17,11 +17,15 @@ from PIL import Image
 
 from accounts.models import ApiToken, Team, User
 from accounts.services import create_team
-from arena.manifest import Role
+from arena.manifest import Needs, Role
+from arena.rounds import GameName, RoundSpec, threat_model_for
+from arena.threat_model import ThreatModel
 from leaderboard.models import Standing
 from submissions.models import Submission
 from tests.platform.web.seeding import PASSWORD, World, submitted
+from tournaments import services
 from tournaments.models import Entry, Match, Tournament, Visibility
+from tournaments.services import RoundPlan, TournamentPlan
 from tournaments.states import EntryState, MatchState, Phase
 from web.figures import heat, percent
 from web.pages.pictures import perturbation_pixels, pixels_of
@@ -142,7 +146,37 @@ def test_a_package_is_offered_the_tournaments_that_have_a_round_for_it(
     assert "A thief" not in page
     terms = {"submission": thief.uid, "terms": "on"}
     refused = dana.post(f"/tournaments/{world.tournament.slug}/enter/", terms, follow=True)
-    assert "No round of this tournament is made for this thief on its task" in text_of(refused)
+    assert "No round of this tournament is made for this thief. " in text_of(refused)
+    assert "White box: The evasion game is attacked by a player of role attack." in text_of(refused)
+
+
+def test_a_learner_of_classes_is_not_offered_a_tournament_about_trends(
+    world: World, as_: Browser
+) -> None:
+    game = GameName.TREND_POISONING
+    rules = RoundSpec(
+        game=game,
+        task="ice-cover",
+        threat_model=threat_model_for(game, ThreatModel.white()),
+        epsilons=(0.1,),
+        examples=4,
+    )
+    ice = services.create(
+        TournamentPlan("Ice", "ice-cover", (RoundPlan("Trends", rules),), slug="ice"),
+        organizer=world.oscar,
+    )
+    services.move(tournament=ice, to=Phase.OPEN, organizer=world.oscar)
+    dana, trends = as_(world.dana), Needs(games=(game.value,))
+    plain = submitted(world.defenders, world.dana, "A learner", Role.LEARNER)
+    line = submitted(world.defenders, world.dana, "A line", Role.LEARNER, needs=trends)
+    assert "Enter in Ice" not in text_of(dana.get(f"/submissions/{plain.uid}/"))
+    assert "Enter in Ice" in text_of(dana.get(f"/submissions/{line.uid}/"))
+    page = text_of(dana.get("/tournaments/ice/entries/"))
+    assert "A line" in page
+    assert "A learner" not in page
+    sent = {"submission": plain.uid, "terms": "on"}
+    refused = text_of(dana.post("/tournaments/ice/enter/", sent, follow=True))
+    assert "Trends: The learner estimates no trends; one that does names trend_poisoning" in refused
 
 
 def test_entering_needs_the_terms(world: World, as_: Browser) -> None:
@@ -222,18 +256,18 @@ def test_a_withdrawn_entry_says_so(world: World, as_: Browser) -> None:
     assert "Withdrawn" in text_of(as_(None).get("/tournaments/spring/entries/"))
 
 
-@pytest.mark.parametrize("path", ["/", "entries/", "", "?round=2", "matches/", "match"])
-def test_a_withdrawn_entry_keeps_its_verdicts_but_not_its_name(
-    world: World, as_: Browser, path: str
-) -> None:
-    entry = world.entries["Bulwark v3"]
-    match = Match.objects.filter(defense=entry, state=MatchState.SCORED)[0]
-    Entry.objects.filter(pk=entry.pk).update(state=EntryState.WITHDRAWN)
-    whole = {"/": "/", "match": f"/matches/{match.uid}/"}
-    page = text_of(as_(None).get(whole.get(path, f"/tournaments/spring/{path}")))
-    assert entry.name not in page
-    assert entry.team_name not in page
-    assert path == "/" or "withdrawn" in page
+def test_no_page_names_a_withdrawn_entry_or_its_team(world: World, as_: Browser) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3")
+    as_(world.dana).post(f"/entries/{match.defense.uid}/withdraw/")
+    pages = ["/", f"/matches/{match.uid}/", "/tournaments/spring/"]
+    pages += [f"/tournaments/spring/{tab}/" for tab in ("entries", "matches")]
+    for page in pages:
+        shown = as_(None).get(page).content.decode()
+        assert "Bulwark v3" not in shown, page
+    match_page = text_of(as_(None).get(f"/matches/{match.uid}/"))
+    assert "Momentum PGD against withdrawn" in match_page
+    assert match.defense.team_name not in match_page
+    assert "Bulwark v3" in text_of(as_(world.dana).get("/tournaments/spring/entries/"))
 
 
 def test_oscar_makes_a_tournament_on_the_form(world: World, as_: Browser) -> None:
@@ -436,6 +470,9 @@ def test_figures_are_for_everyone_but_seeds_are_not(world: World, as_: Browser) 
     page = text_of(as_(None).get(f"/matches/{match.uid}/"))
     assert percent(match.verdict.metrics["robust_accuracy"]) in page
     assert str(match.seed) not in page
+    assert match.verdict.provenance["defense_sha256"] not in page
+    oscars = text_of(as_(world.oscar).get(f"/matches/{match.uid}/"))
+    assert match.verdict.provenance["defense_sha256"] in oscars
     assert "gallery-row" not in page
 
 

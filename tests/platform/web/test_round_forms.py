@@ -12,6 +12,7 @@ from django.test import Client
 
 from accounts.models import User
 from arena.round_settings import USED_BY
+from arena.round_switches import USED_BY as SWITCHES_USED_BY
 from arena.rounds import POISONED, GameName, Goal, Norm, PoisonMode, TargetRule
 from arena.threat_model import (
     PRESET_NAMES,
@@ -366,3 +367,55 @@ def test_house_players_are_offered_for_the_games_that_they_play(
     assert "trend_poisoning" not in games["logistic-learner"]
     assert {"poisoning", "backdoor", "attacker_first"} <= games["logistic-learner"]
     assert {"evasion", "replay", "attacker_first"} <= games["pgd"]
+
+
+# --- switches that a game has no use for ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("game", "preset", "changes", "field", "sentence"),
+    [
+        (
+            "poisoning", "black", {"samples": "40"}, "training_data",
+            "handed what it poisons. Leave it as the black preset has it: samples, 150.",
+        ),
+        (
+            "poisoning", "white", {"feedback": "success"}, "feedback",
+            "no candidates can be checked. Leave it as the white preset has it: reply.",
+        ),
+        (
+            "evasion", "transfer", {"output": "top_k", "top_k": "3"}, "output",
+            "nothing is answered. Leave it as the transfer preset has it: label.",
+        ),
+        (
+            "poisoning", "white", {"randomness": "seed"}, "randomness",
+            "Leave it as the white preset has it: distribution.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_switch_that_changes_nothing_is_refused_where_it_stands(
+    game: str, preset: str, changes: dict[str, str], field: str, sentence: str
+) -> None:
+    budget = {"epsilons": "", "shares": "0.1"} if game == "poisoning" else {}
+    form = form_of(filled(preset, game=game, **budget, **changes))
+    assert not form.is_valid()
+    (told,) = form.errors[field]
+    assert f"{field} " in told
+    assert "changes nothing" in told
+    assert told.endswith(sentence)
+
+
+@pytest.mark.parametrize("preset", ["white", "grey", "black"])
+def test_a_hidden_switch_stands_as_the_preset_has_it_or_gives_way(preset: str) -> None:
+    poisoning = filled(preset, game="poisoning", epsilons="", shares="0.1")
+    hidden = ("training_data", "samples", "feedback", "true_label")
+    sent_by_script = {name: text for name, text in poisoning.items() if name not in hidden}
+    assert model_of(sent_by_script) == ThreatModel.preset(preset)
+    blind = {**sent_by_script, "probes": "none", "queries": "", "total": ""}
+    assert model_of(blind).feedback is Feedback.NONE
+
+
+def test_the_page_is_told_which_games_use_a_switch() -> None:
+    form = RoundForm()
+    for switch, games in SWITCHES_USED_BY.items():
+        assert set(form.fields[switch].widget.attrs["data-games"].split()) == games

@@ -80,7 +80,7 @@
   function tell(round) {
     const wanted = presets[field(round, "preset").value];
     const names = Object.keys(wanted).filter(function (name) {
-      return field(round, name).value !== wanted[name];
+      return !field(round, name).disabled && field(round, name).value !== wanted[name];
     }).map(function (name) {
       return field(round, name).closest(".switch-group").querySelector("label").textContent.toLowerCase();
     });
@@ -88,13 +88,24 @@
     round.querySelector("[data-changed]").textContent =
       once.length ? "differs from the preset in " + once.join(", ") : "as the preset";
   }
-  // Settings that the game uses, but that change nothing as the others stand (arena/round_settings.py).
+  // The seeds of what is judged, where the attack is dealt what is judged.
+  function offerSeeds(round, game) {
+    const randomness = field(round, "randomness");
+    const seeds = randomness.querySelector('[value="seed"]');
+    seeds.hidden = seeds.disabled = !usuals.games[game].seeds;
+    if (seeds.selected && seeds.disabled) {
+      randomness.value = presets[field(round, "preset").value].randomness;
+    }
+  }
+  // Settings and switches that the game uses, but that change nothing as the others stand
+  // (arena/round_settings.py, arena/round_switches.py).
   function idleSettings(round, game) {
     const bounded = field(round, "epsilons").value.trim() !== "";
     const idle = field(round, "goal").value === "targeted" ? [] : ["target_rule"];
     if (field(round, "norm").value !== "spatial") { idle.push("shifts"); }
     if (game === "backdoor") { idle.push(bounded ? "trigger_area" : "norm"); }
     if (game === "targeted_poisoning" && !bounded) { idle.push("norm"); }
+    if (field(round, "probes").value === "none") { idle.push("output"); }
     return idle;
   }
   function fit(round) {
@@ -117,12 +128,17 @@
       box.disabled = !plays;
       box.closest(".choice").hidden = !plays;
     });
+    offerSeeds(round, game);
     explain(round);
     round.querySelectorAll("[data-when]").forEach(function (input) {
-      const chosen = input.closest(".switch-group").querySelector("select").value;
-      const shown = input.dataset.when.split(" ").includes(chosen);
+      const chosen = input.closest(".switch-group").querySelector("select");
+      const shown = input.dataset.when.split(" ").includes(chosen.value);
       if (!shown) { input.value = ""; }
+      input.disabled = chosen.disabled;
       input.closest(".field").hidden = !shown;
+    });
+    round.querySelectorAll(".switch-group").forEach(function (group) {
+      group.hidden = group.querySelector("select").disabled;
     });
   }
   function add() {
