@@ -6,9 +6,10 @@ captain, and the team would have none.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
@@ -21,6 +22,9 @@ from accounts.models import ApiToken, Invitation, Membership, Scope, Team, TeamR
 from events import services as events
 from events.errors import Conflict, Invalid, NotAllowed, NotThere
 from events.models import Audience
+
+RESERVED: Final = frozenset(("house", "somebody", "withdrawn"))
+"""What stands on boards and pages in the place of a team."""
 
 
 class IssuedInvitation(NamedTuple):
@@ -60,9 +64,9 @@ def create_team(*, user: User, name: str) -> Team:
     """A team with ``user`` as its captain.
 
     Raises:
-        Invalid: the name is empty, too long, or taken.
+        Invalid: the name is empty, too long, taken, reads like another's, or is the arena's own.
     """
-    team = Team(name=" ".join(name.split()))
+    team = Team(name=_readable(name))
     try:
         team.full_clean()
     except ValidationError as error:
@@ -71,6 +75,20 @@ def create_team(*, user: User, name: str) -> Team:
     Membership.objects.create(team=team, user=user, role=TeamRole.CAPTAIN)
     _tell(team, "team.created", by=user.username)
     return team
+
+
+def _readable(name: str) -> str:
+    """One spelling of each letter and nothing that cannot be seen: a name on a board is one team's.
+
+    Raises:
+        Invalid: it holds invisible characters, or is what boards call the arena's own players.
+    """
+    plain = " ".join(unicodedata.normalize("NFKC", name).split())
+    if any(unicodedata.category(character)[0] == "C" for character in plain):
+        raise Invalid("The name holds characters that cannot be seen; remove them.")
+    if plain.casefold() in RESERVED:
+        raise Invalid(f"Boards call the arena's own {plain!r}; choose another name.")
+    return plain
 
 
 @transaction.atomic

@@ -92,6 +92,17 @@ def test_a_teams_name_is_new_and_short(bob: User, team: Team, name: str) -> None
         services.create_team(user=bob, name=name)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["Gradient\u200b Descenders", "Gradient \u202eDescenders", "Ｇradient Descenders", "House"],
+    ids=["an invisible space", "a turned line", "a wide letter", "the arena's own"],
+)
+def test_no_team_passes_for_another_or_for_the_house(bob: User, team: Team, name: str) -> None:
+    with pytest.raises(Invalid):
+        services.create_team(user=bob, name=name)
+    assert services.create_team(user=bob, name="Équipe Ñandú 東京").name == "Équipe Ñandú 東京"
+
+
 def test_a_captain_hands_over_before_he_leaves(alice: User, bob: User, team: Team) -> None:
     services.accept_invitation(user=bob, token=services.invite(user=alice, team=team).token)
     with pytest.raises(Conflict, match="captain"):
