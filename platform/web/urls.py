@@ -9,6 +9,7 @@ from web import live
 from web.pages import (
     accounts,
     calibration,
+    exports,
     home,
     matches,
     organizing,
@@ -72,6 +73,7 @@ urlpatterns = [
     path(
         "parts/tournaments/<slug:slug>/progress/", tournaments.progress_live, name="progress-live"
     ),
+    path("tournaments/<slug:slug>/standings.csv", exports.standings, name="standings-csv"),
     path("tournaments/<slug:slug>/rules/", tournaments.rules, name="rules"),
     path("tournaments/<slug:slug>/entries/", tournaments.entries, name="entries"),
     path("tournaments/<slug:slug>/enter/", tournaments.enter, name="enter"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 import zipfile
@@ -411,6 +412,24 @@ def test_a_frozen_tournament_offers_no_pause(world: World, as_: Browser) -> None
     page = text_of(as_(world.oscar).get("/tournaments/spring/organize/"))
     assert "/tournaments/spring/pause/" not in page
     assert "Set the times" not in page
+
+
+def test_the_boards_are_a_table_for_spreadsheets_that_holds_no_formula(
+    world: World, as_: Browser
+) -> None:
+    Team.objects.filter(pk=world.defenders.pk).update(name="=HYPERLINK(1)")
+    answer = as_(None).get("/tournaments/spring/standings.csv")
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="spring.csv"'
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    stored = Standing.objects.filter(tournament=world.tournament)
+    assert len(rows) == stored.count() > 0
+    shown = next(row for row in rows if row["entry"] == "Bulwark v3" and row["round"] == "1")
+    wanted = stored.get(entry=world.entries["Bulwark v3"], round__number=1)
+    assert float(shown["value"]) == wanted.headline
+    assert shown["team"] == "'=HYPERLINK(1)"
+    board = text_of(as_(None).get("/tournaments/spring/"))
+    assert 'href="/tournaments/spring/standings.csv"' in board
+    assert 'href="/api/v1/tournaments/spring/standings/"' in board
 
 
 # --- matches --------------------------------------------------------------------------------

@@ -92,6 +92,7 @@ ROUTES = (
     Route("boards-live", "/parts/tournaments/spring/boards/?round=2", everyone()),
     Route("boards-live", "/parts/tournaments/spring/boards/?round=9", everyone(404)),
     Route("progress-live", "/parts/tournaments/spring/progress/", everyone()),
+    Route("standings-csv", "/tournaments/spring/standings.csv", everyone()),
     Route("rules", "/tournaments/spring/rules/", everyone()),
     Route("entries", "/tournaments/spring/entries/", everyone()),
     Route("enter", "/tournaments/spring/enter/", members(422), "post"),

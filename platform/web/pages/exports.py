@@ -1,0 +1,60 @@
+"""The boards of a tournament as a table for spreadsheets: an organizer grades by it."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Iterator
+from typing import Final
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.cache import never_cache
+
+from leaderboard import selectors as boards
+from leaderboard.models import Standing
+from leaderboard.selectors import BoardView
+from tournaments import selectors
+from web.answers import attachment, page
+
+COLUMNS: Final = (
+    "round", "round_title", "side", "position", "rank", "rank_low", "rank_high", "entry", "team",
+    "figure", "value", "interval_low", "interval_high", "clean_accuracy", "matches_ended",
+    "matches_left", "why_unranked", "as_of",
+)  # fmt: skip
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet would compute; names are texts of guests."""
+
+
+@never_cache
+@page
+def standings(request: HttpRequest, slug: str) -> HttpResponse:
+    """Every row of every board that the reader may see."""
+    found = selectors.get(request.user, slug)
+    written = io.StringIO()
+    table = csv.writer(written)
+    table.writerow(COLUMNS)
+    for view in boards.standings(found, user=request.user):
+        table.writerows(_rows(view))
+    content = codecs.BOM_UTF8 + written.getvalue().encode()  # or Excel takes it for Latin-1
+    return attachment(content, name=f"{found.slug}.csv", kind="text/csv; charset=utf-8")
+
+
+def _rows(view: BoardView) -> Iterator[list[object]]:
+    for row in view.rows:
+        yield [_cell(value) for value in _values(view, row)]
+
+
+def _values(view: BoardView, row: Standing) -> list[object]:
+    return [
+        view.round.number, view.round.title, view.role.value, row.position, row.rank,
+        row.rank_low, row.rank_high, row.entry.shown_name, row.entry.shown_team,
+        view.board.headline, row.headline, row.interval_low, row.interval_high,
+        row.clean_accuracy, row.met, row.pending, " ".join(row.reasons),
+        row.as_of.isoformat() if row.as_of else None,
+    ]  # fmt: skip
+
+
+def _cell(value: object) -> object:
+    """A text that looks like a formula is made one that does not."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
