@@ -150,7 +150,7 @@ class SubmissionCancelView(OneSubmissionView):
         operation_id="cancel_submission",
         request=None,
         parameters=[IDEMPOTENCY],
-        responses={200: SubmissionDetailSerializer, **problem(401, 403, 404, 409)},
+        responses={200: SubmissionDetailSerializer, **problem(400, 401, 403, 404, 409, 422)},
     )
     def post(self, request: Request, uid: str) -> Response:
         """Take a waiting submission out of the queue; its quota is given back."""

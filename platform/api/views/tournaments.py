@@ -183,7 +183,7 @@ class TournamentMoveView(OrganizersView):
         operation_id="move_tournament",
         parameters=[IDEMPOTENCY],
         request=MoveSerializer,
-        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404, 409, 413)},
+        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404, 409, 413, 422)},
     )
     def post(self, request: Request, slug: str) -> Response:
         """Move a tournament of yours: open, playing (takes no entries), published, frozen, or back.
@@ -210,7 +210,7 @@ class TournamentPauseView(OrganizersView):
         operation_id="pause_tournament",
         parameters=[IDEMPOTENCY],
         request=PauseSerializer,
-        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404, 413)},
+        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404, 409, 413, 422)},
     )
     def post(self, request: Request, slug: str) -> Response:
         """Pause a tournament of yours, or resume it: paused, no match begins."""
@@ -237,7 +237,7 @@ class RoundMoveView(MembersView):
         operation_id="move_round",
         parameters=[IDEMPOTENCY],
         request=MoveSerializer,
-        responses={200: RoundSerializer, **problem(400, 401, 403, 404, 409, 413)},
+        responses={200: RoundSerializer, **problem(400, 401, 403, 404, 409, 413, 422)},
     )
     def post(self, request: Request, uid: str) -> Response:
         """Move one round of a tournament of yours."""
@@ -279,7 +279,7 @@ class InviteView(OrganizersView):
         operation_id="invite_teams",
         parameters=[IDEMPOTENCY],
         request=InviteSerializer,
-        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404, 422)},
+        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404, 409, 422)},
     )
     def post(self, request: Request, slug: str) -> Response:
         """Let teams see a private tournament of yours and enter it. One wrong name invites none."""
@@ -401,7 +401,7 @@ class WithdrawView(MembersView):
         operation_id="withdraw",
         request=None,
         parameters=[IDEMPOTENCY],
-        responses={200: EntrySerializer, **problem(401, 403, 404, 409)},
+        responses={200: EntrySerializer, **problem(400, 401, 403, 404, 409, 422)},
     )
     def post(self, request: Request, uid: str) -> Response:
         """Take an entry of yours out; its past verdicts stay, named "withdrawn"."""
