@@ -341,7 +341,8 @@ def _wait(response: httpx.Response, attempt: int) -> float | None:
     """Seconds until it makes sense to ask again; None where it does not."""
     if response.status_code in (502, 503, 504):
         return float(attempt)
-    if response.status_code != 429:
+    # 429: throttled. 409 with a time to come back: the first request under this key still runs.
+    if response.status_code not in (409, 429):
         return None
     try:
         seconds = float(response.headers.get("Retry-After", ""))

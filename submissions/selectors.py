@@ -17,7 +17,7 @@ from accounts.selectors import Person, team_ids
 from events import hints
 from events.errors import NotThere
 from submissions.models import Submission
-from submissions.states import REFUNDED, WAITING, SubmissionState
+from submissions.states import NOT_VALID, WAITING, SubmissionState
 
 LOG_BYTES: Final = 256 * 1024
 
@@ -75,10 +75,17 @@ class Quota:
 
 
 def quota(team: Team) -> Quota:
-    """Waiting submissions count as valid ones until it is known; our faults count for nothing."""
+    """Waiting submissions count as valid ones until it is known; our faults count for nothing.
+
+    A cancelled one counts for nothing while it waited, and in the total once a worker had begun.
+    """
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    today = team.submissions.filter(created_at__gte=midnight).exclude(state__in=REFUNDED)
-    valid = today.exclude(state=SubmissionState.REJECTED).count()
+    today = (
+        team.submissions.filter(created_at__gte=midnight)
+        .exclude(state=SubmissionState.VOID)
+        .exclude(state=SubmissionState.CANCELLED, started_at__isnull=True)
+    )
+    valid = today.exclude(state__in=NOT_VALID).count()
     return Quota(
         valid_left=settings.QUOTA_VALID - valid,
         total_left=settings.QUOTA_TOTAL - today.count(),

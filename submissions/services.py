@@ -71,6 +71,8 @@ def submit(*, team: Team, user: User, archive: IO[bytes] | Path, task: str = "")
     known = team.submissions.filter(sha256=package.sha256).first()
     if known is not None:
         return Submitted(_revived(known), created=False)
+    _require_quota(team)  # before its bytes are kept: who is refused fills no disk
+    task = _task_for(package.manifest, task)
     artifacts.keep(package)
     try:
         return Submitted(_created(team, user, package, task), created=True)
@@ -105,13 +107,7 @@ def _checked(path: Path) -> Package:
 def _created(team: Team, user: User, package: Package, task: str) -> Submission:
     # Two uploads of a team at once must not both take the last of the quota.
     Team.objects.select_for_update().get(pk=team.pk)
-    quota = selectors.quota(team)
-    if quota.exhausted:
-        raise QuotaExceeded(
-            f"Your team has used up its submissions of today; it may submit again at "
-            f"{quota.resets_at:%H:%M} UTC.",
-            resets_at=quota.resets_at,
-        )
+    _require_quota(team)
     manifest = package.manifest
     submission = Submission.objects.create(
         team=team,
@@ -120,7 +116,7 @@ def _created(team: Team, user: User, package: Package, task: str) -> Submission:
         sha256=package.sha256,
         name=manifest.name,
         manifest=manifest.to_json(),
-        task=_task_for(manifest, task),
+        task=task,
         bytes=sum(map(len, package.files.values())),
         state=SubmissionState.QUEUED,
         queued_at=timezone.now(),
@@ -128,6 +124,16 @@ def _created(team: Team, user: User, package: Package, task: str) -> Submission:
     tell(submission, "submission.uploaded")
     announce_qualifications()
     return submission
+
+
+def _require_quota(team: Team) -> None:
+    quota = selectors.quota(team)
+    if quota.exhausted:
+        raise QuotaExceeded(
+            f"Your team has used up its submissions of today; it may submit again at "
+            f"{quota.resets_at:%H:%M} UTC.",
+            resets_at=quota.resets_at,
+        )
 
 
 def announce_qualifications(times: int = 1) -> None:
@@ -154,9 +160,18 @@ def _unknown(task: str) -> Invalid:
     return Invalid(f"There is no task {task!r}; known are {', '.join(arena.tasks.names())}.")
 
 
+@transaction.atomic
 def _revived(submission: Submission) -> Submission:
-    """Uploading again what was cancelled, or void by our fault, asks for another try."""
-    if submission.state in (SubmissionState.CANCELLED, SubmissionState.VOID):
+    """Uploading again what was cancelled, or void by our fault, asks for another try.
+
+    What was cancelled gave its quota back, so it costs what a new one does, today.
+    """
+    if submission.state == SubmissionState.VOID:
+        requeue(submission=submission)
+    if submission.state == SubmissionState.CANCELLED:
+        Team.objects.select_for_update().get(pk=submission.team_id)
+        _require_quota(submission.team)
+        Submission.objects.filter(pk=submission.pk).update(created_at=timezone.now())
         requeue(submission=submission)
     return submission
 
@@ -174,7 +189,7 @@ def requeue(*, submission: Submission) -> None:
 
 @transaction.atomic
 def cancel(*, submission: Submission, user: User) -> None:
-    """Takes a waiting submission out of the queue; its quota is given back.
+    """Takes a waiting submission out of the queue; its quota is given back (``selectors.quota``).
 
     Raises:
         NotAllowed: not of the user's team.

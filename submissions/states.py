@@ -33,5 +33,5 @@ SUBMISSIONS = table(
 
 WAITING = (_S.UPLOADED, _S.QUEUED, _S.QUALIFYING)
 """Nothing is known yet."""
-REFUNDED = (_S.VOID, _S.CANCELLED)
-"""Costs no quota."""
+NOT_VALID = (_S.REJECTED, _S.CANCELLED)
+"""Costs no quota of valid submissions."""

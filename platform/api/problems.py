@@ -110,6 +110,7 @@ class StillRunning(exceptions.APIException):
     """The first request with this Idempotency-Key has not ended."""
 
     status_code = status.HTTP_409_CONFLICT
+    wait = 1.0
     default_detail = "The first request with this Idempotency-Key is still running; ask again."
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -30,6 +32,18 @@ def test_an_upload_is_kept_under_its_hash_and_waits_for_qualification(
     with artifacts.open_archive(submission.sha256) as stored:
         assert Package.read(stored.read()).sha256 == submission.sha256
     assert Event.objects.filter(kind="submission.uploaded", team=team.pk).count() == 1
+
+
+@pytest.mark.parametrize("refusal", ["quota", "task"])
+def test_what_is_refused_fills_no_disk(
+    team: Team, dana: User, package: Packer, settings: Any, refusal: str
+) -> None:
+    settings.QUOTA_TOTAL = 0 if refusal == "quota" else 60
+    with pytest.raises((QuotaExceeded, Invalid)):
+        services.submit(
+            team=team, user=dana, archive=package(), task="no-such" if refusal == "task" else ""
+        )
+    assert not list(settings.DATA.rglob("*.zip"))
 
 
 def test_identical_bytes_return_the_existing_submission(
@@ -135,6 +149,44 @@ def test_a_team_has_so_many_submissions_a_day(
     with pytest.raises(QuotaExceeded) as refused:
         services.submit(team=team, user=dana, archive=package(name="three"))
     assert refused.value.resets_at > timezone.now()
+
+
+def test_what_was_cancelled_costs_again_when_it_comes_back(
+    team: Team, dana: User, package: Packer, settings: Any
+) -> None:
+    settings.QUOTA_VALID = 1
+    first = services.submit(team=team, user=dana, archive=package(name="one")).submission
+    services.cancel(submission=first, user=dana)
+    services.submit(team=team, user=dana, archive=package(name="two"))
+    with pytest.raises(QuotaExceeded):
+        services.submit(team=team, user=dana, archive=package(name="one"))
+    first.refresh_from_db()
+    assert first.state == SubmissionState.CANCELLED
+
+
+def test_who_cancels_once_a_worker_has_begun_has_one_try_less(
+    team: Team, dana: User, package: Packer
+) -> None:
+    before = selectors.quota(team)
+    submission = services.submit(team=team, user=dana, archive=package()).submission
+    Submission.objects.filter(pk=submission.pk).update(
+        state=SubmissionState.QUALIFYING, started_at=timezone.now(), attempt=1
+    )
+    services.cancel(submission=submission, user=dana)
+    after = selectors.quota(team)
+    assert (after.valid_left, after.total_left) == (before.valid_left, before.total_left - 1)
+
+
+def test_what_was_cancelled_on_another_day_costs_today_when_it_comes_back(
+    team: Team, dana: User, package: Packer
+) -> None:
+    first = services.submit(team=team, user=dana, archive=package()).submission
+    services.cancel(submission=first, user=dana)
+    Submission.objects.update(created_at=timezone.now() - timedelta(days=2))
+    left = selectors.quota(team).total_left
+    back = services.submit(team=team, user=dana, archive=package()).submission
+    assert (back, back.state) == (first, SubmissionState.QUEUED)
+    assert selectors.quota(team).total_left == left - 1
 
 
 def test_a_rejected_submission_costs_the_total_alone(

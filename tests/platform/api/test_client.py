@@ -359,6 +359,26 @@ def test_a_write_is_repeated_under_the_same_key(monkeypatch: pytest.MonkeyPatch)
     assert asked[0].headers["Authorization"] == "Bearer adv_x"
 
 
+def test_a_write_whose_first_request_still_runs_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(client, "pause", waited.append)
+    problem = {"type": "urn:adversarium:problem:conflict", "detail": "Still running."}
+    running = httpx.Response(409, headers={"Retry-After": "1"}, json=problem)
+    arena, asked = answers(httpx.Response(503), running, httpx.Response(202, json={"id": "s"}))
+    assert arena.submit(b"zip")["id"] == "s"
+    assert (waited, len(asked)) == ([1.0, 1.0], 3)
+
+
+def test_a_conflict_that_stays_one_is_told_at_once() -> None:
+    problem = {"type": "urn:adversarium:problem:conflict", "detail": "Judged already."}
+    arena, asked = answers(httpx.Response(409, json=problem))
+    with pytest.raises(RequestRefused, match="Judged"):
+        arena.cancel("s")
+    assert len(asked) == 1
+
+
 def test_no_answer_sends_the_token_to_another_server() -> None:
     page = {"results": [{"id": "a"}], "next": "https://mallory.example.org/steal/?cursor=c"}
     arena, asked = answers(

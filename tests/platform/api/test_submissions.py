@@ -167,5 +167,6 @@ def test_a_key_whose_request_was_lost_with_its_process_is_free_again(alice: Any)
     KeptAnswer.objects.update(status=None)
     again = alice.submit("Push", headers={"Idempotency-Key": "k1"})
     assert again.status_code == 409
+    assert again.headers["Retry-After"] == "1"
     KeptAnswer.objects.update(created_at=timezone.now() - timedelta(minutes=11))
     assert alice.submit("Push", headers={"Idempotency-Key": "k1"}).status_code == 200
