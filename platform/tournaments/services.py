@@ -368,6 +368,30 @@ def disqualify(*, entry: Entry, organizer: User, reason: str) -> None:
     _take_out(entry, EntryState.DISQUALIFIED, reason=reason.strip())
 
 
+@transaction.atomic
+def reinstate(*, entry: Entry, organizer: User) -> None:
+    """An organizer takes a disqualification back; matches that it cancelled wait again.
+
+    Raises:
+        Conflict: it is not disqualified, has not qualified, or its team has put another in its
+            place.
+    """
+    require_organizer(organizer, entry.tournament)
+    tournament = _locked(entry.tournament)
+    _require_not_frozen(tournament)
+    entry.refresh_from_db()
+    if entry.state != EntryState.DISQUALIFIED:
+        raise Conflict("This entry is not disqualified.")
+    if entry.submission is None or entry.submission.state != SubmissionState.QUALIFIED:
+        raise Conflict("Its submission has not qualified, so it cannot play.")
+    others = tournament.entries.filter(
+        team=entry.team, player=entry.player, state=EntryState.ACTIVE
+    )
+    if others.exists():
+        raise Conflict("Its team has another entry in its place, which would lose its own.")
+    activate(entry)
+
+
 def _take_out(entry: Entry, state: EntryState, *, reason: str) -> None:
     _require_not_frozen(_locked(entry.tournament))
     ENTRIES.move_one(Entry.objects.filter(pk=entry.pk), state, reason=reason, kept=False)
@@ -435,7 +459,7 @@ def move(*, tournament: Tournament, to: Phase, organizer: User | None) -> Tourna
     if organizer is not None:
         timing.require_time(tournament, to)
     _require_done(tournament.matches.all(), to)
-    _require_judged(tournament, to)
+    _require_judged(tournament.entries.all(), to)
     TOURNAMENTS.move_one(Tournament.objects.filter(pk=tournament.pk), to)
     tournament.refresh_from_db()
     followers = [
@@ -462,9 +486,9 @@ def _require_done(matches: QuerySet[Match], to: Phase) -> None:
         raise Conflict(f"{left} {told} still to be played; publish when all have ended.")
 
 
-def _require_judged(tournament: Tournament, to: Phase) -> None:
+def _require_judged(entries: Iterable[Entry], to: Phase) -> None:
     """An entry that came in time is played, however long the queue for qualification is."""
-    left = tournament.entries.filter(state=EntryState.WAITING).count()
+    left = sum(entry.state == EntryState.WAITING for entry in entries)
     if to == Phase.PUBLISHED and left:
         told = "entry still waits" if left == 1 else "entries still wait"
         raise Conflict(
@@ -491,6 +515,8 @@ def move_round(*, round_: Round, to: Phase, organizer: User | None) -> Round:
     if organizer is not None:
         timing.require_time(round_, to)
     _require_done(round_.matches.all(), to)
+    entries = tournament.entries.filter(state=EntryState.WAITING)
+    _require_judged([entry for entry in entries if planning.takes_part(entry, round_)], to)
     ROUNDS.move_one(Round.objects.filter(pk=round_.pk), to)
     round_.refresh_from_db()
     waiting = planning.plan(tournament)
@@ -545,6 +571,20 @@ def cancel_match(*, match: Match, organizer: User, reason: str) -> None:
     )  # fmt: skip
     match.refresh_from_db()
     announcing.tell_of_match(match, "match.cancelled")
+
+
+@transaction.atomic
+def cancel_rest(*, tournament: Tournament, organizer: User) -> int:
+    """Ends all matches that wait, so that what has been played can be published. How many."""
+    require_organizer(organizer, tournament)
+    _locked(tournament)
+    rest = tournament.matches.filter(state=MatchState.PENDING)
+    moved = MATCHES.move(
+        rest, MatchState.CANCELLED, sentence="Cancelled by an organizer.", finished_at=Now(),
+        stopped=True,
+    )  # fmt: skip
+    announcing.tell(tournament, "tournament.cut_short", payload={"count": moved})
+    return moved
 
 
 def _require_not_frozen(tournament: Tournament) -> None:

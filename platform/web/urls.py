@@ -101,9 +101,11 @@ urlpatterns = [
         name="remove-organizer",
     ),
     path("tournaments/<slug:slug>/pause/", organizing.pause, name="pause"),
+    path("tournaments/<slug:slug>/cancel-rest/", organizing.cancel_rest, name="cancel-rest"),
     path("tournaments/<slug:slug>/requeue/", organizing.requeue_all, name="requeue-all"),
     path("entries/<slug:uid>/withdraw/", tournaments.withdraw, name="withdraw"),
     path("entries/<slug:uid>/disqualify/", organizing.disqualify, name="disqualify"),
+    path("entries/<slug:uid>/reinstate/", organizing.reinstate, name="reinstate"),
     # matches
     path("matches/<slug:uid>/", matches.match, name="match"),
     path("parts/matches/<slug:uid>/", matches.match_live, name="match-live"),

@@ -17,7 +17,7 @@ import arena.tasks
 from arena.rounds import SplitName
 from events.errors import Invalid, NotThere, Refused
 from tournaments import guests, previewing, selectors, services, timing
-from tournaments.models import Match, Round, Tournament, Visibility
+from tournaments.models import Entry, Match, Round, Tournament, Visibility
 from tournaments.previewing import RoundPreview
 from tournaments.services import MOST_ROUNDS
 from tournaments.states import REVEALED, ROUNDS, TOURNAMENTS, EntryState, MatchState, Phase
@@ -338,6 +338,14 @@ def requeue_all(request: HttpRequest, slug: str) -> HttpResponse:
     return redirect("organize", slug=slug)
 
 
+@action
+def cancel_rest(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get_organized(request.user, slug)
+    moved = services.cancel_rest(tournament=found, organizer=person(request))
+    messages.success(request, f"{moved} {'match' if moved == 1 else 'matches'} cancelled.")
+    return redirect("organize", slug=slug)
+
+
 def _organized_match(request: HttpRequest, uid: str) -> Match:
     """404 for a match of a tournament that somebody else runs."""
     found = selectors.get_match(request.user, uid)
@@ -363,11 +371,24 @@ def cancel(request: HttpRequest, uid: str) -> HttpResponse:
     return redirect("match", uid=uid)
 
 
+def _organized_entry(request: HttpRequest, uid: str) -> Entry:
+    found = selectors.get_entry(request.user, uid)
+    if not selectors.organizes(request.user, found.tournament):
+        raise NotThere("There is no such entry of yours.")
+    return found
+
+
+@action
+def reinstate(request: HttpRequest, uid: str) -> HttpResponse:
+    entry = _organized_entry(request, uid)
+    services.reinstate(entry=entry, organizer=person(request))
+    messages.success(request, f"{entry.name} plays again.")
+    return redirect("organize", slug=entry.tournament.slug)
+
+
 @action
 def disqualify(request: HttpRequest, uid: str) -> HttpResponse:
-    entry = selectors.get_entry(request.user, uid)
-    if not selectors.organizes(request.user, entry.tournament):
-        raise NotThere("There is no such entry of yours.")
+    entry = _organized_entry(request, uid)
     form = ReasonForm(request.POST)
     reason = form.cleaned_data["reason"] if form.is_valid() else ""
     services.disqualify(entry=entry, organizer=person(request), reason=reason)

@@ -173,7 +173,8 @@ def _in_order(entry: Entry) -> tuple[str, bool, str, int]:
 def _enterable(request: HttpRequest, tournament: Tournament) -> Any:
     """Own submissions that may still be entered here."""
     playing = tournament.entries.filter(
-        state__in=(EntryState.ACTIVE, EntryState.WAITING), submission__isnull=False
+        state__in=(EntryState.ACTIVE, EntryState.WAITING, EntryState.DISQUALIFIED),
+        submission__isnull=False,
     )
     return Submission.objects.filter(
         team__in=team_ids(request.user), state__in=(SubmissionState.QUALIFIED, *WAITING)

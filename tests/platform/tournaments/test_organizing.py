@@ -266,3 +266,61 @@ def test_nobody_else_invites_or_appoints(stage: Any) -> None:
         guests.add_organizer(stage.tournament, username="mallory", organizer=mallory)
     with pytest.raises(NotAllowed):
         guests.remove_organizer(stage.tournament, username="oscar", organizer=mallory)
+
+
+# --- taken back, cut short ------------------------------------------------------------------------
+
+
+def test_a_disqualification_is_taken_back_with_its_matches(stage: Any, match: Match) -> None:
+    disqualifies(stage, match)
+    with pytest.raises(NotAllowed):
+        services.reinstate(entry=match.attack, organizer=stage.person("alice"))
+    services.reinstate(entry=match.attack, organizer=stage.oscar)
+    match.refresh_from_db()
+    assert match.state == MatchState.PENDING
+    assert (match.attack.state, match.attack.reason) == (EntryState.ACTIVE, "")
+    with pytest.raises(Conflict, match="not disqualified"):
+        services.reinstate(entry=match.attack, organizer=stage.oscar)
+
+
+def test_a_reinstated_entry_throws_out_no_newer_one_and_none_plays_unqualified(
+    stage: Any, match: Match
+) -> None:
+    disqualifies(stage, match)
+    newer = stage.enters(stage.person("alice"), "Sharper spear", Role.ATTACK)
+    with pytest.raises(Conflict, match="another entry in its place"):
+        services.reinstate(entry=match.attack, organizer=stage.oscar)
+    newer.refresh_from_db()
+    assert newer.state == EntryState.ACTIVE
+    early = stage.enters(stage.person("bob"), "Late wall", Role.DEFENSE, state="queued")
+    services.disqualify(entry=early, organizer=stage.oscar, reason="A copy.")
+    with pytest.raises(Conflict, match="has not qualified"):
+        services.reinstate(entry=early, organizer=stage.oscar)
+
+
+def test_when_time_is_up_what_waits_is_cancelled_and_the_rest_published(
+    stage: Any, match: Match
+) -> None:
+    other = stage.enters(stage.person("bob"), "Late wall", Role.DEFENSE)
+    stage.plays(match)
+    moves(stage, Phase.PLAYING)
+    assert services.cancel_rest(tournament=stage.tournament, organizer=stage.oscar) == 1
+    assert stage.match(match.attack, other).state == MatchState.CANCELLED
+    moves(stage, Phase.PUBLISHED)
+    match.refresh_from_db()
+    assert match.state == MatchState.SCORED
+
+
+def test_nobody_else_cuts_a_tournament_short(stage: Any, match: Match) -> None:
+    with pytest.raises(NotAllowed):
+        services.cancel_rest(tournament=stage.tournament, organizer=stage.person("mallory"))
+    match.refresh_from_db()
+    assert match.state == MatchState.PENDING
+
+
+def test_a_round_is_not_published_while_an_entry_for_it_waits(stage: Any) -> None:
+    stage.enters(stage.person("dana"), "Wall", Role.DEFENSE, state="queued")
+    round_ = stage.tournament.rounds.get()
+    services.move_round(round_=round_, to=Phase.PLAYING, organizer=stage.oscar)
+    with pytest.raises(Conflict, match="1 entry still waits"):
+        services.move_round(round_=round_, to=Phase.PUBLISHED, organizer=stage.oscar)

@@ -432,6 +432,19 @@ def test_the_boards_are_a_table_for_spreadsheets_that_holds_no_formula(
     assert 'href="/api/v1/tournaments/spring/standings/"' in board
 
 
+def test_a_disqualified_submission_is_not_offered_again_and_can_be_reinstated(
+    world: World, as_: Browser
+) -> None:
+    entry, oscar, dana = world.entries["Bulwark v3"], as_(world.oscar), as_(world.dana)
+    assert entry.submission is not None
+    oscar.post(f"/entries/{entry.uid}/disqualify/", {"reason": "A copy."})
+    offered = f'<option value="{entry.submission.uid}"'
+    assert offered not in text_of(dana.get("/tournaments/spring/entries/"))
+    assert f"/entries/{entry.uid}/reinstate/" in text_of(oscar.get("/tournaments/spring/organize/"))
+    told = oscar.post(f"/entries/{entry.uid}/reinstate/", follow=True)
+    assert "Bulwark v3 plays again." in text_of(told)
+
+
 # --- matches --------------------------------------------------------------------------------
 
 
