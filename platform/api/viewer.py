@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from accounts.models import User
 from accounts.selectors import Person, team_ids
 from tournaments.models import WITHDRAWN, Entry
-from tournaments.selectors import is_administrator
+from tournaments.selectors import is_administrator, organized_by
 
 
 @dataclass(frozen=True)
@@ -20,9 +19,7 @@ class Viewer:
 
     @classmethod
     def of(cls, user: Person) -> Viewer:
-        organizes: frozenset[int] = frozenset()
-        if isinstance(user, User):
-            organizes = frozenset(user.organized_tournaments.values_list("pk", flat=True))
+        organizes = frozenset(organized_by(user).values_list("pk", flat=True))
         return cls(team_ids(user), organizes, is_administrator(user))
 
     def knows(self, entry: Entry) -> bool:

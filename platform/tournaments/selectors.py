@@ -37,7 +37,14 @@ def organizes(user: Person, tournament: Tournament) -> bool:
     """Whether ``user`` runs this tournament (administrators run all)."""
     if is_administrator(user):
         return True
-    return isinstance(user, User) and tournament.organizers.filter(pk=user.pk).exists()
+    return organized_by(user).filter(pk=tournament.pk).exists()
+
+
+def organized_by(user: Person) -> QuerySet[Tournament]:
+    """Those that the user runs; none any more once the right to organize was taken back."""
+    if not isinstance(user, User) or not user.is_organizer:
+        return Tournament.objects.none()
+    return user.organized_tournaments.all()
 
 
 def require_organizer(user: Person, tournament: Tournament) -> None:
@@ -61,7 +68,7 @@ def visible_to(user: Person) -> QuerySet[Tournament]:
         return Tournament.objects.all()
     condition = Q(visibility=Visibility.PUBLIC)
     if isinstance(user, User):
-        condition |= Q(organizers=user) | Q(pk__in=_joined(team_ids(user)))
+        condition |= Q(pk__in=organized_by(user)) | Q(pk__in=_joined(team_ids(user)))
     return Tournament.objects.filter(condition).distinct()
 
 
@@ -135,10 +142,8 @@ def _judged_or_known(user: Person) -> Q:
     """How qualification goes is for the entry's team and the organizers."""
     if is_administrator(user):
         return Q()
-    known = ~Q(state__in=UNJUDGED) | Q(team__in=team_ids(user))
-    if isinstance(user, User):
-        known |= Q(tournament__in=user.organized_tournaments.all())
-    return known
+    own = Q(team__in=team_ids(user)) | Q(tournament__in=organized_by(user))
+    return ~Q(state__in=UNJUDGED) | own
 
 
 def get_entry(user: Person, uid: str) -> Entry:
@@ -163,7 +168,7 @@ def submissions_visible_to(user: Person) -> QuerySet[Submission]:
     own = submissions.visible_to(user)
     if not isinstance(user, User) or is_administrator(user):
         return own
-    organized = Entry.objects.filter(tournament__organizers=user, submission__isnull=False)
+    organized = Entry.objects.filter(tournament__in=organized_by(user), submission__isnull=False)
     everything = Submission.objects.select_related("team", "uploader")
     return everything.filter(Q(pk__in=own.values("pk")) | Q(pk__in=organized.values("submission")))
 
@@ -258,7 +263,7 @@ def reader(user: Person) -> outbox.Reader:
     return outbox.Reader(
         teams=teams,
         tournaments=frozenset(_joined(teams)),
-        organizes=frozenset(user.organized_tournaments.values_list("pk", flat=True)),
+        organizes=frozenset(organized_by(user).values_list("pk", flat=True)),
         everything=is_administrator(user),
     )
 

@@ -10,10 +10,11 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.services import appoint
 from arena.manifest import Role
 from events.errors import Conflict, Invalid, NotAllowed, NotThere
 from events.models import Event
-from tournaments import guests, selectors, services, timing
+from tournaments import guests, selectors, services, timing, visibility
 from tournaments.models import Entry, Match, Tournament, Visibility
 from tournaments.services import RoundPlan
 from tournaments.states import EntryState, MatchState, Phase
@@ -250,12 +251,33 @@ def test_a_second_organizer_runs_the_tournament_and_one_always_stays(stage: Any)
     with pytest.raises(Invalid, match="'olga' is no organizer"):
         guests.add_organizer(stage.tournament, username="olga", organizer=stage.oscar)
     User.objects.filter(pk=olga.pk).update(is_organizer=True)
+    olga.refresh_from_db()
     guests.add_organizer(stage.tournament, username=" Olga", organizer=stage.oscar)
     services.pause(tournament=stage.tournament, organizer=olga, paused=True)
     guests.remove_organizer(stage.tournament, username="oscar", organizer=olga)
     assert not selectors.organizes(stage.oscar, stage.tournament)
     with pytest.raises(Conflict, match="Somebody has to run"):
         guests.remove_organizer(stage.tournament, username="olga", organizer=olga)
+
+
+def test_who_organizes_no_more_runs_and_reads_nothing_of_what_he_made(make_stage: Any) -> None:
+    stage = make_stage(visibility=Visibility.PRIVATE)
+    stage.opens()
+    alice = stage.person("alice")
+    guests.invite(stage.tournament, names=["Team alice"], organizer=stage.oscar)
+    entry = stage.enters(alice, "Push", Role.ATTACK)
+    assert visibility.may_see_package(stage.oscar, entry.submission)
+    appoint(username="oscar", organizes=False)
+    stage.oscar.refresh_from_db()
+    assert not selectors.organizes(stage.oscar, stage.tournament)
+    assert not visibility.may_see_package(stage.oscar, entry.submission)
+    assert not visibility.may_see_tournament(stage.oscar, stage.tournament)
+    assert not selectors.visible_events(stage.oscar).exists()
+    with pytest.raises(NotAllowed):
+        services.pause(tournament=stage.tournament, organizer=stage.oscar, paused=True)
+    appoint(username="oscar", organizes=True)
+    stage.oscar.refresh_from_db()
+    assert selectors.organizes(stage.oscar, stage.tournament)
 
 
 def test_nobody_else_invites_or_appoints(stage: Any) -> None:
