@@ -27,6 +27,8 @@ from submissions.models import Submission
 from submissions.states import SUBMISSIONS, WAITING, SubmissionState
 
 QUALIFY_TASK: Final = "submissions.tasks.qualify"
+MOST_ATTEMPTS: Final = 6
+"""Beyond so many, a package that its team cancels again and again is not begun once more."""
 CHUNK: Final = 256 * 1024
 
 Listener = Callable[[Submission], None]
@@ -59,7 +61,8 @@ def submit(*, team: Team, user: User, archive: IO[bytes] | Path, task: str = "")
 
     Raises:
         NotAllowed: ``user`` is not in the team.
-        Conflict: this site plays the house alone (ADVERSARIUM_TRUSTED_ONLY).
+        Conflict: this site plays the house alone (ADVERSARIUM_TRUSTED_ONLY), or the package was
+            begun and cancelled too often.
         Invalid: too large, a package that breaks the format, or a task it does not name.
         QuotaExceeded: no submission left today.
     """
@@ -165,10 +168,16 @@ def _revived(submission: Submission) -> Submission:
     """Uploading again what was cancelled, or void by our fault, asks for another try.
 
     What was cancelled gave its quota back, so it costs what a new one does, today.
+
+    Raises:
+        Conflict: begun and cancelled too often.
+        QuotaExceeded: no submission left today.
     """
     if submission.state == SubmissionState.VOID:
         requeue(submission=submission)
     if submission.state == SubmissionState.CANCELLED:
+        if submission.attempt >= MOST_ATTEMPTS:
+            raise Conflict("This package was begun and cancelled too often; change it.")
         Team.objects.select_for_update().get(pk=submission.team_id)
         _require_quota(submission.team)
         Submission.objects.filter(pk=submission.pk).update(created_at=timezone.now())

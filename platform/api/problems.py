@@ -95,6 +95,10 @@ KNOWN: Final = {
     429: ("throttled", "Too many requests"),
     500: ("our-fault", "The arena failed"),
 }
+WHO_ARE_YOU: Final = (
+    "Say who you are: make a token on your account page, send it as Authorization: Bearer adv_... "
+    "(arena auth login keeps it for the command line)."
+)
 TOO_LARGE: Final = "Apart from files, a request holds at most 2 MiB."
 SLUGS: Final = tuple(dict.fromkeys([slug for slug, _ in KNOWN.values()] + ["quota-exceeded"]))
 
@@ -166,7 +170,7 @@ def _of_api_exception(error: exceptions.APIException) -> Problem:
         slug,
         title,
         error.status_code,
-        _sentence(error.detail),
+        WHO_ARE_YOU if isinstance(error, exceptions.NotAuthenticated) else _sentence(error.detail),
         errors=errors if isinstance(errors, dict) else None,
         retry_after=None if wait is None else max(1, math.ceil(wait)),
         challenge=getattr(error, "auth_header", "") or "",

@@ -232,7 +232,8 @@ CALIBRATION = environment.text("CALIBRATION")
 UPLOAD_BYTES = environment.number("UPLOAD_BYTES", 64 * 1024 * 1024)
 QUOTA_VALID = environment.number("QUOTA_VALID", 20)
 QUOTA_TOTAL = environment.number("QUOTA_TOTAL", 60)
-"""Submissions a team and day: accepted ones, and all. Our faults are refunded, and cancellations before a worker began."""
+"""Submissions a team and day: accepted ones, and all. Our faults are refunded, and cancellations
+before a worker has begun."""
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
 

@@ -445,17 +445,20 @@ def _refuse(entry: Entry, submission: Submission) -> None:
 
 
 @transaction.atomic
-def move(*, tournament: Tournament, to: Phase, organizer: User | None) -> Tournament:
+def move(
+    *, tournament: Tournament, to: Phase, organizer: User | None, seen: Phase | None = None
+) -> Tournament:
     """The tournament's next (or, to extend, previous) phase; its rounds without a clock follow.
 
-    ``organizer`` None is the clock itself.
+    ``organizer`` None is the clock itself. ``seen``: the phase in which the organizer saw it.
 
     Raises:
-        Conflict: not from its phase.
+        Conflict: not from its phase, or it is not in the one that was seen.
     """
     if organizer is not None:
         require_organizer(organizer, tournament)
     tournament = _locked(tournament)
+    _require_seen(tournament, seen)
     if organizer is not None:
         timing.require_time(tournament, to)
     _require_done(tournament.matches.all(), to)
@@ -486,6 +489,15 @@ def _require_done(matches: QuerySet[Match], to: Phase) -> None:
         raise Conflict(f"{left} {told} still to be played; publish when all have ended.")
 
 
+def _require_seen(moved: Tournament | Round, seen: Phase | None) -> None:
+    """A button of an old page means something else by now: "close entries" would unpublish."""
+    if seen is not None and moved.state != seen:
+        raise Conflict(
+            f"{moved.title!r} was {seen.label.lower()} when this page was made, and is "
+            f"{moved.get_state_display().lower()} now. Nothing was done; look again."
+        )
+
+
 def _require_judged(entries: Iterable[Entry], to: Phase) -> None:
     """An entry that came in time is played, however long the queue for qualification is."""
     left = sum(entry.state == EntryState.WAITING for entry in entries)
@@ -507,11 +519,15 @@ def _has_own_clock(round_: Round, to: Phase) -> bool:
 
 
 @transaction.atomic
-def move_round(*, round_: Round, to: Phase, organizer: User | None) -> Round:
+def move_round(
+    *, round_: Round, to: Phase, organizer: User | None, seen: Phase | None = None
+) -> Round:
     if organizer is not None:
         require_organizer(organizer, round_.tournament)
     tournament = _locked(round_.tournament)
     _require_not_frozen(tournament)
+    round_.refresh_from_db(fields=["state"])
+    _require_seen(round_, seen)
     if organizer is not None:
         timing.require_time(round_, to)
     _require_done(round_.matches.all(), to)

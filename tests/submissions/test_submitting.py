@@ -177,6 +177,24 @@ def test_who_cancels_once_a_worker_has_begun_has_one_try_less(
     assert (after.valid_left, after.total_left) == (before.valid_left, before.total_left - 1)
 
 
+def test_nobody_keeps_a_worker_busy_by_cancelling_one_package_again_and_again(
+    team: Team, dana: User, package: Packer
+) -> None:
+    def begun_and_cancelled() -> None:
+        submission = services.submit(team=team, user=dana, archive=package()).submission
+        Submission.objects.filter(pk=submission.pk).update(
+            state=SubmissionState.QUALIFYING,
+            started_at=timezone.now(),
+            attempt=submission.attempt + 1,
+        )
+        services.cancel(submission=submission, user=dana)
+
+    for _ in range(services.MOST_ATTEMPTS):
+        begun_and_cancelled()
+    with pytest.raises(Conflict, match="too often"):
+        begun_and_cancelled()
+
+
 def test_what_was_cancelled_on_another_day_costs_today_when_it_comes_back(
     team: Team, dana: User, package: Packer
 ) -> None:

@@ -227,17 +227,24 @@ def _moves(tournament: Tournament) -> list[tuple[str, str]]:
     return [(phase.value, MOVES.get((now, phase), phase.label)) for phase in legal]
 
 
-def _phase(request: HttpRequest) -> Phase:
-    wanted = request.POST.get("to", "")
+def _phase(request: HttpRequest, name: str = "to") -> Phase:
+    wanted = request.POST.get(name, "")
     if wanted not in Phase.values:
         raise Invalid("There is no such phase.")
     return Phase(wanted)
 
 
+def _seen(request: HttpRequest) -> Phase | None:
+    """The phase that the page showed beside the button."""
+    return _phase(request, "seen") if "seen" in request.POST else None
+
+
 @action
 def move(request: HttpRequest, slug: str) -> HttpResponse:
     found = selectors.get_organized(request.user, slug)
-    services.move(tournament=found, to=_phase(request), organizer=person(request))
+    services.move(
+        tournament=found, to=_phase(request), organizer=person(request), seen=_seen(request)
+    )
     return redirect("organize", slug=slug)
 
 
@@ -245,7 +252,10 @@ def move(request: HttpRequest, slug: str) -> HttpResponse:
 def move_round(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     found = selectors.get_organized(request.user, slug)
     services.move_round(
-        round_=_numbered(found, number), to=_phase(request), organizer=person(request)
+        round_=_numbered(found, number),
+        to=_phase(request),
+        organizer=person(request),
+        seen=_seen(request),
     )
     return redirect("organize", slug=slug)
 

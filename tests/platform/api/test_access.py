@@ -28,6 +28,7 @@ def test_a_visitor_is_asked_for_a_token(visitor: Any) -> None:
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"
     assert answer.json()["type"] == "urn:adversarium:problem:not-authenticated"
+    assert "account page" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("header", ["Bearer wrong", "Bearer ", "bearer adv_x"])

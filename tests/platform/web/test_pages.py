@@ -31,6 +31,7 @@ from web.figures import heat, percent
 from web.pages.pictures import perturbation_pixels, pixels_of
 
 Browser = Callable[[User | None], Client]
+ORGANIZE = "/tournaments/spring/organize/"
 MANIFEST = b'schema_version = 1\nname = "Mean"\nrole = "defense"\nentry = "player.py:Mean"\n'
 
 
@@ -461,6 +462,23 @@ def test_a_disqualified_submission_is_not_offered_again_and_can_be_reinstated(
     assert f"/entries/{entry.uid}/reinstate/" in text_of(oscar.get("/tournaments/spring/organize/"))
     told = oscar.post(f"/entries/{entry.uid}/reinstate/", follow=True)
     assert "Bulwark v3 plays again." in text_of(told)
+
+
+def test_a_button_of_an_old_page_does_not_unpublish(world: World, as_: Browser) -> None:
+    """ "Close entries" leads from open to playing; from published it would lead there too."""
+    oscar = as_(world.oscar)
+    old = re.search(r'name="seen" value="(\w+)"', text_of(oscar.get(ORGANIZE)))
+    assert old is not None
+    Tournament.objects.filter(pk=world.tournament.pk).update(state=Phase.PUBLISHED)
+    world.tournament.rounds.filter(number=1).update(state=Phase.PUBLISHED)
+    sent = {"seen": old[1], "to": "playing"}
+    for path in ("/tournaments/spring/move/", "/tournaments/spring/rounds/1/move/"):
+        referer = f"http://testserver{ORGANIZE}"
+        told = text_of(oscar.post(path, sent, follow=True, HTTP_REFERER=referer))
+        assert "was open when this page was made, and is published now" in told
+    world.tournament.refresh_from_db()
+    assert world.tournament.state == Phase.PUBLISHED
+    assert world.round(1).state == Phase.PUBLISHED
 
 
 # --- matches --------------------------------------------------------------------------------
