@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.contrib import messages
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
@@ -79,12 +80,17 @@ def upload(request: HttpRequest) -> HttpResponse:
 
 
 def _taken(request: HttpRequest, form: UploadForm) -> Submission:
+    """A package that the tournament refuses is there all the same: its page says so, and offers
+    others."""
     user, data = person(request), form.cleaned_data
     submission, _ = services.submit(
         team=data["team"], user=user, archive=data["archive"], task=data["task"]
     )
-    if data["tournament"]:
-        tournaments.enter(tournament=data["tournament"], submission=submission, user=user)
+    if chosen := data["tournament"]:
+        try:
+            tournaments.enter(tournament=chosen, submission=submission, user=user)
+        except Refused as error:
+            messages.error(request, f"The package is here, but not in {chosen}. {error}")
     return submission
 
 

@@ -180,6 +180,24 @@ def test_a_learner_of_classes_is_not_offered_a_tournament_about_trends(
     assert "Trends: The learner estimates no trends; one that does names trend_poisoning" in refused
 
 
+def test_an_upload_that_the_tournament_refuses_is_kept_and_told_why(
+    world: World, as_: Browser
+) -> None:
+    thief = MANIFEST.replace(b'"defense"', b'"thief"')
+    data = {
+        "archive": archive(**{"manifest.toml": thief}),
+        "team": world.outsiders.pk,
+        "tournament": "spring",
+        "terms": "on",
+    }
+    response = as_(world.charlie).post("/submissions/new/", data, follow=True)
+    submission = Submission.objects.get(team=world.outsiders)
+    assert response.redirect_chain[-1][0] == f"/submissions/{submission.uid}/"
+    told = text_of(response)
+    assert "The package is here, but not in Spring league on MNIST. No round of this" in told
+    assert not Entry.objects.filter(submission=submission).exists()
+
+
 def test_entering_needs_the_terms(world: World, as_: Browser) -> None:
     data = {"archive": archive(), "team": world.outsiders.pk, "tournament": "spring"}
     response = as_(world.charlie).post("/submissions/new/", data)
