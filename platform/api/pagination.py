@@ -6,9 +6,11 @@ from typing import Final
 
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from rest_framework.exceptions import NotFound, ParseError
+from rest_framework.exceptions import NotFound
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
+
+from api.query import number, refused
 
 NO_CURSOR: Final = "This cursor is none: ask for the address of next or previous as it is."
 
@@ -19,17 +21,21 @@ class Pages(CursorPagination):
     page_size = 50
     page_size_query_param = "limit"
     max_page_size = 200
+    query = ("limit", "cursor")
     ordering: str | tuple[str, ...] = "-id"
+
+    def get_page_size(self, request: Request) -> int:
+        return number(request, "limit", self.page_size, least=1, most=self.max_page_size)
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         """A position that no row can have is refused here, before the database meets it."""
         try:
             cursor = super().decode_cursor(request)
         except NotFound as error:
-            raise ParseError(NO_CURSOR) from error
+            raise refused("cursor", NO_CURSOR) from error
         position = None if cursor is None else cursor.position
         if position is not None and not self.may_stand_at(str(position)):
-            raise ParseError(NO_CURSOR)
+            raise refused("cursor", NO_CURSOR)
         return cursor
 
     def may_stand_at(self, position: str) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from django.core import validators
 from django.db.models import Model, QuerySet
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
@@ -18,12 +18,11 @@ from accounts.selectors import Person
 from api import problems
 from api.authentication import BrowserAuthentication, TokenAuthentication
 from api.idempotency import HEADER, MOST_KEY
-from api.pagination import Pages
 from api.parsers import JsonParser
 from api.permissions import LoggedIn, Scoped
+from api.query import Choices, check_names
 from api.throttles import Readers, Visitors, Writers
 from api.viewer import Viewer
-from events.errors import NotThere
 
 if TYPE_CHECKING:
     from rest_framework.response import Response
@@ -41,24 +40,16 @@ class ProblemSerializer(serializers.Serializer[Any]):
     )
 
 
+EVERYWHERE: Final = (400, 401, 406, 429)
+"""A parameter that does not exist, a token that is none, a format that is none, too many."""
+
+
 def problem(*codes: int) -> dict[Any, Any]:
-    """Responses of a schema that are problem bodies; 429 is everywhere."""
+    """Responses of a schema that are problem bodies; those of :data:`EVERYWHERE` too."""
     return {
         (code, problems.CONTENT_TYPE): OpenApiResponse(ProblemSerializer, problems.KNOWN[code][1])
-        for code in (*codes, 429)
+        for code in sorted({*codes, *EVERYWHERE})
     }
-
-
-def named(request: Request, parameter: str) -> str:
-    """An id or a slug from the query; empty where it is not given.
-
-    Raises:
-        NotThere: nothing can be called so (a NUL would be an error of the database).
-    """
-    text = request.query_params.get(parameter, "")
-    if text and not validators.slug_re.match(text):
-        raise NotThere(f"There is no such {parameter}.")
-    return text
 
 
 IDEMPOTENCY: Final = OpenApiParameter(
@@ -80,9 +71,47 @@ class View(GenericAPIView[Any]):
     throttle_classes = (Visitors, Readers, Writers)
     parser_classes: Any = (JsonParser,)
     renderer_classes: Any = (JSONRenderer, problems.ProblemRenderer)
-    pagination_class: Any = Pages
+    pagination_class: Any = None
     filter_backends: Any = ()
+    filterset_class: Any = None
+    query: ClassVar[tuple[str, ...]] = ()
+    """What a GET may ask, besides filters and pages."""
     write_scope: ClassVar[Scope] = Scope.SUBMIT
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        self.check_query(request)
+
+    def check_query(self, request: Request) -> None:
+        """A write says everything in its body."""
+        reads = request.method in SAFE_METHODS
+        check_names(request, self.query_names() if reads else (), repeatable=self.repeatable())
+
+    @classmethod
+    def query_names(cls) -> tuple[str, ...]:
+        pages = cls.pagination_class.query if cls.pagination_class else ()
+        return (*cls._filters(), *pages, *cls.query)
+
+    @classmethod
+    def repeatable(cls) -> list[str]:
+        return [name for name, found in cls._filters().items() if isinstance(found, Choices)]
+
+    @classmethod
+    def _filters(cls) -> dict[str, Any]:
+        return cls.filterset_class.base_filters if cls.filterset_class else {}
+
+    def finalize_response(
+        self, request: Request, response: Response, *args: Any, **kwargs: Any
+    ) -> Response:
+        """What is no problem is never labelled as one, also for those who accept both."""
+        if not getattr(response, "exception", False) and hasattr(request, "accepted_renderer"):
+            self._relabel(request)
+        return super().finalize_response(request, response, *args, **kwargs)
+
+    def _relabel(self, request: Request) -> None:
+        if isinstance(request.accepted_renderer, problems.ProblemRenderer):
+            request.accepted_renderer = JSONRenderer()
+            request.accepted_media_type = JSONRenderer.media_type
 
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response]:
         return problems.handle

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.etags import conditional
+from api.query import named, one_of
 from api.serializers.boards import BoardsSerializer, MatrixSerializer
-from api.views.base import IF_NONE_MATCH, View, named, problem
+from api.views.base import IF_NONE_MATCH, View, problem
 from arena.errors import Side
 from leaderboard import selectors as boards
 from leaderboard.models import Standing
@@ -26,7 +26,6 @@ UNCHANGED = OpenApiResponse(description="What you hold is still right.")
 class BoardsView(View):
     queryset = Standing.objects.none()
     serializer_class = BoardsSerializer
-    pagination_class = None
 
     def answer(self, request: Request, tournament: Tournament, round_: Round | None) -> Response:
         found = boards.standings(tournament, user=self.person, round_=round_, role=_role(request))
@@ -38,12 +37,8 @@ class BoardsView(View):
 
 
 def _role(request: Request) -> Side | None:
-    given = request.query_params.get("role")
-    if given is None:
-        return None
-    if given not in list(Side):
-        raise ParseError("role must be attack or defense.")
-    return Side(given)
+    given = one_of(request, "role", list(Side))
+    return None if given is None else Side(given)
 
 
 def _uids(found: Iterable[BoardView]) -> dict[Any, str]:
@@ -54,6 +49,8 @@ def _uids(found: Iterable[BoardView]) -> dict[Any, str]:
 
 @extend_schema(tags=["boards"])
 class StandingsView(BoardsView):
+    query = ("round", "role")
+
     @extend_schema(
         operation_id="standings",
         parameters=[ROUND, ROLE, IF_NONE_MATCH],
@@ -69,6 +66,8 @@ class StandingsView(BoardsView):
 
 @extend_schema(tags=["boards"])
 class RoundStandingsView(BoardsView):
+    query = ("role",)
+
     @extend_schema(
         operation_id="round_standings",
         parameters=[ROLE, IF_NONE_MATCH],
@@ -88,7 +87,7 @@ class MatrixView(View):
     @extend_schema(
         operation_id="matrix",
         parameters=[IF_NONE_MATCH],
-        responses={200: MatrixSerializer, 304: UNCHANGED, **problem(401, 403, 404)},
+        responses={200: MatrixSerializer, 304: UNCHANGED, **problem(400, 401, 403, 404)},
     )
     def get(self, request: Request, uid: str) -> Response:
         """Attack x defense of a round."""

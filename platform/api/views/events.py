@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from api.query import named, number
 from api.serializers.events import EventsSerializer
 from api.viewer import Viewer
-from api.views.base import View, named, problem
+from api.views.base import View, problem
 from events.models import Event
 from tournaments import selectors
 from tournaments.models import WITHDRAWN, Entry
@@ -21,21 +21,21 @@ LARGEST = 2**63 - 1
 class EventsView(View):
     queryset = Event.objects.none()
     serializer_class = EventsSerializer
-    pagination_class = None
+    query = ("after", "tournament", "limit")
 
     @extend_schema(
         operation_id="events",
         parameters=[
             OpenApiParameter("after", int, description="The cursor you hold; 0 is the beginning."),
             OpenApiParameter("tournament", str, description="Of one tournament alone."),
-            OpenApiParameter("limit", int, description=f"At most {MOST}."),
+            OpenApiParameter("limit", int, description=f"From 1 to {MOST}."),
         ],
         responses={200: EventsSerializer, **problem(400, 401, 403, 404)},
     )
     def get(self, request: Request) -> Response:
         """What happened since a cursor, as far as you may know of it."""
-        after = _number(request, "after", 0, most=LARGEST)
-        limit = _number(request, "limit", 100, most=MOST)
+        after = number(request, "after", 0, least=0, most=LARGEST)
+        limit = number(request, "limit", 100, least=1, most=MOST)
         slug = named(request, "tournament")
         tournament = selectors.get(self.person, slug) if slug else None
         found = selectors.visible_events(self.person, after=after, tournament=tournament)
@@ -58,10 +58,3 @@ class EventsView(View):
             if row.payload.get("entry") in hidden:
                 row.payload = {**row.payload, "name": WITHDRAWN, "team": ""}
         return rows
-
-
-def _number(request: Request, name: str, usual: int, *, most: int) -> int:
-    text = request.query_params.get(name, str(usual))
-    if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) > most:
-        raise ParseError(f"{name} must be a whole number, at most {most}.")
-    return int(text)

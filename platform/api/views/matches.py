@@ -10,12 +10,13 @@ from django.urls import reverse
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import ParseError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.selectors import team_ids
+from api.pagination import Pages
+from api.query import Choices, Truth, one_of, refused
 from api.serializers.matches import MatchDetailSerializer, MatchSerializer
 from api.serializers.submissions import LogSerializer
 from api.views.base import View, problem
@@ -32,12 +33,12 @@ PARQUET = "application/vnd.apache.parquet"
 class MatchFilter(django_filters.FilterSet):  # type: ignore[misc]
     tournament = django_filters.CharFilter(field_name="tournament__slug")
     round = django_filters.CharFilter(field_name="round__uid")
-    state = django_filters.MultipleChoiceFilter(choices=MatchState.choices)
+    state = Choices(choices=MatchState.choices)
     attack = django_filters.CharFilter(field_name="attack__uid")
     defense = django_filters.CharFilter(field_name="defense__uid")
     entry = django_filters.CharFilter(method="of_entry", help_text="On either side.")
     team = django_filters.CharFilter(method="of_team", help_text="On either side.")
-    mine = django_filters.BooleanFilter(method="of_mine", help_text="Of your teams.")
+    mine = Truth(method="of_mine", help_text="Of your teams.")
 
     class Meta:
         model = Match
@@ -61,6 +62,7 @@ class MatchFilter(django_filters.FilterSet):  # type: ignore[misc]
 class MatchesView(View):
     queryset = Match.objects.none()
     serializer_class = MatchSerializer
+    pagination_class = Pages
     filter_backends = (DjangoFilterBackend,)
     filterset_class = MatchFilter
 
@@ -166,6 +168,7 @@ class ImagesView(FileView):
 class MatchLogView(View):
     queryset = Match.objects.none()
     serializer_class = LogSerializer
+    query = ("side",)
 
     @extend_schema(
         operation_id="match_log",
@@ -176,9 +179,8 @@ class MatchLogView(View):
     )
     def get(self, request: Request, uid: str) -> Response:
         """What one side printed, where you may read it."""
-        try:
-            side = Side(request.query_params.get("side", ""))
-        except ValueError:
-            raise ParseError("side must be attack or defense.") from None
+        side = one_of(request, "side", list(Side))
+        if side is None:
+            raise refused("side", "Say whose log: side=attack or side=defense.")
         match = selectors.get_match(self.person, uid)
-        return Response({"log": files.log_text(self.person, match, side)})
+        return Response({"log": files.log_text(self.person, match, Side(side))})

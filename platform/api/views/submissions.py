@@ -16,6 +16,7 @@ from accounts.models import Team
 from accounts.selectors import team_of, teams_of
 from api.idempotency import once
 from api.pagination import NewestFirst
+from api.query import Choice
 from api.serializers.submissions import (
     LogSerializer,
     SubmissionDetailSerializer,
@@ -33,8 +34,8 @@ from tournaments import visibility
 
 class SubmissionFilter(django_filters.FilterSet):  # type: ignore[misc]
     team = django_filters.CharFilter(field_name="team__uid")
-    state = django_filters.ChoiceFilter(choices=SubmissionState.choices)
-    role = django_filters.ChoiceFilter(choices=ROLES)
+    state = Choice(choices=SubmissionState.choices)
+    role = Choice(choices=ROLES)
     task = django_filters.CharFilter()
 
     class Meta:

@@ -15,7 +15,6 @@ from events.errors import NotThere
 @extend_schema(tags=["tasks"])
 class TasksView(View):
     serializer_class = TaskSerializer
-    pagination_class = None
 
     @extend_schema(
         operation_id="tasks", responses={200: TaskSerializer(many=True), **problem(401, 403)}
@@ -29,7 +28,6 @@ class TasksView(View):
 @extend_schema(tags=["tasks"])
 class TaskView(View):
     serializer_class = TaskDetailSerializer
-    pagination_class = None
 
     @extend_schema(
         operation_id="task", responses={200: TaskDetailSerializer, **problem(401, 403, 404)}

@@ -18,6 +18,7 @@ from api.idempotency import once
 from api.pagination import InOrder, NewestFirst
 from api.parsers import JsonParser, TomlParser
 from api.permissions import LoggedIn, Scoped
+from api.query import Choice
 from api.serializers.tournaments import (
     ClockSerializer,
     EntrySerializer,
@@ -61,7 +62,7 @@ def organizer_of(user: User) -> User:
 
 
 class TournamentFilter(django_filters.FilterSet):  # type: ignore[misc]
-    state = django_filters.ChoiceFilter(choices=Phase.choices)
+    state = Choice(choices=Phase.choices)
     task = django_filters.CharFilter()
 
     class Meta:
@@ -316,8 +317,8 @@ class RoundClockView(MembersView):
 
 
 class EntryFilter(django_filters.FilterSet):  # type: ignore[misc]
-    state = django_filters.ChoiceFilter(choices=EntryState.choices)
-    role = django_filters.ChoiceFilter(choices=SIDES)
+    state = Choice(choices=EntryState.choices)
+    role = Choice(choices=SIDES)
     team = django_filters.CharFilter(method="of_team")
 
     class Meta:

@@ -18,6 +18,9 @@ class UnknownView(View):
         super().initial(request, *args, **kwargs)
         raise NotThere("The API has no such address; its description is at /api/v1/openapi.yaml.")
 
+    def check_query(self, request: Request) -> None:
+        """Whatever is asked of it: there is no such address."""
+
     def get(self, request: Request, path: str) -> Response:
         raise NotImplementedError
 

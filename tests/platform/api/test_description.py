@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.generators import SchemaGenerator
@@ -73,3 +74,31 @@ def test_what_the_pages_load_is_installed(visitor: Any, settings: Any) -> None:
     assets = re.findall(rf'(?:src|href)="{settings.STATIC_URL}([^"]+)"', text)
     assert len(assets) == 4
     assert all(finders.find(asset) for asset in assets)
+
+
+def test_lists_are_described_with_their_filters_and_pages() -> None:
+    asked = generated()["paths"]["/api/v1/submissions/"]["get"]["parameters"]
+    names = {parameter["name"] for parameter in asked}
+    assert names == {"cursor", "limit", "role", "state", "task", "team"}
+
+
+def test_a_right_answer_is_never_labelled_a_problem(visitor: Any) -> None:
+    """A client that accepts both tells them apart by the label."""
+    both = "application/problem+json, application/json"
+    assert visitor.get("tasks/", Accept=both).headers["Content-Type"] == "application/json"
+    refused = visitor.get("teams/me/", Accept=both)
+    assert refused.headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("address", ["docs/", "openapi.yaml"])
+def test_what_is_refused_of_the_pages_is_a_problem_too(address: str, visitor: Any) -> None:
+    asked = [
+        (visitor.get(address, Accept="image/png"), 406, "not-acceptable"),
+        (visitor.post(address), 405, "method-not-allowed"),
+        (visitor.get(address, {"a": 1}, Accept="application/problem+json, */*"), 400, "malformed"),
+    ]
+    for answer, status, slug in asked:
+        assert answer.status_code == status
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.json()["type"] == URN + slug
+        assert answer.json()["status"] == status
