@@ -28,14 +28,14 @@ class EventsView(View):
         parameters=[
             OpenApiParameter("after", int, description="The cursor you hold; 0 is the beginning."),
             OpenApiParameter("tournament", str, description="Of one tournament alone."),
-            OpenApiParameter("limit", int, description=f"At most {MOST}."),
+            OpenApiParameter("limit", int, description=f"From 1 to {MOST}."),
         ],
         responses={200: EventsSerializer, **problem(400, 401, 403, 404)},
     )
     def get(self, request: Request) -> Response:
         """What happened since a cursor, as far as you may know of it."""
         after = _number(request, "after", 0, most=LARGEST)
-        limit = _number(request, "limit", 100, most=MOST)
+        limit = _number(request, "limit", 100, least=1, most=MOST)
         slug = named(request, "tournament")
         tournament = selectors.get(self.person, slug) if slug else None
         found = selectors.visible_events(self.person, after=after, tournament=tournament)
@@ -60,8 +60,14 @@ class EventsView(View):
         return rows
 
 
-def _number(request: Request, name: str, usual: int, *, most: int) -> int:
+def _number(request: Request, name: str, usual: int, *, most: int, least: int = 0) -> int:
+    """A whole number of the query.
+
+    Raises:
+        ParseError: it is none, or out of range. A page of no rows would have more after it forever.
+    """
     text = request.query_params.get(name, str(usual))
-    if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) > most:
-        raise ParseError(f"{name} must be a whole number, at most {most}.")
+    plain = text.isascii() and text.isdigit() and len(text) <= 19
+    if not plain or not least <= int(text) <= most:
+        raise ParseError(f"{name} must be a whole number from {least} to {most}.")
     return int(text)
