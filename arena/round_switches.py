@@ -44,7 +44,7 @@ USED_BY: Final[dict[str, frozenset[GameName]]] = {
     "true_label": (_EVERY - _WITHOUT_EXAMPLES) | {GameName.TARGETED_POISONING},
 }
 """The games that use a switch; every game uses those that are not named. Who may move first is for
-:data:`arena.rounds.MOVERS` to say."""
+:func:`arena.rounds.movers_of` to say."""
 
 _WHY: Final = {
     "training_data": "the poisoner is handed what it poisons",

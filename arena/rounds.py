@@ -405,11 +405,11 @@ def _rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
             "A certificate says that no class but one is reached; choose goal = 'untargeted'.",
         ),
         (
-            r.threat_model.first_mover not in _movers(r.game),
+            r.threat_model.first_mover not in movers_of(r.game),
             "first_mover",
             (
-                f"In {r.game.value} rounds the {_movers(r.game)[0].value} commits first: choose "
-                f"first_mover = {' or '.join(repr(m.value) for m in _movers(r.game))}."
+                f"In {r.game.value} rounds the {movers_of(r.game)[0].value} commits first: choose "
+                f"first_mover = {' or '.join(repr(m.value) for m in movers_of(r.game))}."
             ),
         ),
         (r.examples < 1, "examples", "A round needs at least one example."),
@@ -453,7 +453,8 @@ def _good_word_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
     ]
 
 
-def _movers(game: GameName) -> tuple[FirstMover, ...]:
+def movers_of(game: GameName) -> tuple[FirstMover, ...]:
+    """Who may commit first in this game, the usual one first."""
     return MOVERS.get(game, (FirstMover.DEFENDER,))
 
 

@@ -10,6 +10,7 @@ import typer
 from arena.cli import rules, verdicts
 from arena.cli.console import print_json, progress, say
 from arena.cli.exits import ExitCode, Stop
+from arena.cli.shared_task import shared_task
 
 if TYPE_CHECKING:
     from arena.referee import MatchSpec
@@ -31,7 +32,10 @@ def play(
         ),
     ] = None,
     task: Annotated[
-        str | None, typer.Option(help="A task's name, or the path of its TOML file. [mnist5k]")
+        str | None,
+        typer.Option(
+            help="A task's name, or the path of its TOML file. [the one they are made for; mnist5k]"
+        ),
     ] = None,
     norm: Annotated[
         str | None,
@@ -168,7 +172,10 @@ def _described(options: rules.Options, *, defense: str, attack: str) -> tuple[Ro
     from arena.tasks.fitting import usual_task_of
 
     usual = rules.usual_game(defense=defense, attack=attack)
-    task = rules.load_task(options.task or usual_task_of(options.game or usual))
+    name = options.task or shared_task(
+        defense=defense, attack=attack, usual=usual_task_of(options.game or usual)
+    )
+    task = rules.load_task(name)
     return rules.round_of(options, task, usual=usual), task
 
 

@@ -134,10 +134,10 @@ def plays_poisoning(source: str) -> bool:
 
 
 def _role(source: str) -> Role:
-    return _manifest(source).role
+    return manifest_of(source).role
 
 
-def _manifest(source: str) -> Manifest:
+def manifest_of(source: str) -> Manifest:
     from arena import house
     from arena.packages import Package
 
@@ -159,15 +159,15 @@ def usual_game(*, defense: str, attack: str) -> str | None:
 
     if steals(attack):
         return EXTRACTION
-    if _manifest(attack).needs.games in ((REPLAY,), (GOOD_WORDS,)):
-        return _manifest(attack).needs.games[0]
+    if manifest_of(attack).needs.games in ((REPLAY,), (GOOD_WORDS,)):
+        return manifest_of(attack).needs.games[0]
     if not plays_poisoning(defense):
         return None
     if _role(attack) is Role.ATTACK:
         return ATTACKER_FIRST
-    if TREND_POISONING in _manifest(attack).needs.games:
+    if TREND_POISONING in manifest_of(attack).needs.games:
         return TREND_POISONING
-    plays = _manifest(attack).needs.games
+    plays = manifest_of(attack).needs.games
     return next((game for game in NAMED if game in plays), POISONING)
 
 
@@ -177,7 +177,7 @@ def usual_threat_model(game: str | None, *, attack: str) -> str:
 
     if game is None and steals(attack):
         game = EXTRACTION
-    if game is None and _manifest(attack).needs.games == (GOOD_WORDS,):
+    if game is None and manifest_of(attack).needs.games == (GOOD_WORDS,):
         game = GOOD_WORDS
     return usual_preset(game or "evasion")
 

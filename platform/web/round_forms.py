@@ -7,7 +7,7 @@ what is sent means the same with and without JavaScript.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final, cast
 
@@ -32,6 +32,7 @@ from arena.rounds import (
     RoundSpec,
     SplitName,
     TargetRule,
+    movers_of,
     norm_for,
     threat_model_for,
 )
@@ -176,10 +177,16 @@ def _of(setting: str, widget: type[forms.Widget], *, but: str = "") -> forms.Wid
     return _for(widget, *sorted(game.value for game in USED_BY[setting] if game != but))
 
 
-def _switch(slug: str, choices: list[tuple[str, str]], *, switch: str = "") -> forms.ChoiceField:
-    """``switch``: its name, where some games have no use for it: there the page hides it."""
-    term, games = BY_SLUG[slug], round_switches.USED_BY.get(switch, frozenset(GameName))
-    widget = _for(forms.Select, *sorted(games)) if switch else forms.Select()
+MOVED: Final = frozenset(game for game in GameName if len(movers_of(game)) > 1)
+"""The games in which either side may commit first; elsewhere there is nothing to choose."""
+
+
+def _switch(
+    slug: str, choices: list[tuple[str, str]], *, games: Collection[str] = ()
+) -> forms.ChoiceField:
+    """``games``: those that leave a choice, where some do not: in the others the page hides it."""
+    term = BY_SLUG[slug]
+    widget = _for(forms.Select, *sorted(games)) if games else forms.Select()
     return forms.ChoiceField(label=term.name, choices=choices, help_text=term.short, widget=widget)
 
 
@@ -344,6 +351,7 @@ class RoundForm(Styled):
             attacker="attacker (attacker-first, poisoning)",
             repeated="in turn (in no game yet)",
         ),
+        games=MOVED,
     )
     moves = _number("Turns", "repeated", help_text="Where the sides move in turn.")
     task_knowledge = _switch(
@@ -352,7 +360,7 @@ class RoundForm(Styled):
     training_data = _switch(
         "training-data",
         _choices(switches.TrainingDataKind, distribution="the distribution", set="the set itself"),
-        switch="training_data",
+        games=round_switches.USED_BY["training_data"],
     )
     samples = _number("Number of samples", "samples", "distribution")
     learning_algorithm = _switch("learning-algorithm", _choices(switches.LearningAlgorithm))
@@ -360,20 +368,30 @@ class RoundForm(Styled):
     parameters = _switch("parameters", _choices(switches.Parameters, related="related models"))
     structure = _switch("defense-structure", _choices(switches.DefenseStructure))
     randomness = _switch(
-        "randomness", _choices(switches.Randomness, seed="the seeds"), switch="randomness"
+        "randomness",
+        _choices(switches.Randomness, seed="the seeds"),
+        games=round_switches.USED_BY["randomness"],
     )
     probes = _switch("probe", [("none", "none"), (COUNTED, "counted"), ("unlimited", "unlimited")])
     queries = _number("Probes per example", COUNTED, help_text="In extraction rounds: in total.")
     total = _number("Probes in total", COUNTED)
     output = _switch(
-        "oracle-output", _choices(switches.OutputKind, top_k="top-k labels"), switch="output"
+        "oracle-output",
+        _choices(switches.OutputKind, top_k="top-k labels"),
+        games=round_switches.USED_BY["output"],
     )
     top_k = _number("k", "top_k", help_text="Top-k only.")
     decimals = _number("Decimals", "rounded", help_text="Rounded only.")
     feedback = _switch(
-        "feedback", _choices(switches.Feedback, success="success or not"), switch="feedback"
+        "feedback",
+        _choices(switches.Feedback, success="success or not"),
+        games=round_switches.USED_BY["feedback"],
     )
-    true_label = _switch("true-label", [("yes", "told"), ("no", "not told")], switch="true_label")
+    true_label = _switch(
+        "true-label",
+        [("yes", "told"), ("no", "not told")],
+        games=round_switches.USED_BY["true_label"],
+    )
 
     opens_at = Moment(label="Opens (UTC)", help_text="Empty: with the tournament.")
     closes_at = Moment(label="Closes (UTC)")

@@ -23,7 +23,7 @@ from arena.errors import TaskError
 from arena.manifest import Manifest, Role
 from arena.round_settings import norms_of
 from arena.round_switches import knows_seeds
-from arena.rounds import BEYOND_BALLS, MOVES, GameName, Norm, norm_for
+from arena.rounds import BEYOND_BALLS, MOVES, GameName, Norm, movers_of, norm_for
 from arena.tasks.fitting import misfit, usual_task_of
 from arena.tasks.usual import (
     EXAMPLES,
@@ -144,6 +144,7 @@ def for_script() -> dict[str, Any]:
                 "normed": game not in WITHOUT_NORM,
                 "norms": [norm.value for norm in norms_of(game)],
                 "seeds": knows_seeds(game),
+                "movers": [mover.value for mover in movers_of(game)],
                 "titles": {preset: title(game, preset) for preset in presets},
                 "sentence": BY_SLUG[game.value.replace("_", "-")].short,
                 "task": usual_task_of(game),

@@ -15,6 +15,7 @@ from arena.cli import rules, run
 from arena.cli.console import figures, plain, table
 from arena.cli.exits import ExitCode, Stop, code_of
 from arena.cli.play import _given
+from arena.cli.shared_task import shared_task
 from arena.errors import PackageError, RefereeError, SandboxUnavailable, TaskError, ThreatModelError
 from arena.manifest import Role
 from arena.packages import Package
@@ -305,6 +306,63 @@ def test_who_meets_says_what_is_played(
     sources = {"defense": f"house:{defense}", "attack": f"house:{attack}"}
     assert rules.usual_game(**sources) == game
     assert rules.usual_threat_model(None, attack=sources["attack"]) == threat
+
+
+def made_for(folder: Path, *tasks: str, role: str = "attack") -> str:
+    """A package whose manifest names these tasks."""
+    return str(player(folder, "class P: ...\n", role, f"tasks = {json.dumps(tasks)}\n"))
+
+
+@pytest.mark.parametrize(
+    ("alice", "dana", "task"),
+    [
+        (("digits",), ("digits",), "digits"),
+        (("*",), ("digits",), "digits"),
+        (("digits",), ("digits", "mnist5k"), "digits"),
+        (("*",), ("fashion5k", "mnist5k"), "mnist5k"),
+        (("*", "digits"), ("*",), "mnist5k"),
+    ],
+)
+def test_without_a_task_two_players_meet_on_the_one_that_they_are_made_for(
+    alice: tuple[str, ...], dana: tuple[str, ...], task: str, tmp_path: Path
+) -> None:
+    attack = made_for(tmp_path / "alice", *alice)
+    defense = made_for(tmp_path / "dana", *dana, role="defense")
+    assert shared_task(defense=defense, attack=attack, usual="mnist5k") == task
+
+
+def test_the_house_meets_a_package_on_the_package_s_task(tmp_path: Path) -> None:
+    alice = made_for(tmp_path / "alice", "digits")
+    assert shared_task(defense="house:cnn", attack=alice, usual="mnist5k") == "digits"
+    assert shared_task(defense="house:cnn", attack="house:pgd", usual="mnist5k") == "mnist5k"
+    assert (
+        shared_task(defense="house:naive-bayes", attack="house:random-noise", usual="mnist5k")
+        == "spamassassin-words"
+    )
+
+
+@pytest.mark.parametrize(
+    ("tasks", "sentence"),
+    [
+        (("digits", "fashion5k"), "say --task digits or --task fashion5k."),
+        (("ice-cover",), "There is no --task that both play: Plain CNN is for digits,"),
+    ],
+)
+def test_where_no_task_can_be_assumed_the_error_names_those_that_fit(
+    tasks: tuple[str, ...], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alice = made_for(tmp_path / "alice", *tasks)
+    assert run(["play", "cnn", alice]) == ExitCode.USAGE
+    assert sentence in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.jail
+def test_a_package_for_digits_is_played_on_digits(
+    dana: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, verdict = played(capsys, dana, "random-noise", "--examples", "20")
+    assert (code, verdict["status"]) == (ExitCode.OK, "scored")
+    assert verdict["provenance"]["task"] == "digits"
 
 
 def test_switches_may_come_from_a_file(tmp_path: Path) -> None:

@@ -399,6 +399,15 @@ def test_a_cursor_that_cannot_be_is_refused(visitor: Any, db: None, after: str) 
     assert visitor.get("events/", {"after": after}).status_code == 400
 
 
+@pytest.mark.parametrize("limit", ["0", "501", "-1", "", "many"])
+def test_no_page_of_events_is_empty_with_more_to_come(
+    limit: str, visitor: Any, spring: Tournament
+) -> None:
+    answer = visitor.get("events/", {"limit": limit})
+    assert answer.status_code == 400
+    assert answer.json()["detail"] == "limit must be a whole number from 1 to 500."
+
+
 @pytest.mark.parametrize(
     "position", ["abc", "\0", "", "1e5", "2020-99-99", "0001-01-01T00:00+14:00"]
 )

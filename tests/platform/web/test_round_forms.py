@@ -13,17 +13,19 @@ from django.test import Client
 from accounts.models import User
 from arena.round_settings import USED_BY
 from arena.round_switches import USED_BY as SWITCHES_USED_BY
-from arena.rounds import POISONED, GameName, Goal, Norm, PoisonMode, TargetRule
+from arena.rounds import MOVERS, POISONED, GameName, Goal, Norm, PoisonMode, TargetRule
 from arena.threat_model import (
     PRESET_NAMES,
     DefenseStructure,
     Feedback,
+    FirstMover,
     OutputKind,
     ThreatModel,
     TrainingDataKind,
 )
 from tests.platform.web.seeding import World
 from tournaments.models import Tournament
+from web import round_usuals
 from web.glossary import BY_SLUG
 from web.round_forms import PRESETS, RoundForm, RoundForms, settle, values_of
 
@@ -419,3 +421,21 @@ def test_the_page_is_told_which_games_use_a_switch() -> None:
     form = RoundForm()
     for switch, games in SWITCHES_USED_BY.items():
         assert set(form.fields[switch].widget.attrs["data-games"].split()) == games
+
+
+def test_who_moves_first_is_asked_where_there_is_a_choice_and_offers_what_the_game_allows() -> None:
+    told, form = round_usuals.for_script()["games"], RoundForm()
+    asked = form.fields["first_mover"].widget.attrs["data-games"].split()
+    assert asked == [game for game in GameName if len(told[game]["movers"]) > 1] == ["poisoning"]
+    assert told["poisoning"]["movers"] == ["defender", "attacker"]
+    for game in GameName:
+        assert tuple(told[game]["movers"]) == MOVERS.get(game, (FirstMover.DEFENDER,))
+
+
+@pytest.mark.parametrize(
+    ("game", "mover"), [("attacker_first", "attacker"), ("evasion", "defender")]
+)
+def test_where_it_is_not_asked_the_game_says_who_moves_first(game: str, mover: str) -> None:
+    round_ = filled("white", game=game)
+    hidden = {name: text for name, text in round_.items() if name not in ("first_mover", "moves")}
+    assert model_of(hidden).first_mover == mover

@@ -88,14 +88,19 @@
     round.querySelector("[data-changed]").textContent =
       once.length ? "differs from the preset in " + once.join(", ") : "as the preset";
   }
-  // The seeds of what is judged, where the attack is dealt what is judged.
-  function offerSeeds(round, game) {
-    const randomness = field(round, "randomness");
-    const seeds = randomness.querySelector('[value="seed"]');
-    seeds.hidden = seeds.disabled = !usuals.games[game].seeds;
-    if (seeds.selected && seeds.disabled) {
-      randomness.value = presets[field(round, "preset").value].randomness;
-    }
+  // Offers the values of a switch that the game allows; another gives way to the preset's.
+  function offerValues(round, name, allows) {
+    const input = field(round, name);
+    Array.from(input.options).forEach(function (option) {
+      option.hidden = option.disabled = !allows(option.value);
+    });
+    if (!allows(input.value)) { input.value = presets[field(round, "preset").value][name]; }
+  }
+  // The seeds of what is judged, where the attack is dealt what is judged; who may move first.
+  function offerSwitches(round, game) {
+    const known = usuals.games[game];
+    offerValues(round, "randomness", function (value) { return value !== "seed" || known.seeds; });
+    offerValues(round, "first_mover", function (value) { return known.movers.includes(value); });
   }
   // Settings and switches that the game uses, but that change nothing as the others stand
   // (arena/round_settings.py, arena/round_switches.py).
@@ -128,7 +133,7 @@
       box.disabled = !plays;
       box.closest(".choice").hidden = !plays;
     });
-    offerSeeds(round, game);
+    offerSwitches(round, game);
     explain(round);
     round.querySelectorAll("[data-when]").forEach(function (input) {
       const chosen = input.closest(".switch-group").querySelector("select");

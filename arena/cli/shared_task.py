@@ -1,0 +1,58 @@
+"""Which task two players meet on where ``--task`` was left out."""
+
+from __future__ import annotations
+
+from arena.cli import rules
+from arena.cli.exits import ExitCode, Stop
+
+
+def shared_task(*, defense: str, attack: str, usual: str) -> str:
+    """The only one that they name and both play; else ``usual``.
+
+    Raises:
+        Stop: one of them does not play ``usual``, and they share several others or none.
+    """
+    sources = (defense, attack)
+    made_for = {source: _made_for(source) for source in sources}
+    named = {task: None for tasks in made_for.values() for task in tasks}
+    fitting = [task for task in named if all(_plays(source, task) for source in sources)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not named or usual in fitting:
+        return usual
+    if fitting:
+        raise Stop(
+            ExitCode.USAGE,
+            f"Left out, --task is {usual}, which one of the two does not play: say --task "
+            f"{' or --task '.join(fitting)}.",
+        )
+    told = "; ".join(
+        f"{rules.manifest_of(source).name} is for {', '.join(tasks)}"
+        for source, tasks in made_for.items()
+        if tasks
+    )
+    raise Stop(
+        ExitCode.USAGE, f"There is no --task that both play: {told}. Choose another opponent."
+    )
+
+
+def _made_for(source: str) -> list[str]:
+    """The tasks that a player names; empty where it plays any."""
+    from arena.house.registry import tasks_of
+
+    if rules.is_house(source):
+        tasks = tasks_of(source.removeprefix(rules.HOUSE))
+    else:
+        tasks = list(rules.manifest_of(source).tasks)
+    return [] if "*" in tasks else tasks
+
+
+def _plays(source: str, task: str) -> bool:
+    """A baseline of the house is fitted for tasks that it does not name."""
+    from arena import house
+
+    if not rules.manifest_of(source).plays_task(task):
+        return False
+    if not rules.is_house(source):
+        return True
+    return house.no_weights(source.removeprefix(rules.HOUSE), task) is None
