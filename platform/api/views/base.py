@@ -22,8 +22,8 @@ from api.pagination import Pages
 from api.parsers import JsonParser
 from api.permissions import LoggedIn, Scoped
 from api.throttles import Readers, Visitors, Writers
-from api.viewer import Viewer
 from events.errors import NotThere
+from tournaments.viewer import Viewer
 
 if TYPE_CHECKING:
     from rest_framework.response import Response

@@ -6,12 +6,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.serializers.events import EventsSerializer
-from api.viewer import Viewer
 from api.views.base import View, named, problem
 from events.models import Event
 from tournaments import selectors
 from tournaments.models import WITHDRAWN, Entry
 from tournaments.states import EntryState
+from tournaments.viewer import Viewer
 
 MOST = 500
 LARGEST = 2**63 - 1
