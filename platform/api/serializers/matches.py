@@ -6,11 +6,11 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from api.serializers.teams import TeamSerializer
-from api.viewer import Viewer
 from arena.errors import FaultCode
 from arena.verdict import Status
 from tournaments.models import SIDES, Entry, Match, Verdict
 from tournaments.states import MatchState
+from tournaments.viewer import Viewer
 
 PUBLIC_PROVENANCE: Final = (
     "versions", "task", "task_digest", "split", "backend", "walls", "elapsed", "seconds",

@@ -6,13 +6,13 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from api.serializers.teams import TeamSerializer
-from api.viewer import Viewer
 from arena.rounds import GameName, SplitName
 from arena.threat_model import PRESET_NAMES
 from submissions.models import ROLES
 from tournaments import loading
 from tournaments.models import SIDES, Entry, Round, Tournament, Visibility
 from tournaments.states import EntryState, Phase
+from tournaments.viewer import Viewer
 
 
 class RoundSerializer(serializers.Serializer[Round]):

@@ -22,7 +22,7 @@ from api.parsers import JsonParser
 from api.permissions import LoggedIn, Scoped
 from api.query import Choices, check_names
 from api.throttles import Readers, Visitors, Writers
-from api.viewer import Viewer
+from tournaments.viewer import Viewer
 
 if TYPE_CHECKING:
     from rest_framework.response import Response

@@ -6,12 +6,12 @@ from rest_framework.response import Response
 
 from api.query import named, number
 from api.serializers.events import EventsSerializer
-from api.viewer import Viewer
 from api.views.base import View, problem
 from events.models import Event
 from tournaments import selectors
 from tournaments.models import WITHDRAWN, Entry
 from tournaments.states import EntryState
+from tournaments.viewer import Viewer
 
 MOST = 500
 LARGEST = 2**63 - 1

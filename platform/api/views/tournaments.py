@@ -31,13 +31,13 @@ from api.serializers.tournaments import (
     TournamentPlanSerializer,
     TournamentSerializer,
 )
-from api.viewer import Viewer
 from api.views.base import IDEMPOTENCY, MembersView, View, problem
 from events.errors import NotAllowed
 from submissions import selectors as submissions
 from tournaments import guests, loading, selectors, services, timing
 from tournaments.models import SIDES, Entry, Round, Tournament
 from tournaments.states import EntryState, Phase
+from tournaments.viewer import Viewer
 
 
 class Organizing(View):

@@ -15,6 +15,7 @@ from events.errors import NotThere
 from tournaments import files, selectors, visibility
 from tournaments.models import Match, Verdict
 from tournaments.states import UNDER_WAY, MatchState
+from tournaments.viewer import Viewer
 from web.answers import attachment, page
 from web.figures import figures, headline_figures, percent
 from web.findings import found
@@ -109,7 +110,8 @@ def _priced(match: Match) -> bool:
 
 def sentence(request: HttpRequest, match: Match, verdict: Verdict | None) -> str:
     """What was found, in one sentence."""
-    attack, defense = match.attack.shown_name, match.defense.shown_name
+    viewer = Viewer.of(request.user)
+    attack, defense = viewer.name_of(match.attack), viewer.name_of(match.defense)
     if match.state == MatchState.PENDING:
         return f"{attack} waits to play against {defense}."
     if match.state == MatchState.RUNNING:
@@ -198,10 +200,11 @@ def _joined(item: Any) -> str:
 
 def _logs(request: HttpRequest, match: Match) -> list[tuple[str, str, str]]:
     """(side, name of the player, text) of the logs that this reader may see."""
-    found = []
+    found, viewer = [], Viewer.of(request.user)
     for side, entry in ((Side.ATTACK, match.attack), (Side.DEFENSE, match.defense)):
         try:
-            found.append((side.value, entry.shown_name, files.log_text(request.user, match, side)))
+            text = files.log_text(request.user, match, side)
+            found.append((side.value, viewer.name_of(entry), text))
         except NotThere:
             continue
     return found

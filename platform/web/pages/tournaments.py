@@ -18,6 +18,7 @@ from submissions.states import WAITING, SubmissionState
 from tournaments import selectors, services
 from tournaments.models import Entry, Round, Tournament
 from tournaments.states import EntryState, MatchState, Phase
+from tournaments.viewer import Viewer
 from web.answers import action, page, person
 from web.figures import board_rows
 from web.forms import EnterForm
@@ -96,7 +97,8 @@ def _boards(request: HttpRequest, tournament: Tournament) -> dict[str, Any]:
         return {"round": None}
     views = boards.standings(tournament, user=request.user, round_=round_)
     matrix = boards.matrix(round_, user=request.user)
-    attacks = {entry.pk: entry.shown_name for entry in matrix.attacks}
+    viewer = Viewer.of(request.user)
+    attacks = {entry.pk: viewer.name_of(entry) for entry in matrix.attacks}
     mine = team_ids(request.user)
     return {
         "tournament": tournament,

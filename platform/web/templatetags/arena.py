@@ -15,7 +15,8 @@ from django.utils.timesince import timesince, timeuntil
 from arena.errors import ArenaError
 from arena.rounds import GameName, Norm, PoisonMode, RoundSpec
 from events.selectors import latest
-from tournaments.models import Round
+from tournaments.models import Entry, Round
+from tournaments.viewer import Viewer
 from web import figures
 from web.games import Words, words_of
 from web.glossary import BY_NAME, BY_SLUG
@@ -82,6 +83,17 @@ def norm(value: str) -> str:
 def words(value: str) -> str:
     """A name of the code in words: ``minimum_norm`` is minimum-norm."""
     return str(value).replace("_", "-")
+
+
+@register.filter
+def named_for(entry: Entry, viewer: Viewer) -> str:
+    """An entry's name as this reader knows it; who that is, is asked of withdrawn ones alone."""
+    return viewer.name_of(entry) if entry.is_withdrawn else entry.name
+
+
+@register.filter
+def team_for(entry: Entry, viewer: Viewer) -> str:
+    return viewer.team_name_of(entry) if entry.is_withdrawn else entry.team_name
 
 
 @register.filter

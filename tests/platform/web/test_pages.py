@@ -289,6 +289,27 @@ def test_no_page_names_a_withdrawn_entry_or_its_team(world: World, as_: Browser)
     assert "Bulwark v3" in text_of(as_(world.dana).get("/tournaments/spring/entries/"))
 
 
+def test_a_withdrawn_entry_keeps_its_name_for_its_team_and_for_organizers(
+    world: World, as_: Browser
+) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3")
+    as_(world.dana).post(f"/entries/{match.defense.uid}/withdraw/")
+    for reader in (world.dana, world.oscar):
+        page = text_of(as_(reader).get(f"/matches/{match.uid}/"))
+        assert "Momentum PGD against Bulwark v3" in page
+        assert f"{match.defense.team_name} defends" in page
+        assert "withdrawn" not in page
+        assert "Bulwark v3" in text_of(as_(reader).get(f"/parts/matches/{match.uid}/"))
+        assert "Bulwark v3" in text_of(as_(reader).get("/tournaments/spring/matches/"))
+        board = as_(reader).get(f"/tournaments/spring/?round={match.round.number}")
+        assert "Bulwark v3" in board.content.decode()
+    for reader in (world.alice, None):
+        page = text_of(as_(reader).get(f"/matches/{match.uid}/"))
+        assert "Momentum PGD against withdrawn" in page
+        assert "somebody defends" in page
+        assert "Bulwark v3" not in page
+
+
 def test_oscar_makes_a_tournament_on_the_form(world: World, as_: Browser) -> None:
     data = {
         "title": "Autumn", "slug": "autumn", "task": "digits", "split": "practice",

@@ -1,11 +1,11 @@
-"""Who reads, as far as rows of a list need to know: asked once a request, not once a row."""
+"""Who reads, as far as names need to know: asked once a request, not once a row."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from accounts.selectors import Person, team_ids
-from tournaments.models import WITHDRAWN, Entry
+from tournaments.models import NOBODY, WITHDRAWN, Entry
 from tournaments.selectors import is_administrator, organized_by
 
 
@@ -38,6 +38,9 @@ class Viewer:
     def name_of(self, entry: Entry) -> str:
         """Withdrawn entries keep their verdicts, but not their name."""
         return WITHDRAWN if self.is_hidden(entry) else entry.name
+
+    def team_name_of(self, entry: Entry) -> str:
+        return NOBODY if self.is_hidden(entry) else entry.team_name
 
     def team_of(self, entry: Entry) -> dict[str, str] | None:
         if entry.team is None or self.is_hidden(entry):
