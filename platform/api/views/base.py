@@ -40,8 +40,9 @@ class ProblemSerializer(serializers.Serializer[Any]):
     )
 
 
-EVERYWHERE: Final = (400, 401, 406, 429)
-"""A parameter that does not exist, a token that is none, a format that is none, too many."""
+EVERYWHERE: Final = (400, 401, 403, 406, 429)
+"""A parameter that does not exist, a token that is none or lacks the scope, a format that is none,
+too many requests."""
 
 
 def problem(*codes: int) -> dict[Any, Any]:

@@ -70,7 +70,7 @@ class SubmissionsView(MembersView):
         responses={
             202: SubmissionDetailSerializer,
             200: SubmissionDetailSerializer,
-            **problem(400, 401, 403, 404, 409, 413, 422),
+            **problem(404, 409, 413, 415, 422),
         },
     )
     def post(self, request: Request) -> Response:
@@ -151,7 +151,10 @@ class SubmissionCancelView(OneSubmissionView):
         operation_id="cancel_submission",
         request=None,
         parameters=[IDEMPOTENCY],
-        responses={200: SubmissionDetailSerializer, **problem(400, 401, 403, 404, 409, 422)},
+        responses={
+            200: SubmissionDetailSerializer,
+            **problem(404, 409, 413, 415, 422),
+        },
     )
     def post(self, request: Request, uid: str) -> Response:
         """Take a waiting submission out of the queue; its quota is given back."""

@@ -96,7 +96,7 @@ class TournamentsView(Organizing):
             "application/json": TournamentPlanSerializer,
             "application/toml": {"type": "string", "format": "binary"},
         },
-        responses={201: TournamentDetailSerializer, **problem(400, 401, 403, 409, 413, 415, 422)},
+        responses={201: TournamentDetailSerializer, **problem(409, 413, 415, 422)},
     )
     def post(self, request: Request) -> Response:
         """Make a tournament with its rounds: the file of `tournament load`, as JSON or as TOML.
@@ -184,7 +184,10 @@ class TournamentMoveView(OrganizersView):
         operation_id="move_tournament",
         parameters=[IDEMPOTENCY],
         request=MoveSerializer,
-        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404, 409, 413, 422)},
+        responses={
+            200: TournamentDetailSerializer,
+            **problem(404, 409, 413, 415, 422),
+        },
     )
     def post(self, request: Request, slug: str) -> Response:
         """Move a tournament of yours: open, playing (takes no entries), published, frozen, or back.
@@ -211,7 +214,10 @@ class TournamentPauseView(OrganizersView):
         operation_id="pause_tournament",
         parameters=[IDEMPOTENCY],
         request=PauseSerializer,
-        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404, 409, 413, 422)},
+        responses={
+            200: TournamentDetailSerializer,
+            **problem(404, 409, 413, 415, 422),
+        },
     )
     def post(self, request: Request, slug: str) -> Response:
         """Pause a tournament of yours, or resume it: paused, no match begins."""
@@ -238,7 +244,7 @@ class RoundMoveView(MembersView):
         operation_id="move_round",
         parameters=[IDEMPOTENCY],
         request=MoveSerializer,
-        responses={200: RoundSerializer, **problem(400, 401, 403, 404, 409, 413, 422)},
+        responses={200: RoundSerializer, **problem(404, 409, 413, 415, 422)},
     )
     def post(self, request: Request, uid: str) -> Response:
         """Move one round of a tournament of yours."""
@@ -256,7 +262,10 @@ class TournamentClockView(OrganizersView):
         operation_id="set_tournament_clock",
         parameters=[IDEMPOTENCY],
         request=ClockSerializer,
-        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404, 409, 422)},
+        responses={
+            200: TournamentDetailSerializer,
+            **problem(404, 409, 413, 415, 422),
+        },
     )
     def post(self, request: Request, slug: str) -> Response:
         """Set when a tournament of yours opens by itself, and when entries are due."""
@@ -280,7 +289,10 @@ class InviteView(OrganizersView):
         operation_id="invite_teams",
         parameters=[IDEMPOTENCY],
         request=InviteSerializer,
-        responses={200: TournamentDetailSerializer, **problem(400, 401, 403, 404, 409, 422)},
+        responses={
+            200: TournamentDetailSerializer,
+            **problem(404, 409, 413, 415, 422),
+        },
     )
     def post(self, request: Request, slug: str) -> Response:
         """Let teams see a private tournament of yours and enter it. One wrong name invites none."""
@@ -304,7 +316,7 @@ class RoundClockView(MembersView):
         operation_id="set_round_clock",
         parameters=[IDEMPOTENCY],
         request=ClockSerializer,
-        responses={200: RoundSerializer, **problem(400, 401, 403, 404, 409, 422)},
+        responses={200: RoundSerializer, **problem(404, 409, 413, 415, 422)},
     )
     def post(self, request: Request, uid: str) -> Response:
         """Set when one round of a tournament of yours opens and closes by itself."""
@@ -359,7 +371,7 @@ class EntriesView(MembersView):
         operation_id="enter",
         parameters=[IDEMPOTENCY],
         request=EntryWishSerializer,
-        responses={201: EntrySerializer, **problem(400, 401, 403, 404, 409, 413, 422)},
+        responses={201: EntrySerializer, **problem(404, 409, 413, 415, 422)},
     )
     def post(self, request: Request) -> Response:
         """Enter a submission of yours, and accept the tournament's terms.
@@ -402,7 +414,7 @@ class WithdrawView(MembersView):
         operation_id="withdraw",
         request=None,
         parameters=[IDEMPOTENCY],
-        responses={200: EntrySerializer, **problem(400, 401, 403, 404, 409, 422)},
+        responses={200: EntrySerializer, **problem(404, 409, 413, 415, 422)},
     )
     def post(self, request: Request, uid: str) -> Response:
         """Take an entry of yours out; its past verdicts stay, named "withdrawn"."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import json
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
+import yaml
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
@@ -26,6 +31,7 @@ from tournaments.services import RoundPlan, TournamentPlan
 from tournaments.states import Phase
 
 API = "/api/v1"
+DESCRIBED = Path(__file__).parents[3] / "docs" / "openapi.yaml"
 ALL = tuple(Scope.values)
 
 
@@ -38,6 +44,70 @@ def package(name: str, role: str = "attack", **more: str) -> bytes:
         archive.writestr(zipfile.ZipInfo("manifest.toml"), manifest)
         archive.writestr(zipfile.ZipInfo("player.py"), "class P: pass\n")
     return buffer.getvalue()
+
+
+# --- every answer of every test is held against the description --------------------------------
+
+
+def as_json_schema(node: Any) -> Any:
+    """OpenAPI 3.0 as JSON Schema: null is a type, and fields that are not described are refused."""
+    if isinstance(node, list):
+        return [as_json_schema(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: as_json_schema(value) for key, value in node.items() if key != "nullable"}
+    if isinstance(found.get("properties"), dict):
+        found.setdefault("additionalProperties", False)
+    return {"anyOf": [found, {"type": "null"}]} if node.get("nullable") is True else found
+
+
+@functools.cache
+def description() -> Any:
+    return as_json_schema(yaml.load(DESCRIBED.read_text(), Loader=yaml.CSafeLoader))
+
+
+@functools.cache
+def operations() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
+    """Fixed addresses first: they are no names."""
+    paths = sorted(description()["paths"].items(), key=lambda item: "{" in item[0])
+    return [(re.compile(re.sub(r"{\w+}", r"[\\w-]+", path)), found) for path, found in paths]
+
+
+@functools.cache
+def validator(schema: str) -> Any:
+    whole = {**json.loads(schema), "components": description()["components"]}
+    return jsonschema_rs.validator_for(whole, validate_formats=True)
+
+
+def assert_described(method: str, path: str, answer: Any) -> None:
+    """Status, label and body are those that the operation's description promises."""
+    found = next((it for pattern, it in operations() if pattern.fullmatch(path)), {})
+    operation = found.get(method.lower())
+    if operation is None:
+        return
+    asked = f"{method} {path}: {answer.status_code}"
+    assert str(answer.status_code) in operation["responses"], f"{asked} is not described"
+    contents = operation["responses"][str(answer.status_code)].get("content")
+    if contents is None:
+        assert answer.content == b"", asked
+        return
+    label = answer.headers["Content-Type"].partition(";")[0]
+    assert label in contents, f"{asked}: {label} is not described"
+    if not answer.streaming:
+        validator(json.dumps(contents[label]["schema"])).validate(json.loads(answer.content))
+
+
+@pytest.fixture(autouse=True)
+def _answers_are_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = APIClient.request
+
+    def asked(client: APIClient, **request: Any) -> Any:
+        answer = ask(client, **request)
+        if answer.status_code < 500:  # our fault is nowhere promised
+            assert_described(request["REQUEST_METHOD"], request["PATH_INFO"], answer)
+        return answer
+
+    monkeypatch.setattr(APIClient, "request", asked)
 
 
 class Bot:

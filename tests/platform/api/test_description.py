@@ -14,6 +14,7 @@ from drf_spectacular.renderers import OpenApiYamlRenderer
 from drf_spectacular.validation import validate_schema
 
 from api.problems import SLUGS, URN
+from tournaments.models import Tournament
 
 
 def generated() -> dict[str, Any]:
@@ -102,3 +103,32 @@ def test_what_is_refused_of_the_pages_is_a_problem_too(address: str, visitor: An
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert answer.json()["type"] == URN + slug
         assert answer.json()["status"] == status
+
+
+READS = ("teams/me/", "submissions/{uid}/", "submissions/{uid}/log/", "tasks/", "matches/")
+WRITES = (
+    "submissions/", "submissions/{uid}/cancel/", "entries/", "entries/{uid}/withdraw/",
+    "tournaments/", "tournaments/{slug}/clock/", "tournaments/{slug}/invite/", "rounds/{uid}/move/",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("address", READS)
+def test_a_token_that_may_not_read_gets_an_answer_that_is_described(
+    address: str, alice: Any
+) -> None:
+    alice.carries(("submit",))
+    answer = alice.get(address.format(uid="nobody"))
+    assert answer.status_code == 403
+    assert "scope read" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("address", WRITES)
+def test_a_format_that_nobody_reads_is_refused_as_it_is_described(
+    address: str, oscar: Any, spring: Tournament
+) -> None:
+    where = address.format(uid=spring.rounds.get().uid, slug="spring")
+    answer = oscar.client.post(
+        f"/api/v1/{where}", "hello", content_type="text/plain", headers={"Idempotency-Key": "once"}
+    )
+    assert answer.status_code == 415
+    assert answer.json()["type"] == URN + "unsupported-media-type"
