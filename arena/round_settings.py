@@ -10,7 +10,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import MISSING, fields
 from typing import Final
 
-from arena.rounds import BEYOND_BALLS, IN_A_BALL, MOVES, POISONED, GameName, Goal, Norm, RoundSpec
+from arena.rounds import (
+    BEYOND_BALLS,
+    IN_A_BALL,
+    MOVES,
+    POISONED,
+    GameName,
+    Goal,
+    Norm,
+    RoundSpec,
+    is_used,
+)
 
 _AIMED: Final = frozenset(
     (GameName.EVASION, GameName.MINIMUM_NORM, GameName.TRANSFER, GameName.REPLAY)
@@ -40,7 +50,7 @@ USED_BY: Final[dict[str, frozenset[GameName]]] = {
 
 def uses(game: str, setting: str) -> bool:
     """Whether this kind of round has any use for a setting; True for a game that is none."""
-    return game not in list(GameName) or setting not in USED_BY or game in USED_BY[setting]
+    return is_used(USED_BY, game, setting)
 
 
 def norms_of(game: str) -> tuple[Norm, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any, Final
 
-from arena.rounds import POISONED, GameName
+from arena.rounds import POISONED, GameName, is_used
 from arena.threat_model import (
     Feedback,
     OracleOutput,
@@ -63,7 +63,7 @@ _LEAST: Final[Mapping[str, Any]] = {
 
 def uses(game: str, switch: str) -> bool:
     """Whether this kind of round has any use for a switch; True for a game that is none."""
-    return game not in list(GameName) or switch not in USED_BY or game in USED_BY[switch]
+    return is_used(USED_BY, game, switch)
 
 
 def knows_seeds(game: str) -> bool:

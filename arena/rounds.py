@@ -6,7 +6,7 @@ versioned JSON and travels to the runner with every match.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Final, Self
@@ -451,6 +451,14 @@ def _good_word_rules(r: RoundSpec) -> list[tuple[bool, str, str]]:
             "Spam passes or it does not: choose goal = 'untargeted'.",
         ),
     ]
+
+
+def is_used(used_by: Mapping[str, Collection[GameName]], game: str, name: str) -> bool:
+    """By a table of the games that use something; every game uses what is not in it.
+
+    A game that is none is told elsewhere, with all that is wrong.
+    """
+    return game not in list(GameName) or name not in used_by or game in used_by[name]
 
 
 def movers_of(game: GameName) -> tuple[FirstMover, ...]:
