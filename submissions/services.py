@@ -108,9 +108,7 @@ def _checked(path: Path) -> Package:
 
 @transaction.atomic
 def _created(team: Team, user: User, package: Package, task: str) -> Submission:
-    # Two uploads of a team at once must not both take the last of the quota.
-    Team.objects.select_for_update().get(pk=team.pk)
-    _require_quota(team)
+    _claim_quota(team)
     manifest = package.manifest
     submission = Submission.objects.create(
         team=team,
@@ -127,6 +125,12 @@ def _created(team: Team, user: User, package: Package, task: str) -> Submission:
     tell(submission, "submission.uploaded")
     announce_qualifications()
     return submission
+
+
+def _claim_quota(team: Team) -> None:
+    """Until the transaction ends: two uploads at once must not both take the last of it."""
+    Team.objects.select_for_update().get(pk=team.pk)
+    _require_quota(team)
 
 
 def _require_quota(team: Team) -> None:
@@ -178,8 +182,7 @@ def _revived(submission: Submission) -> Submission:
     if submission.state == SubmissionState.CANCELLED:
         if submission.attempt >= MOST_ATTEMPTS:
             raise Conflict("This package was begun and cancelled too often; change it.")
-        Team.objects.select_for_update().get(pk=submission.team_id)
-        _require_quota(submission.team)
+        _claim_quota(submission.team)
         Submission.objects.filter(pk=submission.pk).update(created_at=timezone.now())
         requeue(submission=submission)
     return submission

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.db.models import Model, QuerySet
@@ -126,6 +127,11 @@ class View(GenericAPIView[Any]):
         assert isinstance(self.request.user, User)
         return self.request.user
 
+    @cached_property
+    def viewer(self) -> Viewer:
+        """Asked once a request: for rows, and for what is told of them."""
+        return Viewer.of(self.person)
+
     @property
     def _for_schema(self) -> bool:
         """Whether drf-spectacular looks at the view without a request's user."""
@@ -134,7 +140,7 @@ class View(GenericAPIView[Any]):
     def get_serializer_context(self) -> dict[str, Any]:
         context = dict(super().get_serializer_context())
         if not self._for_schema:
-            context["viewer"] = Viewer.of(self.person)
+            context["viewer"] = self.viewer
         return context
 
     def page(self, rows: QuerySet[Model]) -> Response:

@@ -11,7 +11,6 @@ from events.models import Event
 from tournaments import selectors
 from tournaments.models import WITHDRAWN, Entry
 from tournaments.states import EntryState
-from tournaments.viewer import Viewer
 
 MOST = 500
 LARGEST = 2**63 - 1
@@ -51,9 +50,8 @@ class EventsView(View):
     def _disguised(self, rows: list[Event]) -> list[Event]:
         """What was told of an entry before it was withdrawn names it no more."""
         told = {row.payload["entry"] for row in rows if "entry" in row.payload}
-        viewer = Viewer.of(self.person)
         gone = Entry.objects.filter(uid__in=told, state=EntryState.WITHDRAWN)
-        hidden = {entry.uid for entry in gone if viewer.is_hidden(entry)}
+        hidden = {entry.uid for entry in gone if self.viewer.is_hidden(entry)}
         for row in rows:
             if row.payload.get("entry") in hidden:
                 row.payload = {**row.payload, "name": WITHDRAWN, "team": ""}

@@ -234,12 +234,19 @@ class TournamentPauseView(OrganizersView):
         return self.detail(slug)
 
 
-@extend_schema(tags=["organizing"])
-class RoundMoveView(MembersView):
+class RoundOrganizersView(MembersView):
+    """The same on one of its rounds."""
+
     queryset = Round.objects.none()
     serializer_class = RoundSerializer
     write_scope = Scope.ORGANIZE
 
+    def detail(self, uid: str) -> Response:
+        return Response(self.get_serializer(selectors.get_round(self.user, uid)).data)
+
+
+@extend_schema(tags=["organizing"])
+class RoundMoveView(RoundOrganizersView):
     @extend_schema(
         operation_id="move_round",
         parameters=[IDEMPOTENCY],
@@ -253,7 +260,7 @@ class RoundMoveView(MembersView):
     def _move(self, request: Request, uid: str) -> Response:
         found, to = selectors.get_round(self.user, uid), _phase(request)
         services.move_round(round_=found, to=to, organizer=self.user)
-        return Response(self.get_serializer(selectors.get_round(self.user, uid)).data)
+        return self.detail(uid)
 
 
 @extend_schema(tags=["organizing"])
@@ -307,11 +314,7 @@ class InviteView(OrganizersView):
 
 
 @extend_schema(tags=["organizing"])
-class RoundClockView(MembersView):
-    queryset = Round.objects.none()
-    serializer_class = RoundSerializer
-    write_scope = Scope.ORGANIZE
-
+class RoundClockView(RoundOrganizersView):
     @extend_schema(
         operation_id="set_round_clock",
         parameters=[IDEMPOTENCY],
@@ -325,7 +328,7 @@ class RoundClockView(MembersView):
     def _set(self, request: Request, uid: str) -> Response:
         found = selectors.get_round(self.user, uid)
         timing.set_times(found, _times(request), organizer=self.user)
-        return Response(self.get_serializer(selectors.get_round(self.user, uid)).data)
+        return self.detail(uid)
 
 
 class EntryFilter(django_filters.FilterSet):  # type: ignore[misc]
