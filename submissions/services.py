@@ -73,7 +73,7 @@ def submit(*, team: Team, user: User, archive: IO[bytes] | Path, task: str = "")
         package = _checked(_received(archive, Path(scratch)))
     known = team.submissions.filter(sha256=package.sha256).first()
     if known is not None:
-        return Submitted(_revived(known), created=False)
+        return Submitted(_revived(known, package), created=False)
     _require_quota(team)  # before its bytes are kept: who is refused fills no disk
     task = _task_for(package.manifest, task)
     artifacts.keep(package)
@@ -168,8 +168,10 @@ def _unknown(task: str) -> Invalid:
 
 
 @transaction.atomic
-def _revived(submission: Submission) -> Submission:
+def _revived(submission: Submission, package: Package) -> Submission:
     """Uploading again what was cancelled, or void by our fault, asks for another try.
+
+    Its bytes are kept anew: they may have been let go of (``submissions.cleaning``).
 
     What was cancelled gave its quota back, so it costs what a new one does, today.
 
@@ -178,11 +180,13 @@ def _revived(submission: Submission) -> Submission:
         QuotaExceeded: no submission left today.
     """
     if submission.state == SubmissionState.VOID:
+        artifacts.keep(package)
         requeue(submission=submission)
     if submission.state == SubmissionState.CANCELLED:
         if submission.attempt >= MOST_ATTEMPTS:
             raise Conflict("This package was begun and cancelled too often; change it.")
         _claim_quota(submission.team)
+        artifacts.keep(package)
         Submission.objects.filter(pk=submission.pk).update(created_at=timezone.now())
         requeue(submission=submission)
     return submission
