@@ -64,7 +64,7 @@ def submit(*, team: Team, user: User, archive: IO[bytes] | Path, task: str = "")
         Conflict: this site plays the house alone (ADVERSARIUM_TRUSTED_ONLY), or the package was
             begun and cancelled too often.
         Invalid: too large, a package that breaks the format, or a task it does not name.
-        QuotaExceeded: no submission left today.
+        QuotaExceeded: no submission left today, for the team or for ``user`` in all teams.
     """
     require_member(user, team)
     if settings.TRUSTED_ONLY:
@@ -73,8 +73,8 @@ def submit(*, team: Team, user: User, archive: IO[bytes] | Path, task: str = "")
         package = _checked(_received(archive, Path(scratch)))
     known = team.submissions.filter(sha256=package.sha256).first()
     if known is not None:
-        return Submitted(_revived(known, package), created=False)
-    _require_quota(team)  # before its bytes are kept: who is refused fills no disk
+        return Submitted(_revived(known, package, user), created=False)
+    _require_quota(team, user)  # before its bytes are kept: who is refused fills no disk
     task = _task_for(package.manifest, task)
     artifacts.keep(package)
     try:
@@ -108,7 +108,7 @@ def _checked(path: Path) -> Package:
 
 @transaction.atomic
 def _created(team: Team, user: User, package: Package, task: str) -> Submission:
-    _claim_quota(team)
+    _claim_quota(team, user)
     manifest = package.manifest
     submission = Submission.objects.create(
         team=team,
@@ -127,18 +127,21 @@ def _created(team: Team, user: User, package: Package, task: str) -> Submission:
     return submission
 
 
-def _claim_quota(team: Team) -> None:
+def _claim_quota(team: Team, user: User) -> None:
     """Until the transaction ends: two uploads at once must not both take the last of it."""
     Team.objects.select_for_update().get(pk=team.pk)
-    _require_quota(team)
+    User.objects.select_for_update().get(pk=user.pk)
+    _require_quota(team, user)
 
 
-def _require_quota(team: Team) -> None:
-    quota = selectors.quota(team)
+def _require_quota(team: Team, user: User) -> None:
+    quota = selectors.quota(team, person=user)
     if quota.exhausted:
+        whose = "Your team has used up its submissions of today; it"
+        if not selectors.quota(team).exhausted:
+            whose = "You have used up your submissions of today, in all your teams together; you"
         raise QuotaExceeded(
-            f"Your team has used up its submissions of today; it may submit again at "
-            f"{quota.resets_at:%H:%M} UTC.",
+            f"{whose} may submit again at {quota.resets_at:%H:%M} UTC.",
             resets_at=quota.resets_at,
         )
 
@@ -168,7 +171,7 @@ def _unknown(task: str) -> Invalid:
 
 
 @transaction.atomic
-def _revived(submission: Submission, package: Package) -> Submission:
+def _revived(submission: Submission, package: Package, user: User) -> Submission:
     """Uploading again what was cancelled, or void by our fault, asks for another try.
 
     Its bytes are kept anew: they may have been let go of (``submissions.cleaning``).
@@ -185,9 +188,9 @@ def _revived(submission: Submission, package: Package) -> Submission:
     if submission.state == SubmissionState.CANCELLED:
         if submission.attempt >= MOST_ATTEMPTS:
             raise Conflict("This package was begun and cancelled too often; change it.")
-        _claim_quota(submission.team)
+        _claim_quota(submission.team, user)
         artifacts.keep(package)
-        Submission.objects.filter(pk=submission.pk).update(created_at=timezone.now())
+        Submission.objects.filter(pk=submission.pk).update(created_at=timezone.now(), uploader=user)
         requeue(submission=submission)
     return submission
 

@@ -140,6 +140,24 @@ def test_a_task_that_the_manifest_does_not_name_is_refused(
 # --- quotas -------------------------------------------------------------------------------------
 
 
+def test_founding_teams_buys_no_uploads(
+    team: Team, dana: User, mallory: User, package: Packer, settings: Any
+) -> None:
+    """Mallory founds a second team to upload twice as much; her team mates are not held to that."""
+    settings.QUOTA_TOTAL = 2
+    first, second = mallory.teams.get(), Team.objects.create(name="Also hers")
+    second.memberships.create(user=mallory)
+    second.memberships.create(user=dana)
+    for number, of in enumerate((first, second)):
+        services.submit(team=of, user=mallory, archive=package(name=f"P{number}"))
+    with pytest.raises(QuotaExceeded, match="in all your teams together"):
+        services.submit(team=second, user=mallory, archive=package(name="One more"))
+    assert selectors.quota(second, person=mallory).total_left == 0
+    services.submit(team=second, user=dana, archive=package(name="Hers"))
+    with pytest.raises(QuotaExceeded, match="Your team has used up"):
+        services.submit(team=second, user=dana, archive=package(name="Beyond the team's"))
+
+
 def test_a_team_has_so_many_submissions_a_day(
     team: Team, dana: User, package: Packer, settings: object
 ) -> None:
