@@ -103,6 +103,15 @@ def test_a_token_is_shown_once(world: World, as_: Browser) -> None:
     assert f"{token.prefix}…" not in text_of(browser.get("/profile/"))
 
 
+def test_an_address_that_leads_nowhere_is_told_in_words(world: World, as_: Browser) -> None:
+    page = as_(None).get("/no/such/page/")
+    assert page.status_code == 404
+    assert "The address may be misspelt" in text_of(page)
+    assert "404<" in text_of(page)
+    assert "Resolver404" not in text_of(page)
+    assert "There is no such tournament." in text_of(as_(None).get("/tournaments/none/"))
+
+
 def changes_password(browser: Client, **data: str) -> Any:
     form = {"current": PASSWORD, "password": "another long sentence"} | data
     return browser.post("/profile/password/", form)
