@@ -22,7 +22,7 @@ from events import hints
 from events import services as events
 from events.errors import Conflict, Invalid, QuotaExceeded
 from events.models import Audience
-from submissions import artifacts, selectors
+from submissions import artifacts, room, selectors
 from submissions.models import Submission
 from submissions.states import SUBMISSIONS, WAITING, SubmissionState
 
@@ -61,14 +61,16 @@ def submit(*, team: Team, user: User, archive: IO[bytes] | Path, task: str = "")
 
     Raises:
         NotAllowed: ``user`` is not in the team.
-        Conflict: this site plays the house alone (ADVERSARIUM_TRUSTED_ONLY), or the package was
-            begun and cancelled too often.
+        Conflict: this site plays the house alone (ADVERSARIUM_TRUSTED_ONLY), its disk is full, or
+            the package was begun and cancelled too often.
         Invalid: too large, a package that breaks the format, or a task it does not name.
         QuotaExceeded: no submission left today, for the team or for ``user`` in all teams.
     """
     require_member(user, team)
     if settings.TRUSTED_ONLY:
         raise Conflict("This site has no jail that is strong enough for guests; it takes none.")
+    if not room.has_room():
+        raise Conflict("The site's disk is full, so it takes no package: tell whoever runs it.")
     with tempfile.TemporaryDirectory(prefix="adversarium-upload-") as scratch:
         package = _checked(_received(archive, Path(scratch)))
     known = team.submissions.filter(sha256=package.sha256).first()

@@ -46,6 +46,15 @@ def test_what_is_refused_fills_no_disk(
     assert not list(settings.DATA.rglob("*.zip"))
 
 
+def test_a_full_disk_takes_no_package_and_says_so(
+    team: Team, dana: User, package: Packer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("submissions.room.LEAST_BYTES", 1 << 80)
+    with pytest.raises(Conflict, match="disk is full"):
+        services.submit(team=team, user=dana, archive=package())
+    assert not Submission.objects.exists()
+
+
 def test_identical_bytes_return_the_existing_submission(
     team: Team, dana: User, package: Packer
 ) -> None:
