@@ -109,7 +109,15 @@ def _readable(name: str) -> str:
         raise Invalid("The name holds characters that cannot be seen; remove them.")
     if plain.casefold() in RESERVED:
         raise Invalid(f"Boards call the arena's own {plain!r}; choose another name.")
+    if not plain.isascii() and _is_taken(plain):
+        raise Invalid("There is a team of this name already.")
     return plain
+
+
+def _is_taken(name: str) -> bool:
+    """Beyond ASCII: SQLite's ``lower``, which the constraint asks, knows no other letters."""
+    names = Team.objects.values_list("name", flat=True)
+    return name.casefold() in {other.casefold() for other in names}
 
 
 @transaction.atomic

@@ -7,12 +7,13 @@ import io
 import re
 import zipfile
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 from django.test import Client
+from django.utils import timezone
 from PIL import Image
 
 from accounts.models import ApiToken, Team, User
@@ -29,6 +30,7 @@ from tournaments.services import RoundPlan, TournamentPlan
 from tournaments.states import EntryState, MatchState, Phase
 from web.figures import heat, percent
 from web.pages.pictures import perturbation_pixels, pixels_of
+from web.templatetags.arena import moment
 
 Browser = Callable[[User | None], Client]
 ORGANIZE = "/tournaments/spring/organize/"
@@ -321,6 +323,12 @@ def test_disclosure_is_said_before_entering_a_white_round(world: World, as_: Bro
     assert page.index("Disclosure.") < page.index("I accept the terms")
 
 
+def test_a_time_that_comes_within_the_minute_is_not_in_0_minutes() -> None:
+    assert ">in less than a minute<" in moment(timezone.now() + timedelta(seconds=9))
+    assert ">in 2 minutes<" in moment(timezone.now() + timedelta(minutes=2, seconds=30))
+    assert ">just now<" in moment(timezone.now() - timedelta(seconds=9))
+
+
 def test_a_withdrawn_entry_says_so(world: World, as_: Browser) -> None:
     entry = world.entries["Bulwark v3"]
     as_(world.dana).post(f"/entries/{entry.uid}/withdraw/")
@@ -348,6 +356,7 @@ def test_a_withdrawn_entry_keeps_its_name_for_its_team_and_for_organizers(
 ) -> None:
     match = world.match("Momentum PGD", "Bulwark v3")
     as_(world.dana).post(f"/entries/{match.defense.uid}/withdraw/")
+    Match.objects.filter(pk=match.pk).update(finished_at=timezone.now())
     for reader in (world.dana, world.oscar):
         page = text_of(as_(reader).get(f"/matches/{match.uid}/"))
         assert "Momentum PGD against Bulwark v3" in page
@@ -357,7 +366,11 @@ def test_a_withdrawn_entry_keeps_its_name_for_its_team_and_for_organizers(
         assert "Bulwark v3" in text_of(as_(reader).get("/tournaments/spring/matches/"))
         board = as_(reader).get(f"/tournaments/spring/?round={match.round.number}")
         assert "Bulwark v3" in board.content.decode()
+        assert "Bulwark v3" in as_(reader).get("/").content.decode()
+        assert "Bulwark v3" in as_(reader).get("/tournaments/spring/standings.csv").content.decode()
     for reader in (world.alice, None):
+        for page in ("/", "/tournaments/spring/standings.csv"):
+            assert "Bulwark v3" not in as_(reader).get(page).content.decode()
         page = text_of(as_(reader).get(f"/matches/{match.uid}/"))
         assert "Momentum PGD against withdrawn" in page
         assert "somebody defends" in page
