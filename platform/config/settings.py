@@ -200,6 +200,7 @@ if _GIVEN_REDIS_URL:
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": _GIVEN_REDIS_URL,
             "KEY_PREFIX": f"{INSTALLATION}:cache",
+            "OPTIONS": {"socket_timeout": 1.0, "socket_connect_timeout": 1.0},
         }
     }
 else:

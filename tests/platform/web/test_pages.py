@@ -17,7 +17,7 @@ from django.utils import timezone
 from PIL import Image
 
 from accounts.models import ApiToken, Team, User
-from accounts.services import create_team
+from accounts.services import create_team, issue_token
 from arena.manifest import Needs, Role
 from arena.rounds import GameName, RoundSpec, threat_model_for
 from arena.threat_model import ThreatModel
@@ -103,6 +103,60 @@ def test_a_token_is_shown_once(world: World, as_: Browser) -> None:
     token = ApiToken.objects.get(user=world.dana)
     assert browser.post(f"/profile/tokens/{token.uid}/revoke/").status_code == 302
     assert f"{token.prefix}…" not in text_of(browser.get("/profile/"))
+
+
+def test_an_address_that_leads_nowhere_is_told_in_words(world: World, as_: Browser) -> None:
+    page = as_(None).get("/no/such/page/")
+    assert page.status_code == 404
+    assert "The address may be misspelt" in text_of(page)
+    assert "404<" in text_of(page)
+    assert "Resolver404" not in text_of(page)
+    assert "There is no such tournament." in text_of(as_(None).get("/tournaments/none/"))
+
+
+def changes_password(browser: Client, **data: str) -> Any:
+    form = {"current": PASSWORD, "password": "another long sentence"} | data
+    return browser.post("/profile/password/", form)
+
+
+def test_a_new_password_ends_other_sessions_and_leaves_tokens(world: World, as_: Browser) -> None:
+    """As elsewhere: a bot in mid tournament does not stop because its person changed a password."""
+    here, elsewhere = Client(), Client()
+    for browser in (here, elsewhere):
+        browser.post("/login/", {"username": "dana", "password": PASSWORD})
+    issue_token(user=world.dana, name="bot", scopes=["read"])
+    assert changes_password(here).status_code == 302
+    assert here.get("/profile/").status_code == 200
+    assert elsewhere.get("/profile/").status_code == 302
+    assert ApiToken.objects.get(user=world.dana).is_live
+    answer = Client().post("/login/", {"username": "dana", "password": "another long sentence"})
+    assert answer.status_code == 302
+
+
+def test_a_new_password_may_take_all_tokens_along(world: World, as_: Browser) -> None:
+    issue_token(user=world.dana, name="bot", scopes=["read"])
+    issue_token(user=world.alice, name="hers", scopes=["read"])
+    browser = as_(world.dana)
+    assert "Revoke my API tokens too" in text_of(browser.get("/profile/"))
+    assert changes_password(browser, revoke_tokens="on").status_code == 302
+    assert not ApiToken.objects.get(user=world.dana).is_live
+    assert ApiToken.objects.get(user=world.alice).is_live
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"current": "wrong"}, "This is not your password."),
+        ({"password": "short"}, "This password is too short."),
+    ],
+)
+def test_a_password_is_not_changed_by_whoever_does_not_know_it(
+    world: World, as_: Browser, data: dict[str, str], sentence: str
+) -> None:
+    answer = changes_password(as_(world.dana), **data, revoke_tokens="on")
+    assert answer.status_code == 422
+    assert sentence in text_of(answer)
+    assert User.objects.get(pk=world.dana.pk).check_password(PASSWORD)
 
 
 def test_an_invitation_lets_one_person_in(world: World, as_: Browser) -> None:
