@@ -116,6 +116,8 @@ def sentence(request: HttpRequest, match: Match, verdict: Verdict | None) -> str
         return f"{attack} waits to play against {defense}."
     if match.state == MatchState.RUNNING:
         return f"{attack} plays against {defense} now."
+    if match.state == MatchState.VOID and not selectors.organizes(request.user, match.tournament):
+        return "It counts for nobody, and its organizers may have it played again."
     if verdict is None:
         return match.sentence or f"This match is {match.get_state_display().lower()}."
     if verdict.fault_side:
