@@ -29,6 +29,7 @@ from tournaments.services import RoundPlan, TournamentPlan
 from tournaments.states import EntryState, MatchState, Phase
 from web.figures import heat, percent
 from web.pages.pictures import perturbation_pixels, pixels_of
+from web.templatetags.arena import points
 
 Browser = Callable[[User | None], Client]
 ORGANIZE = "/tournaments/spring/organize/"
@@ -614,3 +615,8 @@ def test_heat_grows_with_success() -> None:
         "heat-4",
         "heat-10",
     ]
+
+
+def test_no_share_is_told_as_less_than_nothing_where_it_rounds_to_nothing() -> None:
+    assert [percent(-0.0004), percent(-0.004, 0), points(-0.004)] == ["0.0 %", "0 %", "0"]
+    assert [percent(-0.02), points(-0.02)] == ["−2.0 %", "−2"]
