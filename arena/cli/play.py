@@ -232,6 +232,7 @@ def _play(
     json: bool,
 ) -> ExitCode:
     from arena.referee import play_match
+    from arena.round_switches import sentence_of
 
     names = f"{match.attack.manifest.name} against {match.defense.manifest.name}"
     with progress(names) as tell:
@@ -241,7 +242,6 @@ def _play(
     if json:
         print_json(verdicts.as_json(verdict))
     else:
-        model = match.round.threat_model
         verdicts.print_verdict(verdict, title=f"{names} ({match.round.preset})", logs=logs)
-        say(model.sentence())
+        say(sentence_of(match.round))
     return verdicts.exit_of(verdict)
