@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
@@ -243,10 +244,8 @@ def _pictured(request: HttpRequest, match: Match) -> dict[str, Any]:
     shown: dict[str, Any] = {kind: range(min(12, count)) for kind, count in points.items()}
     if shown["poison"]:
         labels = arrays_of(request.user, match).get("poison_y")
-        named = task is not None and labels is not None
-        shown["poison"] = [
-            (i, task.classes[int(labels[i])] if named else "") for i in shown["poison"]
-        ]
+        known = [] if task is None or labels is None else [task.classes[int(y)] for y in labels]
+        shown["poison"] = list(zip_longest(shown["poison"], known[:12], fillvalue=""))
     return shown
 
 
