@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -33,10 +34,8 @@ def name_of(sha256: str) -> str:
 
 
 def keep(package: Package) -> None:
-    """Idempotent: the same package lands at the same place with the same bytes."""
+    """Idempotent: the same package lands at the same place with the same bytes, as of now."""
     target, name = store(), name_of(package.sha256)
-    if target.exists(name):
-        return
     if isinstance(target, FileSystemStorage):
         _write_at_once(Path(target.path(name)), package.to_zip())
     else:
@@ -61,6 +60,17 @@ def _write_at_once(path: Path, content: bytes) -> None:
 def open_archive(sha256: str) -> IO[bytes]:
     """The stored zip, for a download. Ask ``tournaments.visibility`` first."""
     return store().open(name_of(sha256))
+
+
+def forget(sha256: str, *, kept_before: datetime, dry_run: bool = False) -> int | None:
+    """Removes a package that was last kept before then; its size in bytes, None where none went."""
+    target, name = store(), name_of(sha256)
+    if not target.exists(name) or target.get_modified_time(name) >= kept_before:
+        return None
+    size = target.size(name)
+    if not dry_run:
+        target.delete(name)
+    return size
 
 
 def local_copy(sha256: str, directory: Path) -> Path:

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import Avg, DurationField, ExpressionWrapper, F, QuerySet
 from django.utils import timezone
 
-from accounts.models import Team
+from accounts.models import Team, User
 from accounts.selectors import Person, team_ids
 from events import hints
 from events.errors import NotThere
@@ -63,7 +63,7 @@ def read_log(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Quota:
-    """What a team has left today (UTC)."""
+    """What a team, or one of it, has left today (UTC)."""
 
     valid_left: int
     total_left: int
@@ -74,22 +74,30 @@ class Quota:
         return self.valid_left <= 0 or self.total_left <= 0
 
 
-def quota(team: Team) -> Quota:
+def quota(team: Team, *, person: User | None = None) -> Quota:
     """Waiting submissions count as valid ones until it is known; our faults count for nothing.
 
     A cancelled one counts for nothing while it waited, and in the total once a worker had begun.
+    ``person`` has as many in all of their teams together: founding teams buys nothing.
     """
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    today = (
-        team.submissions.filter(created_at__gte=midnight)
+    today = _counted(team.submissions.all(), midnight)
+    total_left = settings.QUOTA_TOTAL - today.count()
+    if person is not None:
+        theirs = _counted(Submission.objects.filter(uploader=person), midnight)
+        total_left = min(total_left, settings.QUOTA_TOTAL - theirs.count())
+    return Quota(
+        valid_left=settings.QUOTA_VALID - today.exclude(state__in=NOT_VALID).count(),
+        total_left=total_left,
+        resets_at=midnight + timedelta(days=1),
+    )
+
+
+def _counted(rows: QuerySet[Submission], midnight: datetime) -> QuerySet[Submission]:
+    return (
+        rows.filter(created_at__gte=midnight)
         .exclude(state=SubmissionState.VOID)
         .exclude(state=SubmissionState.CANCELLED, started_at__isnull=True)
-    )
-    valid = today.exclude(state__in=NOT_VALID).count()
-    return Quota(
-        valid_left=settings.QUOTA_VALID - valid,
-        total_left=settings.QUOTA_TOTAL - today.count(),
-        resets_at=midnight + timedelta(days=1),
     )
 
 

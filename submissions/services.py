@@ -22,7 +22,7 @@ from events import hints
 from events import services as events
 from events.errors import Conflict, Invalid, QuotaExceeded
 from events.models import Audience
-from submissions import artifacts, selectors
+from submissions import artifacts, room, selectors
 from submissions.models import Submission
 from submissions.states import SUBMISSIONS, WAITING, SubmissionState
 
@@ -61,20 +61,22 @@ def submit(*, team: Team, user: User, archive: IO[bytes] | Path, task: str = "")
 
     Raises:
         NotAllowed: ``user`` is not in the team.
-        Conflict: this site plays the house alone (ADVERSARIUM_TRUSTED_ONLY), or the package was
-            begun and cancelled too often.
+        Conflict: this site plays the house alone (ADVERSARIUM_TRUSTED_ONLY), its disk is full, or
+            the package was begun and cancelled too often.
         Invalid: too large, a package that breaks the format, or a task it does not name.
-        QuotaExceeded: no submission left today.
+        QuotaExceeded: no submission left today, for the team or for ``user`` in all teams.
     """
     require_member(user, team)
     if settings.TRUSTED_ONLY:
         raise Conflict("This site has no jail that is strong enough for guests; it takes none.")
+    if not room.has_room():
+        raise Conflict("The site's disk is full, so it takes no package: tell whoever runs it.")
     with tempfile.TemporaryDirectory(prefix="adversarium-upload-") as scratch:
         package = _checked(_received(archive, Path(scratch)))
     known = team.submissions.filter(sha256=package.sha256).first()
     if known is not None:
-        return Submitted(_revived(known), created=False)
-    _require_quota(team)  # before its bytes are kept: who is refused fills no disk
+        return Submitted(_revived(known, package, user), created=False)
+    _require_quota(team, user)  # before its bytes are kept: who is refused fills no disk
     task = _task_for(package.manifest, task)
     artifacts.keep(package)
     try:
@@ -108,7 +110,7 @@ def _checked(path: Path) -> Package:
 
 @transaction.atomic
 def _created(team: Team, user: User, package: Package, task: str) -> Submission:
-    _claim_quota(team)
+    _claim_quota(team, user)
     manifest = package.manifest
     submission = Submission.objects.create(
         team=team,
@@ -127,18 +129,21 @@ def _created(team: Team, user: User, package: Package, task: str) -> Submission:
     return submission
 
 
-def _claim_quota(team: Team) -> None:
+def _claim_quota(team: Team, user: User) -> None:
     """Until the transaction ends: two uploads at once must not both take the last of it."""
     Team.objects.select_for_update().get(pk=team.pk)
-    _require_quota(team)
+    User.objects.select_for_update().get(pk=user.pk)
+    _require_quota(team, user)
 
 
-def _require_quota(team: Team) -> None:
-    quota = selectors.quota(team)
+def _require_quota(team: Team, user: User) -> None:
+    quota = selectors.quota(team, person=user)
     if quota.exhausted:
+        whose = "Your team has used up its submissions of today; it"
+        if not selectors.quota(team).exhausted:
+            whose = "You have used up your submissions of today, in all your teams together; you"
         raise QuotaExceeded(
-            f"Your team has used up its submissions of today; it may submit again at "
-            f"{quota.resets_at:%H:%M} UTC.",
+            f"{whose} may submit again at {quota.resets_at:%H:%M} UTC.",
             resets_at=quota.resets_at,
         )
 
@@ -168,8 +173,10 @@ def _unknown(task: str) -> Invalid:
 
 
 @transaction.atomic
-def _revived(submission: Submission) -> Submission:
+def _revived(submission: Submission, package: Package, user: User) -> Submission:
     """Uploading again what was cancelled, or void by our fault, asks for another try.
+
+    Its bytes are kept anew: they may have been let go of (``submissions.cleaning``).
 
     What was cancelled gave its quota back, so it costs what a new one does, today.
 
@@ -178,12 +185,14 @@ def _revived(submission: Submission) -> Submission:
         QuotaExceeded: no submission left today.
     """
     if submission.state == SubmissionState.VOID:
+        artifacts.keep(package)
         requeue(submission=submission)
     if submission.state == SubmissionState.CANCELLED:
         if submission.attempt >= MOST_ATTEMPTS:
             raise Conflict("This package was begun and cancelled too often; change it.")
-        _claim_quota(submission.team)
-        Submission.objects.filter(pk=submission.pk).update(created_at=timezone.now())
+        _claim_quota(submission.team, user)
+        artifacts.keep(package)
+        Submission.objects.filter(pk=submission.pk).update(created_at=timezone.now(), uploader=user)
         requeue(submission=submission)
     return submission
 

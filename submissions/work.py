@@ -18,7 +18,7 @@ from arena.errors import RefereeError
 from arena.sandbox import gpu
 from events import hints
 from events.texts import storable
-from submissions import artifacts, processes, services
+from submissions import artifacts, processes, room, services
 from submissions.jobs import Leases, persistently
 from submissions.models import Submission
 from submissions.states import SUBMISSIONS, SubmissionState
@@ -36,8 +36,8 @@ LEASES: Final = Leases(
 
 def claim(*, worker: str) -> Submission | None:
     """The submission that has waited longest, now ours; None where none waits that this machine
-    can check, or where its jail is too weak for guests."""
-    if settings.TRUSTED_ONLY:
+    can check, where its jail is too weak for guests, or its disk is full."""
+    if settings.TRUSTED_ONLY or not room.may_work():
         return None
     while True:
         queued = Submission.objects.filter(state=SubmissionState.QUEUED)

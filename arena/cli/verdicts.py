@@ -65,6 +65,11 @@ FIGURES: Final = {
     "uniform_kappa": "Cohen's κ on uniform points",
     "median_queries": "Median queries to success",
     "rejected": "Candidates rejected",
+    "rejected_not_finite": "Rejected: not finite",
+    "rejected_out_of_range": "Rejected: outside [0, 1]",
+    "rejected_immutable_feature_changed": "Rejected: changed what must stay",
+    "rejected_add_only_feature_lowered": "Rejected: lowered what may only grow",
+    "rejected_over_budget": "Rejected: over the budget",
     "repeatability": "Repeatability",
 }
 INTERVALS: Final = ("_low", "_high")

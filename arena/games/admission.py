@@ -67,6 +67,13 @@ class Admitted:
     def rejected(self) -> NDArray[np.bool_]:
         return np.asarray(self.rejections != Rejection.NONE.value)
 
+    @property
+    def tally(self) -> dict[str, int]:
+        """``rejected``, and ``rejected_<reason>`` for each reason that there was."""
+        counts = {r: int((self.rejections == r.value).sum()) for r in Rejection if r.value}
+        told = {f"rejected_{reason.value}": count for reason, count in counts.items() if count}
+        return {"rejected": int(self.rejected.sum()), **told}
+
 
 def admit(candidates: NDArray[Any], clean: NDArray[np.float32], budget: Budget) -> Admitted:
     """Accept or reject each candidate (n, *shape)."""

@@ -192,7 +192,7 @@ def _result(
             "epsilon": epsilon,
             "examples": len(y),
             "published": len(sets.published),
-            "rejected": int(admitted.rejected.sum()),
+            **admitted.tally,
             "queries": int(handed.queries.sum()),
             **figures(each, y, table),
         }

@@ -200,7 +200,7 @@ def level_metrics(level: Level, table: Table) -> Metrics:
     return {
         "epsilon": level.epsilon,
         "examples": len(examples),
-        "rejected": int(level.admitted.rejected.sum()),
+        **level.admitted.tally,
         **metrics.clean_accuracy(clean_right),
         **metrics.attack_success_rate(right, broken),
         **metrics.robust_accuracy(right, broken),

@@ -52,6 +52,7 @@ def check_attack(check: Check) -> str:
     told_by = ("wrong_again", "fresh_error", "attack_success_rate")
     broken = next((played.metrics[key] for key in told_by if key in played.metrics), None)
     told = "nothing to break" if broken is None else f"{broken:.0%} success on a house model"
+    told += _rejected(played)
     if missed:
         norms = ", ".join(str(row["norm"]) for row in missed)
         return (
@@ -120,6 +121,23 @@ def _black() -> ThreatModel:
     )
 
 
+def _rejected(verdict: Verdict) -> str:
+    """Why candidates counted as clean; an attack that hands in none that counts must read it."""
+    reasons = _reasons(verdict)
+    if not reasons:
+        return ""
+    told = ", ".join(
+        f"{count} {key.removeprefix('rejected_').replace('_', ' ')}"
+        for key, count in reasons.items()
+    )
+    asked = verdict.metrics["examples"]
+    return f" ({verdict.metrics['rejected']} of {asked} candidates were rejected: {told})"
+
+
+def _reasons(verdict: Verdict) -> dict[str, Any]:
+    return {key: n for key, n in verdict.metrics.items() if key.startswith("rejected_")}
+
+
 def _summary(verdict: Verdict) -> dict[str, Any]:
     wanted = (
         "wrong_again",
@@ -130,6 +148,7 @@ def _summary(verdict: Verdict) -> dict[str, Any]:
         "rejected",
     )
     found = {key: verdict.metrics[key] for key in wanted if key in verdict.metrics}
+    found |= _reasons(verdict)
     return {**found, "seconds": verdict.provenance.get("seconds")}
 
 

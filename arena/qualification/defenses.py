@@ -62,6 +62,13 @@ def check_defense(check: Check) -> str:
 def _rows_apart(seat: DefenseSeat, x: Array, seeds: Array, scores: Array) -> None:
     """Row by row, and in another batch, the answers must be the same."""
     alone = np.concatenate([seat.predict(x[i : i + 1], seeds[i : i + 1]) for i in range(8)])
+    if differs(seat.predict(x[:1], seeds[:1]), alone[:1]):
+        raise PlayerError(
+            Side.DEFENSE,
+            FaultCode.NOT_DETERMINISTIC,
+            "The same request got two different answers; keep no memory of earlier requests, and "
+            "draw from the given seeds alone, with stochastic = true.",
+        )
     order = np.arange(PROBE_ROWS)[::-1]
     turned = seat.predict(x[order], seeds[order])
     for again, first in ((alone, scores[:8]), (turned, scores[order])):

@@ -56,6 +56,27 @@ def sign_up(*, username: str, email: str, password: str) -> User:
     return user
 
 
+@transaction.atomic
+def change_password(
+    *, user: User, current: str, password: str, revoke_tokens: bool = False
+) -> None:
+    """A new password. It ends all sessions, that of the caller too; tokens live on unless told.
+
+    Raises:
+        ValidationError: by field: not the current one, or a new one that is weak.
+    """
+    if not user.check_password(current):
+        raise ValidationError({"current": "This is not your password."})
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise ValidationError({"password": error.messages}) from error
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    if revoke_tokens:
+        user.api_tokens.filter(revoked_at__isnull=True).update(revoked_at=timezone.now())
+
+
 # --- teams --------------------------------------------------------------------------------------
 
 
@@ -88,7 +109,15 @@ def _readable(name: str) -> str:
         raise Invalid("The name holds characters that cannot be seen; remove them.")
     if plain.casefold() in RESERVED:
         raise Invalid(f"Boards call the arena's own {plain!r}; choose another name.")
+    if not plain.isascii() and _is_taken(plain):
+        raise Invalid("There is a team of this name already.")
     return plain
+
+
+def _is_taken(name: str) -> bool:
+    """Beyond ASCII: SQLite's ``lower``, which the constraint asks, knows no other letters."""
+    names = Team.objects.values_list("name", flat=True)
+    return name.casefold() in {other.casefold() for other in names}
 
 
 @transaction.atomic

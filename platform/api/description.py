@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter
 
 from api import problems
+
+RETRY_AFTER: Final = OpenApiParameter(
+    "Retry-After",
+    int,
+    OpenApiParameter.HEADER,
+    description="Seconds until you may ask again.",
+    response=[429],
+)
 
 
 class Description(AutoSchema):
@@ -21,6 +30,9 @@ class Description(AutoSchema):
         if isinstance(found, dict):
             found = {code: answer for code, answer in found.items() if not _is_problem(code)}
         return bool(super()._is_list_view(found))
+
+    def get_override_parameters(self) -> list[Any]:
+        return [*super().get_override_parameters(), RETRY_AFTER]
 
     def map_renderers(self, attribute: str) -> list[Any]:
         found = super().map_renderers(attribute)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -10,7 +10,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 
-from api.query import number, refused
+from api.query import number, refused, whole
 
 NO_CURSOR: Final = "This cursor is none: ask for the address of next or previous as it is."
 
@@ -26,6 +26,14 @@ class Pages(CursorPagination):
 
     def get_page_size(self, request: Request) -> int:
         return number(request, "limit", self.page_size, least=1, most=self.max_page_size)
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        """The description says what ``limit`` may be."""
+        found: list[dict[str, Any]] = super().get_schema_operation_parameters(view)
+        for parameter in found:
+            if parameter["name"] == self.page_size_query_param:
+                parameter["schema"] = whole(1, self.max_page_size, self.page_size)
+        return found
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         """A position that no row can have is refused here, before the database meets it."""

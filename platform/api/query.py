@@ -73,6 +73,11 @@ def number(request: Request, name: str, usual: int, *, least: int, most: int) ->
     return int(text)
 
 
+def whole(least: int, most: int, usual: int) -> dict[str, Any]:
+    """How the description tells a parameter that ``number`` reads."""
+    return {"type": "integer", "minimum": least, "maximum": most, "default": usual}
+
+
 def one_of(request: Request, name: str, values: Sequence[str]) -> str | None:
     """None where it is not given."""
     given = request.query_params.get(name)

@@ -1,19 +1,37 @@
-"""How often: per user (all his tokens together), per address for visitors."""
+"""How often: per user (all his tokens together), per address for visitors.
+
+The counts lie in Redis, which may be lost: nobody is refused for that.
+"""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+import redis
 from rest_framework.request import Request
-from rest_framework.throttling import AnonRateThrottle, UserRateThrottle
+from rest_framework.throttling import AnonRateThrottle, SimpleRateThrottle, UserRateThrottle
+
+logger = logging.getLogger(__name__)
 
 
-class Visitors(AnonRateThrottle):
+class Counted(SimpleRateThrottle):
+    """Counts while there is a broker to count in."""
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        try:
+            return super().allow_request(request, view)
+        except redis.RedisError as error:
+            logger.debug("A request was not counted: %s", error)
+            return True
+
+
+class Visitors(Counted, AnonRateThrottle):
     scope = "visitors"
     rate = "300/min"
 
 
-class Readers(UserRateThrottle):
+class Readers(Counted, UserRateThrottle):
     scope = "readers"
     rate = "1200/min"
 

@@ -6,6 +6,7 @@ from django.db import Error, connection
 from django.http import HttpRequest, JsonResponse
 
 from events import hints
+from submissions.room import has_room
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -13,9 +14,10 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
-    """503 without a database. A lost broker only makes pages slower, so it is reported alone."""
+    """503 without a database. A lost broker only makes pages slower, and on a full disk they are
+    read still, so these are reported alone."""
     database = database_answers()
-    found = {"database": database, "broker": hints.reachable()}
+    found = {"database": database, "broker": hints.reachable(), "disk": has_room()}
     status = "ready" if database else "not ready"
     return JsonResponse({"status": status, **found}, status=200 if database else 503)
 

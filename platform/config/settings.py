@@ -200,6 +200,7 @@ if _GIVEN_REDIS_URL:
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": _GIVEN_REDIS_URL,
             "KEY_PREFIX": f"{INSTALLATION}:cache",
+            "OPTIONS": {"socket_timeout": 1.0, "socket_connect_timeout": 1.0},
         }
     }
 else:
@@ -324,7 +325,11 @@ REST_FRAMEWORK: dict[str, Any] = {
 }
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Adversarium",
-    "DESCRIPTION": "The arena's REST API (docs/bots.md).",
+    "DESCRIPTION": (
+        "The arena's REST API (docs/bots.md). Throttles: 1,200 requests a minute for each user and "
+        "60 of them writing, 300 for each address without a token; beyond that 429 with "
+        "Retry-After in seconds."
+    ),
     "VERSION": "1",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,

@@ -29,6 +29,8 @@ GRACE_SECONDS: Final = 2.0
 FIRST_DELAY: Final = 0.5
 LONGEST_DELAY: Final = 15.0
 STEADY_SECONDS: Final = 30.0
+LOG_BYTES: Final = 16 * 1024 * 1024
+"""A longer log makes room at the service's next start; the one before it is kept."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,11 @@ class Supervised:
         self.starts += 1
 
     def _output(self) -> contextlib.AbstractContextManager[IO[bytes] | None]:
-        return self._log.open("ab") if self._log else contextlib.nullcontext()
+        if self._log is None:
+            return contextlib.nullcontext()
+        if self._log.exists() and self._log.stat().st_size > LOG_BYTES:
+            self._log.replace(self._log.with_suffix(".log.1"))
+        return self._log.open("ab")
 
     @property
     def running(self) -> bool:

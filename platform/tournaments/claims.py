@@ -12,6 +12,7 @@ from django.utils import timezone
 
 import arena.tasks
 from arena.sandbox import gpu
+from submissions import room
 from submissions.jobs import Leases
 from tournaments import announcing, selectors
 from tournaments.clock import SecondsSince
@@ -33,11 +34,13 @@ _PLAYERS: Final = (
 
 
 def claim(*, worker: str) -> Match | None:
-    """The best waiting match, now ours; None where none waits.
+    """The best waiting match, now ours; None where none waits, or the disk is full.
 
     Of tournaments and rounds that play, the team with the least recent running time first, then
     priority, then age. Others may claim the same at once: the conditional UPDATE lets one have it.
     """
+    if not room.may_work():
+        return None
     while True:
         candidates = _best()
         if not candidates:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from django.db import transaction
+from django.db.models import Q
 
 from accounts.models import Team, User
 from events.errors import Conflict, Invalid
@@ -12,6 +14,9 @@ from events.models import Audience
 from tournaments import announcing
 from tournaments.models import Tournament
 from tournaments.selectors import require_organizer
+
+MAY_ORGANIZE: Final = Q(is_active=True) & (Q(is_organizer=True) | Q(is_superuser=True))
+"""Whoever lost the right is named still: given back, he runs his tournaments again."""
 
 
 @transaction.atomic
@@ -77,9 +82,10 @@ def add_organizer(tournament: Tournament, *, username: str, organizer: User) -> 
 
 @transaction.atomic
 def remove_organizer(tournament: Tournament, *, username: str, organizer: User) -> None:
-    """Raises Conflict for the last one: somebody has to run it."""
+    """Raises Conflict for the last one who may run it: somebody has to."""
     require_organizer(organizer, tournament)
     Tournament.objects.select_for_update().get(pk=tournament.pk)
-    if not tournament.organizers.exclude(username=username).exists():
+    others = tournament.organizers.exclude(username=username)
+    if not others.filter(MAY_ORGANIZE).exists():
         raise Conflict("Somebody has to run the tournament: add another organizer first.")
     tournament.organizers.remove(*tournament.organizers.filter(username=username))

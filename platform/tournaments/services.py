@@ -252,7 +252,8 @@ def enter(*, tournament: Tournament, submission: Submission, user: User) -> Entr
         return entry
     _require_fit(tournament, submission)
     if submission.state not in (SubmissionState.QUALIFIED, *WAITING):
-        raise Conflict(f"This submission is {submission.get_state_display().lower()}.")
+        state = submission.get_state_display().lower()
+        raise Conflict(f"This submission is {state}. {submission.sentence}".strip())
     roster = list(submission.team.memberships.order_by("user").values_list("user", flat=True))
     _require_one_team(tournament, submission, roster)
     if entry is None:

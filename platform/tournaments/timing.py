@@ -7,7 +7,7 @@ times are set first.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, cast
 
 from django.db import transaction
@@ -93,7 +93,7 @@ def _require_not_due(clocked: Tournament | Round, at: datetime | None, done: str
 
 
 def told(value: datetime) -> str:
-    return f"{value.astimezone(timezone.get_default_timezone()):%d %b %Y, %H:%M} UTC"
+    return f"{value.astimezone(UTC):%d %b %Y, %H:%M} UTC"
 
 
 def _tell(clocked: Tournament | Round) -> None:

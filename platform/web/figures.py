@@ -93,7 +93,12 @@ METRICS: Final = (
     Kind("transfer_rate", "Transfer rate"),
     Kind("clean_value_loss", "Value-weighted loss, clean", NUMBER, term="cost"),
     Kind("value_loss", "Value-weighted loss", NUMBER, term="cost", hint="under attack"),
-    Kind("rejected", "Candidates rejected", COUNT, hint="out of budget or range; no kill"),
+    Kind("rejected", "Candidates rejected", COUNT, hint="never clipped; no kill"),
+    Kind("rejected_not_finite", "Rejected: not finite", COUNT, hint="NaN or infinite values"),
+    Kind("rejected_out_of_range", "Rejected: outside [0, 1]", COUNT, hint="or a move unknown"),
+    Kind("rejected_immutable_feature_changed", "Rejected: changed what must stay", COUNT),
+    Kind("rejected_add_only_feature_lowered", "Rejected: lowered what may only grow", COUNT),
+    Kind("rejected_over_budget", "Rejected: over the budget", COUNT, hint="beyond ε + 0.000001"),
     Kind("examples", "Judged", COUNT, hint="examples, or series of a trend round"),
 )
 HEADLINES: Final = ("clean_accuracy", "wrong_again", "replay_loss",

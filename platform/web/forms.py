@@ -62,6 +62,23 @@ class SignUpForm(Styled):
     )
 
 
+class PasswordForm(Styled):
+    current = forms.CharField(
+        label="Your password of today",
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+    password = forms.CharField(
+        label="The new one",
+        help_text="At least 8 characters, not a common one.",
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+    revoke_tokens = forms.BooleanField(
+        required=False,
+        label="Revoke my API tokens too",
+        help_text="They stay good otherwise. Tick it where somebody else may know the password.",
+    )
+
+
 class TeamForm(Styled):
     name = forms.CharField(label="Name of the team", max_length=60)
 

@@ -32,6 +32,7 @@ urlpatterns = [
     path("login/", accounts.LogIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("profile/", accounts.profile, name="profile"),
+    path("profile/password/", accounts.change_password, name="change-password"),
     path("profile/tokens/", accounts.create_token, name="create-token"),
     path("profile/tokens/<slug:uid>/revoke/", accounts.revoke_token, name="revoke-token"),
     path("teams/", accounts.create_team, name="create-team"),

@@ -22,9 +22,9 @@ from arena.packages import Package
 from arena.rounds import GameName, Limits, RoundSpec
 from arena.runner import OUR_FAULT
 from arena.sandbox import choose, processors
+from arena.sandbox.attack_seat import MANY
 from arena.sandbox.bubblewrap import Kind
 from arena.sandbox.limits import forked_lockdown
-from arena.sandbox.seats import MANY
 from arena.sandbox.zygote import LostOuter, Outer, ZygoteBackend
 from arena.threat_model import OracleOutput, OutputKind, ThreatModel
 from submissions import processes

@@ -113,8 +113,15 @@ def test_an_honest_defense_is_accepted_with_its_clean_accuracy_beside_the_floor(
             ),
             "fresh process",
         ),
+        (
+            (
+                "class Player(Nearest):\n    def predict(self, x):\n"
+                "        return super().predict(x) * (1 + os.urandom(1)[0])"
+            ),
+            "same request",
+        ),
     ],
-    ids=["load", "exit", "nan", "shape", "rows", "dice"],
+    ids=["load", "exit", "nan", "shape", "rows", "dice", "dice for each request"],
 )
 def test_a_defense_that_breaks_a_rule_is_rejected_with_a_sentence(body: str, told: str) -> None:
     found = checked(submission(f"\n{body}\n"))
@@ -182,6 +189,23 @@ def test_an_attack_that_finds_planted_examples_is_reliable() -> None:
     assert found.accepted, found.sentence
     assert [row["reliable"] for row in found.figures["planted"]] == [True]
     assert found.figures["planted"][0]["success"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("return c.clip(c.x + c.epsilon * 1.01)", "20 over budget"),
+        ("return c.x - 2", "20 out of range"),
+        ("return c.x * np.nan", "20 not finite"),
+    ],
+    ids=["budget", "range", "nan"],
+)
+def test_an_attack_whose_candidates_do_not_count_is_told_why(body: str, told: str) -> None:
+    player = f"\nclass Player(EvasionAttack):\n    def attack(self, c):\n        {body}\n"
+    found = checked(submission(player, role="attack", needs='[needs]\nnorms = ["linf"]\n'))
+    assert found.accepted, found.sentence
+    assert f"(20 of 20 candidates were rejected: {told})" in found.sentence
+    assert found.figures["friendly"][f"rejected_{told[3:].replace(' ', '_')}"] == 20
 
 
 def _declares_probes(name: str) -> Package:

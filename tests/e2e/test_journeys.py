@@ -234,6 +234,127 @@ def test_no_page_scrolls_sideways_on_a_phone(site: Site, browser_page: Watched, 
     page.set_viewport_size({"width": 1280, "height": 800})
 
 
+READ_BY_ALL = """() => {
+  const said = [], shown = (e) => e.getClientRects().length > 0;
+  const name = (e) => (e.getAttribute("aria-label") || e.textContent || e.value || e.title
+    || Array.from(e.querySelectorAll("img")).map((i) => i.alt).join("")).trim();
+  const all = (which) => Array.from(document.querySelectorAll(which));
+  const ids = all("[id]").map((e) => e.id);
+  if (all("h1").length !== 1) said.push(all("h1").length + " headings of the first level");
+  let level = 1;
+  all("h1, h2, h3, h4").filter(shown).forEach((e) => {
+    const own = Number(e.tagName[1]);
+    if (own > level + 1) said.push("a level is missing before: " + e.innerText);
+    level = own;
+  });
+  ids.filter((id, k) => ids.indexOf(id) !== k).forEach((id) => said.push("id twice: " + id));
+  all("[aria-describedby], [aria-labelledby], [aria-controls]").filter(shown).forEach((e) =>
+    ["aria-describedby", "aria-labelledby", "aria-controls"].forEach((key) =>
+      (e.getAttribute(key) || "").split(" ").filter((id) => id && !ids.includes(id)).forEach(
+        (id) => said.push(key + " names nothing: " + id))));
+  all("input:not([type=hidden]), select, textarea").filter(shown).forEach((e) => {
+    if (!e.labels.length && !e.getAttribute("aria-label")) said.push("no label: " + e.name);
+  });
+  all("a[href], button, summary").filter(shown).forEach((e) => {
+    if (!name(e)) said.push("no name: " + e.outerHTML.slice(0, 80));
+  });
+  all("img:not([alt]), th:not([scope]):not(.matrix-corner)").forEach((e) =>
+    said.push("no alt or scope: " + e.outerHTML.slice(0, 80)));
+  return said;
+}"""
+FOCUSED = """() => {
+  const e = document.activeElement, style = getComputedStyle(e);
+  if (e === document.body) return null;
+  const seen = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+  return seen ? "" : e.outerHTML.slice(0, 100);
+}"""
+CONTRAST = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  function light(colour) {
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b] = Array.from(canvas.getImageData(0, 0, 1, 1).data).map((v) =>
+      v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  }
+  const cell = document.body.appendChild(document.createElement("a"));
+  const found = Array.from({length: 11}, (_, step) => {
+    cell.className = "cell heat-" + step;
+    const style = getComputedStyle(cell);
+    const [low, high] = [light(style.color), light(style.backgroundColor)].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  });
+  cell.remove();
+  return Math.min(...found);
+}"""
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/tournaments/", "/tournaments/spring/", "/tournaments/spring/rules/",
+     "/tournaments/spring/entries/", "/tournaments/spring/matches/", "/tasks/mnist5k/",
+     "/submissions/", "/submissions/new/", "/profile/"],
+)  # fmt: skip
+def test_a_page_is_read_aloud_worked_by_keyboard_and_made_large(
+    site: Site, browser_page: Watched, path: str
+) -> None:
+    page = browser_page.page
+    browser_page.goto(path)
+    assert page.evaluate(READ_BY_ALL) == []
+    page.evaluate("document.activeElement.blur()")
+    for _ in range(100):
+        page.keyboard.press("Tab")
+        unseen = page.evaluate(FOCUSED)
+        if unseen is None:
+            break
+        assert unseen == "", "nobody sees that it has the focus"
+    page.set_viewport_size({"width": 320, "height": 640})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def test_a_refused_form_says_what_is_wrong_where_it_is(site: Site, browser_page: Watched) -> None:
+    page = browser_page.page
+    browser_page.goto("/profile/")
+    page.get_by_label("Name of the team").fill("house")
+    page.get_by_role("button", name="Create the team").click()
+    field = page.get_by_label("Name of the team")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field).to_have_accessible_description(re.compile("choose another name"))
+    expect(field).to_be_focused()
+    assert page.evaluate(READ_BY_ALL) == []
+
+
+def test_the_menu_of_a_phone_closes_by_escape(site: Site, browser_page: Watched) -> None:
+    page = browser_page.page
+    page.set_viewport_size({"width": 360, "height": 740})
+    browser_page.goto("/")
+    button = page.get_by_role("button", name="Menu", exact=True)
+    button.click()
+    expect(page.get_by_role("link", name="Glossary")).to_be_visible()
+    page.get_by_role("link", name="Glossary").focus()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("link", name="Glossary")).to_be_hidden()
+    expect(button).to_be_focused()
+    page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def test_figures_on_their_colours_can_be_read_on_screen_and_on_paper(
+    site: Site, browser_page: Watched
+) -> None:
+    page = browser_page.page
+    for theme in ("light", "dark"):
+        for media in ("screen", "print"):
+            page.emulate_media(media=media)
+            browser_page.goto("/tournaments/spring/")
+            page.evaluate("t => document.documentElement.setAttribute('data-bs-theme', t)", theme)
+            assert page.evaluate(CONTRAST) >= 4.5, (theme, media)
+            if media == "print":
+                ink = "getComputedStyle(document.body).getPropertyValue('--ink').trim()"
+                assert page.evaluate(ink) == "#16191f"
+    page.emulate_media(media="screen")
+
+
 def test_the_choice_of_light_or_dark_stays(site: Site, browser_page: Watched) -> None:
     page = browser_page.page
     browser_page.goto("/")

@@ -77,6 +77,12 @@ def test_our_own_services_have_limits_and_no_swap(services: dict[str, dict[str, 
         assert services[name]["ulimits"] == {"core": 0}, name
 
 
+def test_no_service_s_log_grows_without_end(services: dict[str, dict[str, Any]]) -> None:
+    """Docker's own default keeps every line for ever."""
+    for name, service in services.items():
+        assert service["logging"]["options"] == {"max-size": "20m", "max-file": "5"}, name
+
+
 def test_the_worker_reaches_the_database_and_the_broker_alone(
     services: dict[str, dict[str, Any]],
 ) -> None:

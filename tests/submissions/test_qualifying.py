@@ -96,6 +96,15 @@ def test_a_rejected_one_says_why(submission: Submission, qualifier: Callable[[st
     assert done.sentence == "It returns NaN."
 
 
+def test_on_a_full_disk_submissions_wait(
+    submission: Submission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("submissions.room.LEAST_BYTES", 1 << 80)
+    assert work.claim(worker="w:1") is None
+    monkeypatch.undo()
+    assert work.claim(worker="w:1") == submission
+
+
 def test_a_fault_of_ours_is_tried_twice_more_and_then_void(
     submission: Submission, qualifier: Callable[[str], None], heard: list[str]
 ) -> None:

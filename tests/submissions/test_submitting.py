@@ -46,6 +46,15 @@ def test_what_is_refused_fills_no_disk(
     assert not list(settings.DATA.rglob("*.zip"))
 
 
+def test_a_full_disk_takes_no_package_and_says_so(
+    team: Team, dana: User, package: Packer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("submissions.room.LEAST_BYTES", 1 << 80)
+    with pytest.raises(Conflict, match="disk is full"):
+        services.submit(team=team, user=dana, archive=package())
+    assert not Submission.objects.exists()
+
+
 def test_identical_bytes_return_the_existing_submission(
     team: Team, dana: User, package: Packer
 ) -> None:
@@ -138,6 +147,24 @@ def test_a_task_that_the_manifest_does_not_name_is_refused(
 
 
 # --- quotas -------------------------------------------------------------------------------------
+
+
+def test_founding_teams_buys_no_uploads(
+    team: Team, dana: User, mallory: User, package: Packer, settings: Any
+) -> None:
+    """Mallory founds a second team to upload twice as much; her team mates are not held to that."""
+    settings.QUOTA_TOTAL = 2
+    first, second = mallory.teams.get(), Team.objects.create(name="Also hers")
+    second.memberships.create(user=mallory)
+    second.memberships.create(user=dana)
+    for number, of in enumerate((first, second)):
+        services.submit(team=of, user=mallory, archive=package(name=f"P{number}"))
+    with pytest.raises(QuotaExceeded, match="in all your teams together"):
+        services.submit(team=second, user=mallory, archive=package(name="One more"))
+    assert selectors.quota(second, person=mallory).total_left == 0
+    services.submit(team=second, user=dana, archive=package(name="Hers"))
+    with pytest.raises(QuotaExceeded, match="Your team has used up"):
+        services.submit(team=second, user=dana, archive=package(name="Beyond the team's"))
 
 
 def test_a_team_has_so_many_submissions_a_day(

@@ -4,7 +4,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.query import named, number
+from api.query import named, number, whole
 from api.serializers.events import EventsSerializer
 from api.views.base import View, problem
 from events.models import Event
@@ -12,7 +12,7 @@ from tournaments import selectors
 from tournaments.models import WITHDRAWN, Entry
 from tournaments.states import EntryState
 
-MOST = 500
+USUAL, MOST = 100, 500
 LARGEST = 2**63 - 1
 
 
@@ -25,16 +25,20 @@ class EventsView(View):
     @extend_schema(
         operation_id="events",
         parameters=[
-            OpenApiParameter("after", int, description="The cursor you hold; 0 is the beginning."),
+            OpenApiParameter(
+                "after",
+                whole(0, LARGEST, 0),
+                description="The cursor you hold; 0 is the beginning.",
+            ),
             OpenApiParameter("tournament", str, description="Of one tournament alone."),
-            OpenApiParameter("limit", int, description=f"From 1 to {MOST}."),
+            OpenApiParameter("limit", whole(1, MOST, USUAL), description="Events an answer."),
         ],
         responses={200: EventsSerializer, **problem(400, 401, 403, 404)},
     )
     def get(self, request: Request) -> Response:
         """What happened since a cursor, as far as you may know of it."""
         after = number(request, "after", 0, least=0, most=LARGEST)
-        limit = number(request, "limit", 100, least=1, most=MOST)
+        limit = number(request, "limit", USUAL, least=1, most=MOST)
         slug = named(request, "tournament")
         tournament = selectors.get(self.person, slug) if slug else None
         found = selectors.visible_events(self.person, after=after, tournament=tournament)

@@ -31,7 +31,7 @@ PARQUET = "application/vnd.apache.parquet"
 
 
 class MatchFilter(django_filters.FilterSet):  # type: ignore[misc]
-    tournament = django_filters.CharFilter(field_name="tournament__slug")
+    tournament = django_filters.CharFilter(method="of_tournament")
     round = django_filters.CharFilter(field_name="round__uid")
     state = Choices(choices=MatchState.choices)
     attack = django_filters.CharFilter(field_name="attack__uid")
@@ -43,6 +43,9 @@ class MatchFilter(django_filters.FilterSet):  # type: ignore[misc]
     class Meta:
         model = Match
         fields: tuple[str, ...] = ()
+
+    def of_tournament(self, rows: QuerySet[Match], name: str, slug: str) -> QuerySet[Match]:
+        return rows.filter(tournament=selectors.get(self.request.user, slug))
 
     def of_entry(self, rows: QuerySet[Match], name: str, uid: str) -> QuerySet[Match]:
         return rows.filter(Q(attack__uid=uid) | Q(defense__uid=uid))
@@ -71,7 +74,7 @@ class MatchesView(View):
 
     @extend_schema(
         operation_id="matches",
-        responses={200: MatchSerializer(many=True), **problem(400, 401, 403)},
+        responses={200: MatchSerializer(many=True), **problem(400, 401, 403, 404)},
     )
     def get(self, request: Request) -> Response:
         """Matches of all tournaments that you may see, the latest planned first."""

@@ -35,7 +35,7 @@ class MeView(MembersView):
             "name": team.name,
             "role": next(m.role for m in listed if m.user_id == self.user.pk),
             "members": [m.user.username for m in listed],
-            "quota": submissions.quota(team),
+            "quota": submissions.quota(team, person=self.user),
             "pending_matches": tournaments.pending_matches(team).count(),
             "pending_submissions": team.submissions.filter(state__in=WAITING).count(),
         }

@@ -1,14 +1,15 @@
-"""Signing up, logging in, one's own page with teams and API tokens."""
+"""Signing up, logging in, one's own page with teams, API tokens and the password."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth import login
+from django.contrib.auth import login, update_session_auth_hash
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
 from django.core.exceptions import ValidationError
+from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -18,7 +19,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from accounts import selectors, services
 from events.errors import Invalid
 from web.answers import action, form_page, member_page, person
-from web.forms import SignUpForm, TeamForm, TokenForm
+from web.forms import PasswordForm, SignUpForm, TeamForm, TokenForm
 
 BACKEND = "accounts.backends.UsernameOrEmail"
 
@@ -47,8 +48,7 @@ def signup(request: HttpRequest) -> HttpResponse:
         try:
             user = services.sign_up(**form.cleaned_data)
         except ValidationError as error:
-            for field, sentences in error.message_dict.items():
-                form.add_error(field if field in form.fields else None, sentences)
+            _tell(form, error)
         else:
             login(request, user, backend=BACKEND)
             messages.success(request, f"Welcome, {user.username}. Create a team or join one.")
@@ -56,6 +56,12 @@ def signup(request: HttpRequest) -> HttpResponse:
     status = 422 if form.errors else 200
     context = {"form": form, "next": _next(request), "section": "login"}
     return render(request, "web/signup.html", context, status=status)
+
+
+def _tell(form: Form, error: ValidationError) -> None:
+    """Each sentence beside its field."""
+    for field, sentences in error.message_dict.items():
+        form.add_error(field if field in form.fields else None, sentences)
 
 
 def _next(request: HttpRequest) -> str:
@@ -67,8 +73,8 @@ def _next(request: HttpRequest) -> str:
     return wanted if ours else ""
 
 
-TEAM_IDS, TOKEN_IDS = "team_%s", "token_%s"
-"""Both forms stand on one page, and both ask for a name."""
+TEAM_IDS, TOKEN_IDS, PASSWORD_IDS = "team_%s", "token_%s", "password_%s"
+"""The forms stand on one page, and two ask for a name."""
 
 
 @never_cache
@@ -84,6 +90,7 @@ def _profile(request: HttpRequest, *, status: int = 200, **more: object) -> Http
         "tokens": selectors.tokens_of(user),
         "team_form": TeamForm(auto_id=TEAM_IDS),
         "token_form": TokenForm(auto_id=TOKEN_IDS),
+        "password_form": PasswordForm(auto_id=PASSWORD_IDS),
         "section": "profile",
         **more,
     }
@@ -121,3 +128,21 @@ def revoke_token(request: HttpRequest, uid: str) -> HttpResponse:
     services.revoke_token(user=person(request), uid=uid)
     messages.success(request, "The token is revoked; it lets nobody in any more.")
     return redirect("profile")
+
+
+@sensitive_post_parameters("current", "password")
+@never_cache
+@action
+def change_password(request: HttpRequest) -> HttpResponse:
+    """This session goes on; all others of the account end."""
+    user, form = person(request), PasswordForm(request.POST, auto_id=PASSWORD_IDS)
+    if form.is_valid():
+        try:
+            services.change_password(user=user, **form.cleaned_data)
+        except ValidationError as error:
+            _tell(form, error)
+        else:
+            update_session_auth_hash(request, user)
+            messages.success(request, "The password is changed; you are logged in here alone.")
+            return redirect("profile")
+    return _profile(request, status=422, password_form=form)

@@ -15,6 +15,7 @@ from leaderboard import selectors as boards
 from leaderboard.models import Standing
 from leaderboard.selectors import BoardView
 from tournaments import selectors
+from tournaments.viewer import Viewer
 from web.answers import attachment, page
 
 COLUMNS: Final = (
@@ -30,26 +31,27 @@ FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 @page
 def standings(request: HttpRequest, slug: str) -> HttpResponse:
     """Every row of every board that the reader may see."""
-    found = selectors.get(request.user, slug)
+    found, viewer = selectors.get(request.user, slug), Viewer.of(request.user)
     written = io.StringIO()
     table = csv.writer(written)
     table.writerow(COLUMNS)
     for view in boards.standings(found, user=request.user):
-        table.writerows(_rows(view))
+        table.writerows(_rows(view, viewer))
     content = codecs.BOM_UTF8 + written.getvalue().encode()  # or Excel takes it for Latin-1
     return attachment(content, name=f"{found.slug}.csv", kind="text/csv; charset=utf-8")
 
 
-def _rows(view: BoardView) -> Iterator[list[object]]:
+def _rows(view: BoardView, viewer: Viewer) -> Iterator[list[object]]:
     for row in view.rows:
-        yield [_cell(value) for value in _values(view, row)]
+        yield [_cell(value) for value in _values(view, row, viewer)]
 
 
-def _values(view: BoardView, row: Standing) -> list[object]:
+def _values(view: BoardView, row: Standing, viewer: Viewer) -> list[object]:
     return [
         view.round.number, view.round.title, view.role.value, row.position, row.rank,
-        row.rank_low, row.rank_high, row.entry.shown_name, row.entry.shown_team,
-        view.board.headline, row.headline, row.interval_low, row.interval_high,
+        row.rank_low, row.rank_high, viewer.name_of(row.entry),
+        viewer.team_name_of(row.entry), view.board.headline, row.headline, row.interval_low,
+        row.interval_high,
         row.clean_accuracy, row.met, row.pending, " ".join(row.reasons),
         row.as_of.isoformat() if row.as_of else None,
     ]  # fmt: skip

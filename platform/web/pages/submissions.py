@@ -113,7 +113,7 @@ def _upload_page(request: HttpRequest, form: UploadForm, status: int = 200) -> H
     context = {
         "form": form,
         "teams": teams,
-        "quotas": [(team, queue.quota(team)) for team in teams],
+        "quotas": [(team, queue.quota(team, person=person(request))) for team in teams],
         "revealing": _revealing(request),
         "section": "submissions",
     }

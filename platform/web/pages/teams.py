@@ -28,7 +28,7 @@ def _team(request: HttpRequest, team: Team, **more: object) -> HttpResponse:
         "members": selectors.members(team),
         "captain": selectors.is_captain(request.user, team),
         "invitations": selectors.open_invitations(team),
-        "quota": quota(team),
+        "quota": quota(team, person=person(request)),
         "submissions": team.submissions.all()[:8],
         "entries": Entry.objects.filter(team=team).select_related("tournament")[:20],
         "section": "profile",

@@ -129,7 +129,11 @@ def moment(value: datetime | None, empty: str = "–") -> SafeString:
     ahead = value > timezone.now()
     distance = timeuntil(value) if ahead else timesince(value)
     first = distance.split(",")[0].replace("\xa0", " ")
-    told = f"in {first}" if ahead else ("just now" if first.startswith("0 ") else f"{first} ago")
+    at_once = first.startswith("0 ")
+    if ahead:
+        told = "in less than a minute" if at_once else f"in {first}"
+    else:
+        told = "just now" if at_once else f"{first} ago"
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
         value.isoformat(timespec="seconds"),

@@ -21,6 +21,16 @@ def one(candidate: object, budget: Budget) -> Admitted:
     return admit(np.asarray(candidate), clean, budget)
 
 
+def test_a_tally_says_how_many_were_rejected_for_which_reason() -> None:
+    clean = np.repeat(CLEAN[:1], 4, axis=0)
+    candidates = clean.astype(np.float64)
+    candidates[0, 0, 0, 0] = np.nan
+    candidates[1:3, 0, 0, 0] += 0.2
+    told = admit(candidates, clean, Budget(Norm.LINF, 0.1)).tally
+    assert told == {"rejected": 3, "rejected_not_finite": 1, "rejected_over_budget": 2}
+    assert admit(clean, clean, Budget(Norm.LINF, 0.1)).tally == {"rejected": 0}
+
+
 def moved(size: float, *, features: int = 1) -> np.ndarray:
     x = CLEAN[:1].astype(np.float64)
     x.reshape(1, -1)[0, :features] += size

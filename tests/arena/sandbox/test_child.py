@@ -16,9 +16,10 @@ import pytest
 from arena.errors import PlayerError, Side
 from arena.manifest import Framework
 from arena.rounds import Limits
+from arena.sandbox.attack_seat import JailedAttack
 from arena.sandbox.backend import JailSpec
 from arena.sandbox.child import Exit
-from arena.sandbox.seats import JailedAttack, JailedDefense
+from arena.sandbox.defense_seat import JailedDefense
 from arena.seats import Revealed
 from arena.wire import VERSION, Frame, Op, Trusting, Wire
 from tests.arena.sandbox.players import (

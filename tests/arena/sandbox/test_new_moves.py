@@ -13,7 +13,8 @@ import pytest
 from arena.errors import FaultCode, PlayerError, QueryBudgetExceeded, Side
 from arena.packages import Package
 from arena.rounds import Limits
-from arena.sandbox.seats import JailedAttack, JailedDefense
+from arena.sandbox.attack_seat import JailedAttack
+from arena.sandbox.defense_seat import JailedDefense
 from arena.seats import Revealed
 from arena.threat_model import ThreatModel
 from arena.wire import MAX_SURROGATE

@@ -21,8 +21,10 @@ from arena.errors import (
     Withheld,
 )
 from arena.rounds import Limits
+from arena.sandbox.attack_seat import JailedAttack
 from arena.sandbox.backend import JailSpec
-from arena.sandbox.seats import QUANTUM, JailedAttack, JailedDefense
+from arena.sandbox.defense_seat import JailedDefense
+from arena.sandbox.seats import QUANTUM
 from arena.seats import Revealed
 from arena.threat_model import OracleOutput, OutputKind, TaskKnowledge, ThreatModel
 from arena.wire import Op, Trusting, Wire
@@ -815,7 +817,7 @@ def test_where_labels_alone_are_given_answers_come_at_whole_milliseconds(
 ) -> None:
     """The referee's clock is a list: how long the defense thought is not to be seen in the wait."""
     waited: list[float] = []
-    monkeypatch.setattr("arena.sandbox.seats.time.sleep", waited.append)
+    monkeypatch.setattr("arena.sandbox.attack_seat.time.sleep", waited.append)
     asks = "challenge.defense.ask(challenge.x[:1], np.array([0])); return challenge.x"
     for kind, rounds in (("label", 1), ("probabilities", 0)):
         waited.clear()

@@ -101,6 +101,8 @@ def test_no_team_passes_for_another_or_for_the_house(bob: User, team: Team, name
     with pytest.raises(Invalid):
         services.create_team(user=bob, name=name)
     assert services.create_team(user=bob, name="Équipe Ñandú 東京").name == "Équipe Ñandú 東京"
+    with pytest.raises(Invalid, match="already"):
+        services.create_team(user=bob, name="éQUIPE ñandÚ 東京")
 
 
 def test_a_captain_hands_over_before_he_leaves(alice: User, bob: User, team: Team) -> None:

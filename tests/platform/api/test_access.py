@@ -161,6 +161,21 @@ def test_an_address_of_one_s_own_making_escapes_no_throttle(
     assert visitor.get("tournaments/", **{"X-Forwarded-For": "203.0.113.2"}).status_code == 429
 
 
+def test_a_lost_broker_refuses_nobody(
+    alice: Any, visitor: Any, settings: Any, spring: Tournament
+) -> None:
+    """Requests are counted in Redis, which production has and may lose."""
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://127.0.0.1:1/0",
+        }
+    }
+    assert visitor.get("tournaments/").status_code == 200
+    assert alice.get("teams/me/").status_code == 200
+    assert alice.submit("Push").status_code == 202
+
+
 def test_a_fault_of_ours_is_a_problem_body_without_its_reason(
     alice: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

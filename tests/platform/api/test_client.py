@@ -233,6 +233,14 @@ def test_a_refusal_of_the_server_ends_with_status_4(
     assert run(["status", "../teams/me"]) == ExitCode.REJECTED
 
 
+def test_nothing_is_uploaded_for_a_tournament_that_is_not_there(
+    alices: Any, site: Site, push: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["submit", push, "--enter", "sprong"]) == ExitCode.REJECTED
+    assert "no such tournament" in capsys.readouterr().err
+    assert not Submission.objects.exists()
+
+
 def test_a_token_without_the_scope_ends_with_status_3(
     alice: Any, site: Site, push: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from drf_spectacular.renderers import OpenApiYamlRenderer
 from drf_spectacular.validation import validate_schema
 
 from api.problems import SLUGS, URN
+from api.throttles import Readers, Visitors, Writers
 from tournaments.models import Tournament
 
 
@@ -81,6 +82,21 @@ def test_lists_are_described_with_their_filters_and_pages() -> None:
     asked = generated()["paths"]["/api/v1/submissions/"]["get"]["parameters"]
     names = {parameter["name"] for parameter in asked}
     assert names == {"cursor", "limit", "role", "state", "task", "team"}
+
+
+def test_the_description_says_how_often_one_may_ask_and_how_many_rows_come(
+    project_root: Path,
+) -> None:
+    told, bots = generated(), (project_root / "docs" / "bots.md").read_text()
+    for throttle in (Visitors, Readers, Writers):
+        rate = f"{int(throttle.rate.partition('/')[0]):,}"
+        assert rate in told["info"]["description"]
+        assert rate in bots
+    for path, most in (("matches/", 200), ("events/", 500)):
+        operation = told["paths"][f"/api/v1/{path}"]["get"]
+        assert "Retry-After" in operation["responses"]["429"]["headers"]
+        (limit,) = [p["schema"] for p in operation["parameters"] if p["name"] == "limit"]
+        assert (limit["minimum"], limit["maximum"]) == (1, most)
 
 
 def test_a_right_answer_is_never_labelled_a_problem(visitor: Any) -> None:

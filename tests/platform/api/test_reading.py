@@ -256,8 +256,17 @@ def test_matches_are_filtered_and_paged_by_cursor(
     assert seen == ["Push", "FGSM"]
     assert len(visitor.get("matches/", {"entry": uid}).json()["results"]) == 1
     assert len(visitor.get("matches/", {"state": "scored"}).json()["results"]) == 0
-    assert len(visitor.get("matches/", {"tournament": "nowhere"}).json()["results"]) == 0
     assert visitor.get("matches/", {"state": "lost"}).status_code == 400
+
+
+@pytest.mark.parametrize("address", ["matches/", "events/"])
+def test_a_tournament_that_is_not_there_is_no_empty_list(
+    visitor: Any, spring: Tournament, address: str
+) -> None:
+    assert visitor.get(address, {"tournament": "spring"}).status_code == 200
+    answer = visitor.get(address, {"tournament": "sprong"})
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "There is no such tournament."
 
 
 def test_a_verdict_is_for_everyone_and_its_files_for_its_sides(

@@ -20,7 +20,17 @@ def test_a_live_process_says_so_without_a_database(client: Client) -> None:
 def test_ready_means_that_the_database_answers(client: Client) -> None:
     answer = client.get("/readyz")
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ready", "database": True, "broker": False}
+    assert answer.json() == {"status": "ready", "database": True, "broker": False, "disk": True}
+
+
+@pytest.mark.django_db
+def test_a_full_disk_is_reported_and_pages_are_read_still(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("submissions.room.LEAST_BYTES", 1 << 80)
+    answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json()["disk"] is False
 
 
 @pytest.mark.django_db

@@ -127,6 +127,21 @@ def test_a_busy_port_is_one_clear_sentence() -> None:
 # --- supervising --------------------------------------------------------------------------------
 
 
+def test_a_long_log_makes_room_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("config.supervisor.LOG_BYTES", 4)
+    log = tmp_path / "brief.log"
+    for word in ("one", "three", "four"):
+        supervised = Supervised(Service("brief", python("-c", f"print({word!r})")), log)
+        supervised.start()
+        assert supervised.process is not None
+        supervised.process.wait()
+        supervised.end(deadline=time.monotonic())
+    assert log.read_text() == "four\n"
+    assert (tmp_path / "brief.log.1").read_text() == "one\nthree\n"
+
+
 def test_what_falls_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("config.supervisor.FIRST_DELAY", 0.01)
     supervised = Supervised(Service("brief", python("-c", "pass")), tmp_path / "log")

@@ -43,6 +43,18 @@ def test_a_claim_holds_a_lease_and_counts_an_attempt(stage: Any, walls: list[Any
     assert Event.objects.filter(kind="match.running", subject=match.pk).count() == 1
 
 
+def test_on_a_full_disk_matches_wait_and_do_not_burn(
+    stage: Any, walls: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would end as a fault of ours, three times over, and be void."""
+    stage.enters(stage.person("alice"), "Spear", Role.ATTACK)
+    with monkeypatch.context() as full:
+        full.setattr("submissions.room.LEAST_BYTES", 1 << 80)
+        assert claims.claim(worker="w:1") is None
+    assert not Match.objects.filter(attempt__gt=0).exists()
+    assert claims.claim(worker="w:1") is not None
+
+
 @pytest.mark.parametrize(("preset", "disclosed"), [("white", True), ("black", False)])
 def test_a_defense_is_disclosed_once_another_team_meets_it_in_a_white_box(
     stage: Any, walls: list[Any], preset: str, disclosed: bool

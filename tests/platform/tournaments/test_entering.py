@@ -227,7 +227,7 @@ def test_a_rejected_submission_refuses_its_entry_with_the_reason(stage: Any) -> 
     judged(entry.submission, accepted=False)
     entry.refresh_from_db()
     assert (entry.state, entry.reason) == (EntryState.REFUSED, "Because.")
-    with pytest.raises(Conflict, match="rejected"):
+    with pytest.raises(Conflict, match=r"This submission is rejected\. Because\."):
         services.enter(
             tournament=stage.tournament,
             submission=Submission.objects.get(pk=entry.submission_id),

@@ -260,6 +260,17 @@ def test_a_second_organizer_runs_the_tournament_and_one_always_stays(stage: Any)
         guests.remove_organizer(stage.tournament, username="olga", organizer=olga)
 
 
+def test_who_lost_the_right_does_not_stay_as_the_last_organizer(stage: Any) -> None:
+    olga = stage.person("olga")
+    User.objects.filter(pk=olga.pk).update(is_organizer=True)
+    guests.add_organizer(stage.tournament, username="olga", organizer=stage.oscar)
+    appoint(username="olga", organizes=False)
+    with pytest.raises(Conflict, match="Somebody has to run"):
+        guests.remove_organizer(stage.tournament, username="oscar", organizer=stage.oscar)
+    guests.remove_organizer(stage.tournament, username="olga", organizer=stage.oscar)
+    assert list(stage.tournament.organizers.all()) == [stage.oscar]
+
+
 def test_who_organizes_no_more_runs_and_reads_nothing_of_what_he_made(make_stage: Any) -> None:
     stage = make_stage(visibility=Visibility.PRIVATE)
     stage.opens()

@@ -7,16 +7,17 @@ import io
 import re
 import zipfile
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 from django.test import Client
+from django.utils import timezone
 from PIL import Image
 
 from accounts.models import ApiToken, Team, User
-from accounts.services import create_team
+from accounts.services import create_team, issue_token
 from arena.manifest import Needs, Role
 from arena.rounds import GameName, RoundSpec, threat_model_for
 from arena.threat_model import ThreatModel
@@ -29,7 +30,7 @@ from tournaments.services import RoundPlan, TournamentPlan
 from tournaments.states import EntryState, MatchState, Phase
 from web.figures import heat, percent
 from web.pages.pictures import perturbation_pixels, pixels_of
-from web.templatetags.arena import points
+from web.templatetags.arena import moment, points
 
 Browser = Callable[[User | None], Client]
 ORGANIZE = "/tournaments/spring/organize/"
@@ -102,6 +103,60 @@ def test_a_token_is_shown_once(world: World, as_: Browser) -> None:
     token = ApiToken.objects.get(user=world.dana)
     assert browser.post(f"/profile/tokens/{token.uid}/revoke/").status_code == 302
     assert f"{token.prefix}…" not in text_of(browser.get("/profile/"))
+
+
+def test_an_address_that_leads_nowhere_is_told_in_words(world: World, as_: Browser) -> None:
+    page = as_(None).get("/no/such/page/")
+    assert page.status_code == 404
+    assert "The address may be misspelt" in text_of(page)
+    assert "404<" in text_of(page)
+    assert "Resolver404" not in text_of(page)
+    assert "There is no such tournament." in text_of(as_(None).get("/tournaments/none/"))
+
+
+def changes_password(browser: Client, **data: str) -> Any:
+    form = {"current": PASSWORD, "password": "another long sentence"} | data
+    return browser.post("/profile/password/", form)
+
+
+def test_a_new_password_ends_other_sessions_and_leaves_tokens(world: World, as_: Browser) -> None:
+    """As elsewhere: a bot in mid tournament does not stop because its person changed a password."""
+    here, elsewhere = Client(), Client()
+    for browser in (here, elsewhere):
+        browser.post("/login/", {"username": "dana", "password": PASSWORD})
+    issue_token(user=world.dana, name="bot", scopes=["read"])
+    assert changes_password(here).status_code == 302
+    assert here.get("/profile/").status_code == 200
+    assert elsewhere.get("/profile/").status_code == 302
+    assert ApiToken.objects.get(user=world.dana).is_live
+    answer = Client().post("/login/", {"username": "dana", "password": "another long sentence"})
+    assert answer.status_code == 302
+
+
+def test_a_new_password_may_take_all_tokens_along(world: World, as_: Browser) -> None:
+    issue_token(user=world.dana, name="bot", scopes=["read"])
+    issue_token(user=world.alice, name="hers", scopes=["read"])
+    browser = as_(world.dana)
+    assert "Revoke my API tokens too" in text_of(browser.get("/profile/"))
+    assert changes_password(browser, revoke_tokens="on").status_code == 302
+    assert not ApiToken.objects.get(user=world.dana).is_live
+    assert ApiToken.objects.get(user=world.alice).is_live
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"current": "wrong"}, "This is not your password."),
+        ({"password": "short"}, "This password is too short."),
+    ],
+)
+def test_a_password_is_not_changed_by_whoever_does_not_know_it(
+    world: World, as_: Browser, data: dict[str, str], sentence: str
+) -> None:
+    answer = changes_password(as_(world.dana), **data, revoke_tokens="on")
+    assert answer.status_code == 422
+    assert sentence in text_of(answer)
+    assert User.objects.get(pk=world.dana.pk).check_password(PASSWORD)
 
 
 def test_an_invitation_lets_one_person_in(world: World, as_: Browser) -> None:
@@ -268,6 +323,12 @@ def test_disclosure_is_said_before_entering_a_white_round(world: World, as_: Bro
     assert page.index("Disclosure.") < page.index("I accept the terms")
 
 
+def test_a_time_that_comes_within_the_minute_is_not_in_0_minutes() -> None:
+    assert ">in less than a minute<" in moment(timezone.now() + timedelta(seconds=9))
+    assert ">in 2 minutes<" in moment(timezone.now() + timedelta(minutes=2, seconds=30))
+    assert ">just now<" in moment(timezone.now() - timedelta(seconds=9))
+
+
 def test_a_withdrawn_entry_says_so(world: World, as_: Browser) -> None:
     entry = world.entries["Bulwark v3"]
     as_(world.dana).post(f"/entries/{entry.uid}/withdraw/")
@@ -295,6 +356,7 @@ def test_a_withdrawn_entry_keeps_its_name_for_its_team_and_for_organizers(
 ) -> None:
     match = world.match("Momentum PGD", "Bulwark v3")
     as_(world.dana).post(f"/entries/{match.defense.uid}/withdraw/")
+    Match.objects.filter(pk=match.pk).update(finished_at=timezone.now())
     for reader in (world.dana, world.oscar):
         page = text_of(as_(reader).get(f"/matches/{match.uid}/"))
         assert "Momentum PGD against Bulwark v3" in page
@@ -304,7 +366,11 @@ def test_a_withdrawn_entry_keeps_its_name_for_its_team_and_for_organizers(
         assert "Bulwark v3" in text_of(as_(reader).get("/tournaments/spring/matches/"))
         board = as_(reader).get(f"/tournaments/spring/?round={match.round.number}")
         assert "Bulwark v3" in board.content.decode()
+        assert "Bulwark v3" in as_(reader).get("/").content.decode()
+        assert "Bulwark v3" in as_(reader).get("/tournaments/spring/standings.csv").content.decode()
     for reader in (world.alice, None):
+        for page in ("/", "/tournaments/spring/standings.csv"):
+            assert "Bulwark v3" not in as_(reader).get(page).content.decode()
         page = text_of(as_(reader).get(f"/matches/{match.uid}/"))
         assert "Momentum PGD against withdrawn" in page
         assert "somebody defends" in page

@@ -57,6 +57,7 @@ ROUTES = (
     Route("login", "/login/", (200, 302, 302, 302, 302)),
     Route("logout", "/logout/", everyone(302), "post"),
     Route("profile", "/profile/", members()),
+    Route("change-password", "/profile/password/", members(422), "post"),
     Route("create-token", "/profile/tokens/", members(422), "post"),
     Route("revoke-token", "/profile/tokens/{token}/revoke/", DANA_POSTS, "post"),
     Route("create-team", "/teams/", members(422), "post"),

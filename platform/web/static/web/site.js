@@ -17,6 +17,18 @@
       return;
     }
   });
+  document.addEventListener("keydown", function (event) {
+    const menu = document.querySelector('[data-menu][aria-expanded="true"]');
+    if (event.key === "Escape" && menu) {
+      menu.setAttribute("aria-expanded", "false");
+      menu.focus();
+    }
+  });
+  // A form that came back begins where it is to be mended.
+  document.addEventListener("DOMContentLoaded", function () {
+    const wrong = document.querySelector('main [aria-invalid="true"]');
+    if (wrong) { wrong.focus(); }
+  });
   document.addEventListener("submit", function (event) {
     const question = event.target.dataset.confirm;
     if (question && !window.confirm(question)) { event.preventDefault(); }
