@@ -324,3 +324,14 @@ def appoint(*, username: str, organizes: bool) -> None:
     """
     if not User.objects.filter(username=username).update(is_organizer=organizes):
         raise NotThere(f"There is no account {username!r}: sign up on the site first.")
+
+
+def lock(*, username: str, locked: bool) -> None:
+    """Shuts an account out, or lets it in again; for whoever has the machine. Its tokens live on
+    with it: they open nothing while it is locked.
+
+    Raises:
+        NotThere: there is no such account.
+    """
+    if not User.objects.filter(username=username).update(is_active=not locked):
+        raise NotThere(f"There is no account {username!r}.")

@@ -10,7 +10,7 @@ from django.contrib.auth import authenticate
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from accounts import selectors, services
@@ -280,3 +280,18 @@ def test_whoever_has_the_machine_makes_organizers(alice: User) -> None:
     assert not alice.is_organizer
     with pytest.raises(CommandError, match="sign up on the site first"):
         call_command("organizer", "nobody")
+
+
+def test_a_locked_account_is_out_with_its_sessions_and_tokens(alice: User) -> None:
+    token = services.issue_token(user=alice, name="bot", scopes=[Scope.READ]).token
+    browser = Client()
+    browser.post("/login/", {"username": "alice", "password": PASSWORD})
+    assert browser.get("/profile/").status_code == 200
+    call_command("lock", "alice")
+    assert browser.get("/profile/").status_code == 302
+    assert services.use_token(token) is None
+    assert Client().post("/login/", {"username": "alice", "password": PASSWORD}).status_code == 200
+    call_command("lock", "alice", "--open")
+    assert services.use_token(token) is not None
+    with pytest.raises(CommandError, match="no account 'nobody'"):
+        call_command("lock", "nobody")

@@ -504,6 +504,17 @@ def test_oscar_sees_which_entries_wait_and_which_were_refused_and_why(
         assert (f"/entries/{wall.uid}/disqualify/" in page) is remedy
 
 
+def test_the_organizers_lists_follow_the_matches(world: World, as_: Browser) -> None:
+    page = text_of(as_(world.oscar).get("/tournaments/spring/organize/"))
+    assert 'hx-get="/parts/tournaments/spring/organize/"' in page
+    match = Match.objects.filter(tournament=world.tournament, state=MatchState.SCORED).first()
+    assert match is not None
+    part = "/parts/tournaments/spring/organize/"
+    assert match.uid not in text_of(as_(world.oscar).get(part))
+    Match.objects.filter(pk=match.pk).update(state=MatchState.VOID)
+    assert f'id="again-{match.uid}"' in text_of(as_(world.oscar).get(part))
+
+
 def test_the_organizers_page_says_how_many_matches_it_does_not_show(
     world: World, as_: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
