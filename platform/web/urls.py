@@ -81,6 +81,7 @@ urlpatterns = [
     path("tournaments/<slug:slug>/matches/", tournaments.matches, name="matches"),
     path("parts/tournaments/<slug:slug>/matches/", tournaments.matches_live, name="matches-live"),
     path("tournaments/<slug:slug>/organize/", organizing.organize, name="organize"),
+    path("parts/tournaments/<slug:slug>/organize/", organizing.organize_live, name="organize-live"),
     path("tournaments/<slug:slug>/move/", organizing.move, name="move"),
     path(
         "tournaments/<slug:slug>/rounds/<int:number>/move/",

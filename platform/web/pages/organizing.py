@@ -165,6 +165,23 @@ def organize(request: HttpRequest, slug: str) -> HttpResponse:
     return _organize(request, selectors.get_organized(request.user, slug))
 
 
+@never_cache
+@member_page
+def organize_live(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get_organized(request.user, slug)
+    return render(request, "web/parts/organize_live.html", _machinery(found))
+
+
+def _machinery(tournament: Tournament) -> dict[str, Any]:
+    """What plays, waits and went wrong."""
+    return {
+        "tournament": tournament,
+        "operations": selectors.operations(tournament),
+        **_shown("troubled", tournament, MatchState.VOID, MatchState.CANCELLED),
+        **_shown("waiting", tournament, MatchState.RUNNING, MatchState.PENDING),
+    }
+
+
 def _organize(
     request: HttpRequest,
     found: Tournament,
@@ -174,7 +191,6 @@ def _organize(
 ) -> HttpResponse:
     context = frame(request, found, "organize")
     context |= {
-        "operations": selectors.operations(found),
         "moves": _moves(found),
         "clock": ClockForm.of(found),
         "invited": found.invited.all() if found.visibility == Visibility.PRIVATE else None,
@@ -185,8 +201,7 @@ def _organize(
             (round_, sorted(ROUNDS.moves[Phase(round_.state)]), ClockForm.of(round_))
             for round_ in context["rounds"]
         ],
-        **_shown("troubled", found, MatchState.VOID, MatchState.CANCELLED),
-        **_shown("waiting", found, MatchState.RUNNING, MatchState.PENDING),
+        **_machinery(found),
         "entries": selectors.entries(found).filter(
             team__isnull=False, state__in=(EntryState.ACTIVE, EntryState.WAITING, *OUT)
         ),

@@ -30,7 +30,7 @@ from tournaments.services import RoundPlan, TournamentPlan
 from tournaments.states import EntryState, MatchState, Phase
 from web.figures import heat, percent
 from web.pages.pictures import perturbation_pixels, pixels_of
-from web.templatetags.arena import moment
+from web.templatetags.arena import moment, points
 
 Browser = Callable[[User | None], Client]
 ORGANIZE = "/tournaments/spring/organize/"
@@ -516,6 +516,17 @@ def test_oscar_sees_which_entries_wait_and_which_were_refused_and_why(
         assert (f"/entries/{wall.uid}/disqualify/" in page) is remedy
 
 
+def test_the_organizers_lists_follow_the_matches(world: World, as_: Browser) -> None:
+    page = text_of(as_(world.oscar).get("/tournaments/spring/organize/"))
+    assert 'hx-get="/parts/tournaments/spring/organize/"' in page
+    match = Match.objects.filter(tournament=world.tournament, state=MatchState.SCORED).first()
+    assert match is not None
+    part = "/parts/tournaments/spring/organize/"
+    assert match.uid not in text_of(as_(world.oscar).get(part))
+    Match.objects.filter(pk=match.pk).update(state=MatchState.VOID)
+    assert f'id="again-{match.uid}"' in text_of(as_(world.oscar).get(part))
+
+
 def test_the_organizers_page_says_how_many_matches_it_does_not_show(
     world: World, as_: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -693,3 +704,8 @@ def test_heat_grows_with_success() -> None:
         "heat-4",
         "heat-10",
     ]
+
+
+def test_no_share_is_told_as_less_than_nothing_where_it_rounds_to_nothing() -> None:
+    assert [percent(-0.0004), percent(-0.004, 0), points(-0.004)] == ["0.0 %", "0 %", "0"]
+    assert [percent(-0.02), points(-0.02)] == ["−2.0 %", "−2"]
