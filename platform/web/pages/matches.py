@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
@@ -117,6 +118,8 @@ def sentence(request: HttpRequest, match: Match, verdict: Verdict | None) -> str
         return f"{attack} waits to play against {defense}."
     if match.state == MatchState.RUNNING:
         return f"{attack} plays against {defense} now."
+    if match.state == MatchState.VOID and not selectors.organizes(request.user, match.tournament):
+        return "It counts for nobody, and its organizers may have it played again."
     if verdict is None:
         return match.sentence or f"This match is {match.get_state_display().lower()}."
     if verdict.fault_side:
@@ -168,7 +171,9 @@ def corruptions(verdict: Verdict) -> list[tuple[str, float]]:
 def _with_interval(point: dict[str, Any], key: str) -> tuple[str, str]:
     low, high = point.get(f"{key}_low"), point.get(f"{key}_high")
     interval = (
-        f"{100 * low:.0f} – {100 * high:.0f} %" if low is not None and high is not None else ""
+        f"{100 * low:z.0f} – {100 * high:z.0f} %".replace("-", "−")
+        if low is not None and high is not None
+        else ""
     )
     return percent(point.get(key)), interval
 
@@ -249,7 +254,12 @@ def _pictured(request: HttpRequest, match: Match) -> dict[str, Any]:
     task = task_of(match)
     if task is not None and not task.is_image:
         return {"poisoned_rows": points["poison"]}
-    return {kind: range(min(12, count)) for kind, count in points.items()}
+    shown: dict[str, Any] = {kind: range(min(12, count)) for kind, count in points.items()}
+    if shown["poison"]:
+        labels = arrays_of(request.user, match).get("poison_y")
+        known = [] if task is None or labels is None else [task.classes[int(y)] for y in labels]
+        shown["poison"] = list(zip_longest(shown["poison"], known[:12], fillvalue=""))
+    return shown
 
 
 def _training_points(request: HttpRequest, match: Match, kind: str) -> int:

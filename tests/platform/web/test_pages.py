@@ -30,7 +30,7 @@ from tournaments.services import RoundPlan, TournamentPlan
 from tournaments.states import EntryState, MatchState, Phase
 from web.figures import heat, percent
 from web.pages.pictures import perturbation_pixels, pixels_of
-from web.templatetags.arena import moment
+from web.templatetags.arena import moment, points
 
 Browser = Callable[[User | None], Client]
 ORGANIZE = "/tournaments/spring/organize/"
@@ -489,6 +489,18 @@ def test_a_void_match_is_played_again(world: World, as_: Browser) -> None:
     assert match.state == MatchState.PENDING
 
 
+def test_why_a_match_is_void_is_for_its_organizers(world: World, as_: Browser) -> None:
+    """As over the API: the sentence is of our machines, and may tell of them."""
+    match = Match.objects.filter(state=MatchState.PENDING)[0]
+    said = "OSError: No space left on /srv/arena"
+    Match.objects.filter(pk=match.pk).update(state=MatchState.VOID, sentence=said)
+    assert said in text_of(as_(world.oscar).get(f"/matches/{match.uid}/"))
+    for path in (f"/matches/{match.uid}/", f"/parts/matches/{match.uid}/"):
+        page = text_of(as_(world.alice).get(path))
+        assert said not in page
+        assert "its organizers may have it played again" in page
+
+
 def test_oscar_sees_which_entries_wait_and_which_were_refused_and_why(
     world: World, as_: Browser
 ) -> None:
@@ -706,3 +718,8 @@ def test_heat_grows_with_success() -> None:
         "heat-4",
         "heat-10",
     ]
+
+
+def test_no_share_is_told_as_less_than_nothing_where_it_rounds_to_nothing() -> None:
+    assert [percent(-0.0004), percent(-0.004, 0), points(-0.004)] == ["0.0 %", "0 %", "0"]
+    assert [percent(-0.02), points(-0.02)] == ["−2.0 %", "−2"]
