@@ -643,6 +643,20 @@ def test_a_log_loses_its_control_characters(world: World, as_: Browser) -> None:
     assert response["Content-Disposition"].startswith("attachment")
 
 
+def test_a_team_is_told_when_it_will_read_its_log(world: World, as_: Browser) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3")
+    for reader, name in ((world.alice, "Momentum PGD"), (world.dana, "Bulwark v3")):
+        page = text_of(as_(reader).get(f"/matches/{match.uid}/"))
+        assert page.count("once this round is published") == 1
+        assert f"What {name} printed" in page
+    assert "once this round is published" not in text_of(as_(None).get(f"/matches/{match.uid}/"))
+    refused = as_(world.alice).get(f"/api/v1/matches/{match.uid}/log/?side=attack")
+    assert refused.status_code == 404
+    assert "once this round is published" in refused.json()["detail"]
+    other = as_(world.alice).get(f"/api/v1/matches/{match.uid}/log/?side=defense")
+    assert other.json()["detail"] == "There is no such log for you."
+
+
 def test_the_level_of_the_gallery_is_checked(world: World, as_: Browser) -> None:
     match = world.match("Momentum PGD", "Bulwark v3", 3)
     good = as_(world.alice).get(f"/matches/{match.uid}/?level=0")
