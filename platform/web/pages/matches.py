@@ -99,6 +99,7 @@ def _verdict(request: HttpRequest, match: Match) -> dict[str, Any]:
         "corruptions": corruptions(verdict),
         "provenance": _provenance(request, match, verdict),
         "logs": _logs(request, match),
+        "awaited_logs": _awaited_logs(request, match),
         **_outcome(request, match),
     }
 
@@ -117,6 +118,8 @@ def sentence(request: HttpRequest, match: Match, verdict: Verdict | None) -> str
         return f"{attack} waits to play against {defense}."
     if match.state == MatchState.RUNNING:
         return f"{attack} plays against {defense} now."
+    if match.state == MatchState.VOID and not selectors.organizes(request.user, match.tournament):
+        return "It counts for nobody, and its organizers may have it played again."
     if verdict is None:
         return match.sentence or f"This match is {match.get_state_display().lower()}."
     if verdict.fault_side:
@@ -211,6 +214,16 @@ def _logs(request: HttpRequest, match: Match) -> list[tuple[str, str, str]]:
         except NotThere:
             continue
     return found
+
+
+def _awaited_logs(request: HttpRequest, match: Match) -> list[str]:
+    """Names of the reader's own players whose logs are kept until the round is published."""
+    sides = ((Side.ATTACK, match.attack), (Side.DEFENSE, match.defense))
+    return [
+        entry.name
+        for side, entry in sides
+        if visibility.waits_for_match_log(request.user, match, side)
+    ]
 
 
 def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
