@@ -243,5 +243,5 @@ def _play(
         print_json(verdicts.as_json(verdict))
     else:
         verdicts.print_verdict(verdict, title=f"{names} ({match.round.preset})", logs=logs)
-        say(sentence_of(match.round))
+        say(f"{verdicts.played(match.round)} {sentence_of(match.round)}")
     return verdicts.exit_of(verdict)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from arena.applicability import applicability
-from arena.cli import rules, run
+from arena.cli import rules, run, verdicts
 from arena.cli.console import figures, plain, table
 from arena.cli.exits import ExitCode, Stop, code_of
 from arena.cli.play import _given
@@ -368,6 +368,22 @@ def test_without_a_norm_two_players_meet_in_one_that_they_play(
 ) -> None:
     players = {"defense": f"house:{defense}", "attack": f"house:{attack}"}
     assert rules.usual_norm(game, **players) == norm
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"game": "evasion", "norm": "patch", "epsilons": (0.05,)}, "patch 0.05"),
+        ({"game": "minimum_norm", "norm": "l2"}, "l2"),
+        ({"game": "backdoor", "shares": (0.1,)}, ""),
+        ({"game": "poisoning", "shares": (0.1,)}, ""),
+    ],
+)
+def test_a_verdict_says_what_was_played(values: dict[str, Any], told: str) -> None:
+    options = rules.Options(threat_model="white", task="digits", **values)
+    line = verdicts.played(rules.round_of(options, load("digits")))
+    game = values["game"].replace("_", " ").capitalize()
+    assert line == f"{game} on digits" + (told and f", {told}") + "."
 
 
 @pytest.mark.parametrize(

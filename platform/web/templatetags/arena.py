@@ -19,6 +19,7 @@ from events.selectors import latest
 from tournaments.models import Entry, Round
 from tournaments.viewer import Viewer
 from web import figures
+from web.findings import FLAGS
 from web.games import Words, words_of
 from web.glossary import BY_NAME, BY_SLUG
 
@@ -173,6 +174,12 @@ def shown(rules: RoundSpec | None) -> str:
 def switches(rules: RoundSpec | None) -> list[tuple[str, str]]:
     """(name, sentence) of the threat model, switch by switch."""
     return rows_of(rules) if rules else []
+
+
+@register.filter
+def flag_sentence(flag: str) -> str:
+    """What a verdict's flag says; the flag itself where a newer arena has set it."""
+    return FLAGS.get(flag, flag)
 
 
 @register.filter

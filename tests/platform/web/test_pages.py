@@ -8,6 +8,7 @@ import re
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,9 @@ from tournaments.models import Entry, Match, Tournament, Visibility
 from tournaments.services import RoundPlan, TournamentPlan
 from tournaments.states import EntryState, MatchState, Phase
 from web.figures import heat, percent
+from web.findings import FLAGS
 from web.pages.pictures import perturbation_pixels, pixels_of
-from web.templatetags.arena import moment, points
+from web.templatetags.arena import flag_sentence, moment, points
 
 Browser = Callable[[User | None], Client]
 ORGANIZE = "/tournaments/spring/organize/"
@@ -723,3 +725,12 @@ def test_heat_grows_with_success() -> None:
 def test_no_share_is_told_as_less_than_nothing_where_it_rounds_to_nothing() -> None:
     assert [percent(-0.0004), percent(-0.004, 0), points(-0.004)] == ["0.0 %", "0 %", "0"]
     assert [percent(-0.02), points(-0.02)] == ["−2.0 %", "−2"]
+
+
+def test_each_flag_of_a_verdict_is_told_as_a_sentence(project_root: Path) -> None:
+    rules = (project_root / "docs" / "rules.md").read_text("utf-8")
+    (table,) = re.findall(r"Flags, which are no faults:\n\n(.*?)\n\n", rules, re.DOTALL)
+    flags = re.findall(r"^\| `(\w+)`", table, re.MULTILINE)
+    assert set(flags) == set(FLAGS)
+    assert flag_sentence("certificate_broken").startswith("Its certificate is broken")
+    assert flag_sentence("a flag to come") == "a flag to come"
