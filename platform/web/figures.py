@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from arena.evidence import NOTES
+from arena.evidence import NOTES, REFUTED
 from leaderboard.models import Board, Standing
 
 SHARE, NUMBER, COUNT = "share", "number", "count"
@@ -290,7 +290,12 @@ class BoardRow:
     @property
     def symptoms(self) -> list[str]:
         """Evidence of masked gradients, in sentences."""
-        return [f["sentence"] for f in self.standing.flags if f["code"] not in NOTES]
+        return [f["sentence"] for f in self.standing.flags if f["code"] not in NOTES | REFUTED]
+
+    @property
+    def refuted(self) -> list[str]:
+        """Claims that do not hold."""
+        return [f["sentence"] for f in self.standing.flags if f["code"] in REFUTED]
 
     @property
     def notes(self) -> list[str]:
