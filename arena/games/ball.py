@@ -26,7 +26,7 @@ from arena.games.control import asks_noise, judge_noise
 from arena.games.crafted import Crafted
 from arena.games.draws import derive, seed_of, stream_of
 from arena.games.house_models import reference_scores
-from arena.games.judgement import Ballots, Judged, judge
+from arena.games.judgement import AT_A_TIME, Ballots, Judged, judge
 from arena.games.moves import admitted_as, budget_of, candidate_row, maker, unchanged
 from arena.games.norms import rows_of
 from arena.games.opening import close_all, open_all
@@ -131,7 +131,7 @@ def play(
     """
     with ThreadPoolExecutor(1) as pool, ExitStack() as jails:
         # Fresh judges start while the attack plays, so that nobody waits for their imports.
-        judges = pool.submit(open_all, table.seats, [table.seats.open_defense] * 2)
+        judges = pool.submit(open_all, table.seats, [table.seats.open_defense] * AT_A_TIME)
         jails.callback(_close_judges, judges)
         cases, admitted, played = craft(table, epsilons, attacked=attacked)
         judged = judge(table, [a.x for a in admitted], cases.example, judges.result())
