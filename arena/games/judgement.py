@@ -39,6 +39,7 @@ TOLERATED: Final = 1
 PROGRESS_SECONDS: Final = 0.5
 RESTARTS: Final = 3
 """Fresh processes after a failure, so that one bad input does not cost all that follow it."""
+CHANGED_OUTPUT: Final = "changed_output_for_same_seed"
 AT_A_TIME: Final = 2
 """Judging processes that live side by side."""
 
@@ -85,6 +86,19 @@ class Ballots:
         return Ballots(self.labels[rows], self.confidence[rows])
 
 
+class Ask(Enum):
+    """Why a request is made: its answer counts, or is compared with the one that counts."""
+
+    COUNTS = auto()
+    AGAIN = auto()
+    COMPARE = auto()
+
+
+Request = tuple[Ask, NDArray[np.int64]]
+Told = dict[int, list[tuple[Ask, NDArray[np.float64]]]]
+"""Every answer to the pairs (input, repetition) that are asked more than once."""
+
+
 @dataclass
 class Session:
     """What came of one process's share of the judgement."""
@@ -95,6 +109,11 @@ class Session:
     unsteady: int = 0
     seconds: float = 0.0
     log: str = ""
+    told: Told = field(default_factory=dict)
+
+    def counted(self, pair: int) -> NDArray[np.float64] | None:
+        """The probabilities that counted of a pair that was watched; None without an answer."""
+        return next((row for kind, row in self.told[pair] if kind is Ask.COUNTS), None)
 
     @property
     def distrusted(self) -> PlayerError | None:
@@ -172,19 +191,6 @@ def lay_out(
     return Sheet(Inputs(np.stack(xs), owner_of), process, processes, where)
 
 
-class Ask(Enum):
-    """Why a request is made: its answer counts, or is compared with the one that counts."""
-
-    COUNTS = auto()
-    AGAIN = auto()
-    COMPARE = auto()
-
-
-Request = tuple[Ask, NDArray[np.int64]]
-Told = dict[int, list[tuple[Ask, NDArray[np.float64]]]]
-"""Every answer to the pairs (input, repetition) that are asked more than once."""
-
-
 def schedule(pairs: int, stream: np.random.RandomState) -> list[Request]:
     """Requests over ``pairs`` (input, repetition) in random order, controls in between.
 
@@ -230,19 +236,30 @@ class Judge:
         self.counted = 0
         """Answers so far, for whoever watches."""
 
-    def ask(self, inputs: Inputs, opened: DefenseSeat | PlayerError | None = None) -> Session:
+    def ask(
+        self,
+        inputs: Inputs,
+        opened: DefenseSeat | PlayerError | None = None,
+        *,
+        seeds: NDArray[np.uint64] | None = None,
+        watched: NDArray[np.int64] | None = None,
+    ) -> Session:
         """Put all inputs to the defense; what it leaves unanswered stays without an answer.
 
-        ``opened``: the process that is asked; one is opened where left out."""
+        ``opened``: the process that is asked; one is opened where left out. ``seeds`` (m, k): the
+        judging ones where left out. ``watched``: pairs whose probabilities are wanted as well.
+        """
         session = Session(Ballots.empty(len(inputs), self.repeats))
         if len(inputs) == 0:
             _closed(opened, session)
             return session
         stream = self.stream or self.table.match_stream("judge", self.purpose)
         requests = schedule(len(inputs) * self.repeats, stream)
-        seeds = self._seeds(inputs)
+        seeds = self.seeds(inputs) if seeds is None else seeds
         controls = [pairs for kind, pairs in requests if kind is not Ask.COUNTS]
+        controls += [] if watched is None else [watched]
         told: Told = {pair: [] for pair in np.concatenate(controls).tolist()}
+        session.told = told
         for attempt in range(RESTARTS + 1):
             seat = _opened(self.open_defense) if attempt or opened is None else opened
             if isinstance(seat, PlayerError):
@@ -291,7 +308,7 @@ class Judge:
             output=manifest.output,
         )
 
-    def _seeds(self, inputs: Inputs) -> NDArray[np.uint64]:
+    def seeds(self, inputs: Inputs) -> NDArray[np.uint64]:
         """(m, k), a function of round secret, defense, example and repetition alone."""
         examples, owner = np.unique(inputs.example, return_inverse=True)
         index = self.table.examples.index[examples]
@@ -314,12 +331,12 @@ def _disagreements(told: Told) -> tuple[int, int]:
         counted = next((row for kind, row in answers if kind is Ask.COUNTS), None)
         if counted is None:
             continue
-        differing += any(_differs(counted, row) for kind, row in answers if kind is Ask.COMPARE)
-        unsteady += any(_differs(counted, row) for kind, row in answers if kind is Ask.AGAIN)
+        differing += any(differs(counted, row) for kind, row in answers if kind is Ask.COMPARE)
+        unsteady += any(differs(counted, row) for kind, row in answers if kind is Ask.AGAIN)
     return differing, unsteady
 
 
-def _differs(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+def differs(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
     return bool(np.abs(one - other).max() > TOLERANCE)
 
 
@@ -417,7 +434,7 @@ def _gathered(
 def _flags(sessions: list[Session]) -> tuple[str, ...]:
     flags = []
     if any(s.unsteady for s in sessions):
-        flags.append("changed_output_for_same_seed")
+        flags.append(CHANGED_OUTPUT)
     if any(s.differing for s in sessions):
         flags.append("rows_depend_on_each_other")
     return tuple(flags)
