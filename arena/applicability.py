@@ -6,13 +6,13 @@ denominators. It is decided from the manifests alone, so that pairing needs no j
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from arena.errors import Side
 from arena.manifest import Manifest, Needs, Role
 from arena.round_switches import uses
-from arena.rounds import BEYOND_BALLS, POISONED, GameName, RoundSpec
+from arena.rounds import BEYOND_BALLS, POISONED, GameName, Norm, RoundSpec
 from arena.threat_model import Architecture, OutputKind, Parameters, TrainingDataKind
 
 ROLES: Final = {
@@ -64,6 +64,11 @@ def plays_game(manifest: Manifest, game: GameName) -> bool:
     return not named or bool(named & {game.value, _PLAYED_AS.get(game, game).value})
 
 
+def norms_played(needs: Needs) -> Sequence[str]:
+    """The norms of an attack; those of balls where it names none."""
+    return needs.norms or [norm.value for norm in Norm if norm not in BEYOND_BALLS]
+
+
 def _reasons(attack: Manifest, defense: Manifest, round_: RoundSpec) -> Iterator[str]:
     for part in _PARTS:
         yield from part(attack, Side.ATTACK, round_)
@@ -110,8 +115,11 @@ def _declared(needs: Needs, round_: RoundSpec) -> Iterator[str]:
         yield f"The attack does not play the game {round_.game.value}."
     if round_.game in WITHOUT_NORM:
         return
-    if (needs.norms or round_.norm in BEYOND_BALLS) and round_.norm.value not in needs.norms:
-        yield f"The attack does not play the norm {round_.norm.value}."
+    if round_.norm.value not in norms_played(needs):
+        yield (
+            f"The attack does not play the norm {round_.norm.value}; it plays "
+            f"{', '.join(norms_played(needs))}."
+        )
     if needs.goals and round_.goal.value not in needs.goals:
         yield f"The attack does not play {round_.goal.value} rounds."
 

@@ -11,7 +11,6 @@ it is right on every example and wrong on what that move makes of it.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -24,6 +23,7 @@ from arena.packages import Package
 from arena.rounds import MOVES, PIXELS_PER_DEGREE, Norm
 from arena.tasks import Split, Task
 from arena.tasks.split import Splits
+from arena.tensors import as_safetensors
 
 LOW: Final = 0.3
 HIGH: Final = 0.7
@@ -248,21 +248,6 @@ def _package(
         {
             "manifest.toml": MANIFEST.format(task=task).encode(),
             "architecture.py": ARCHITECTURE.format(features=features, classes=classes).encode(),
-            "weights.safetensors": _safetensors({"1.weight": weight, "1.bias": bias}),
+            "weights.safetensors": as_safetensors({"1.weight": weight, "1.bias": bias}),
         }
     )
-
-
-def _safetensors(tensors: dict[str, NDArray[np.float32]]) -> bytes:
-    """The file as the library writes it, which the referee's jail does not show.
-
-    Length of the header (8 bytes, little-endian), header as JSON padded to 8, then the numbers.
-    """
-    header, data = {}, b""
-    for name, tensor in tensors.items():
-        begin, data = len(data), data + tensor.astype("<f4").tobytes()
-        shape, offsets = list(tensor.shape), [begin, len(data)]
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": offsets}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + data

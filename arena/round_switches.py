@@ -9,10 +9,10 @@ one for all games, so that what it says itself is never held against a round.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Final
 
-from arena.rounds import POISONED, GameName, is_used
+from arena.rounds import POISONED, GameName, RoundSpec, is_used
 from arena.threat_model import (
     Feedback,
     OracleOutput,
@@ -20,6 +20,7 @@ from arena.threat_model import (
     TaskKnowledge,
     ThreatModel,
     TrainingData,
+    TrainingDataKind,
 )
 
 _EVERY: Final = frozenset(GameName)
@@ -61,6 +62,16 @@ _LEAST: Final[Mapping[str, Any]] = {
 """What is true where the switch is ignored, so that it may be said."""
 
 
+_NAMES: Final = {
+    "Training data": "training_data",
+    "Randomness": "randomness",
+    "Oracle output": "output",
+    "Feedback": "feedback",
+    "True labels": "true_label",
+}
+"""The switches of :data:`USED_BY`, as pages name them."""
+
+
 def uses(game: str, switch: str) -> bool:
     """Whether this kind of round has any use for a switch; True for a game that is none."""
     return is_used(USED_BY, game, switch)
@@ -69,6 +80,39 @@ def uses(game: str, switch: str) -> bool:
 def knows_seeds(game: str) -> bool:
     """Whether an attack of this kind of round can be told the seeds of what is judged."""
     return game not in _WITHOUT_EXAMPLES
+
+
+def sentence_of(round_: RoundSpec) -> str:
+    """What the attack of this round is shown and may ask, in one plain sentence; of switches that
+    the game ignores, what is true instead.
+    """
+    model, game = round_.threat_model, round_.game
+    whole = TrainingData(TrainingDataKind.FULL_SET)
+    shown = replace(
+        model,
+        task_knowledge=TaskKnowledge.COST,  # the sentence does not tell it
+        training_data=model.training_data if uses(game, "training_data") else whole,
+        true_label=model.true_label or not uses(game, "true_label"),
+    )
+    sentence = shown.sentence()
+    if game is GameName.ATTACKER_FIRST:
+        return f"Of the house's reference model, t{sentence[1:]}"
+    return sentence
+
+
+def rows_of(round_: RoundSpec) -> list[tuple[str, str]]:
+    """(name, plain sentence) for each switch; one that the game ignores says why."""
+    labels = "The attacker is " + ("" if round_.threat_model.true_label else "not ")
+    rows = [
+        *round_.threat_model.switches(),
+        ("True labels", f"{labels}told the true labels of its examples."),
+    ]
+    return [
+        (name, sentence)
+        if (switch := _NAMES.get(name, name)) not in USED_BY or uses(round_.game, switch)
+        else (name, f"Of no use in this game: {_WHY[switch]}.")
+        for name, sentence in rows
+    ]
 
 
 def values_of(model: ThreatModel) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from arena.cli.exits import ExitCode, Stop
 
 if TYPE_CHECKING:
     from arena.manifest import Role
+    from arena.tasks import Task
 
 CONVERT_SECONDS = 300
 
@@ -62,7 +63,7 @@ def init(
         _convert(source, directory, architecture)
     say(f"{directory} holds the {role} {title} ({template}) for {found.name}. Next:")
     say(f"  arena qualify {directory}")
-    say(f"  {_trial(directory, found.name)}")
+    say(f"  {_trial(directory, found)}")
 
 
 def _role(text: str) -> Role:
@@ -74,11 +75,15 @@ def _role(text: str) -> Role:
 
 
 def _usual_task(role: Role, template: str) -> str:
+    """The usual one of the role; the first that a house player has weights for, where not that."""
     from arena import house
+    from arena.house.registry import tasks_of
     from arena.tasks.fitting import usual_task
 
-    of_house = template in house.names(role)
-    return usual_task(role, house.manifest(template).needs.games if of_house else ())
+    if template not in house.names(role):
+        return usual_task(role, ())
+    usual, known = usual_task(role, house.manifest(template).needs.games), tasks_of(template)
+    return usual if usual in known or "*" in known else known[0]
 
 
 def _title(text: str) -> str:
@@ -119,23 +124,26 @@ def _convert(source: Path, directory: Path, architecture: Path | None) -> None:
         say("Make build() in architecture.py return the module with exactly these names.")
 
 
-def _trial(directory: Path, task: str) -> str:
+def _trial(directory: Path, task: Task) -> str:
     """A first match against the house that this player can play."""
     from arena.house.registry import tasks_of
     from arena.manifest import Role
     from arena.packages import Package
 
-    rival = "cnn" if task in tasks_of("cnn") else "logistic-regression"
+    rival = "cnn" if task.name in tasks_of("cnn") else "logistic-regression"
     manifest = Package.read(directory).manifest
+    trends = rules.TREND_POISONING in manifest.needs.games
     against = "pgd" if manifest.differentiable else "square --threat-model black"
+    if "linf" not in task.norms:  # its words are counted
+        against = "good-words-by-probes"
     pairs = {
         Role.DEFENSE: f"{directory} {against}",
         Role.ATTACK: f"{rival} {directory}",
-        Role.LEARNER: f"{directory} label-flip",
-        Role.POISONER: f"logistic-learner {directory}",
+        Role.LEARNER: f"{directory} {'level-trend' if trends else 'label-flip'}",
+        Role.POISONER: f"{'ols-trend' if trends else 'logistic-learner'} {directory}",
         Role.THIEF: f"logistic-regression {directory}",
     }
     attacks = manifest.role in (Role.ATTACK, Role.THIEF)
     probing = attacks and not manifest.needs.gradients
     threat = " --threat-model black" if probing else ""
-    return f"arena play {pairs[manifest.role]}{threat} --task {task}"
+    return f"arena play {pairs[manifest.role]}{threat} --task {task.name}"

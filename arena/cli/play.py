@@ -39,7 +39,9 @@ def play(
     ] = None,
     norm: Annotated[
         str | None,
-        typer.Option(help="linf, l2, l1, l0; or patch, spatial, corruption. [linf]"),
+        typer.Option(
+            help="linf, l2, l1, l0; or patch, spatial, corruption. [linf, if the two play it]"
+        ),
     ] = None,
     epsilon: Annotated[
         list[float] | None,
@@ -172,11 +174,13 @@ def _described(options: rules.Options, *, defense: str, attack: str) -> tuple[Ro
     from arena.tasks.fitting import usual_task_of
 
     usual = rules.usual_game(defense=defense, attack=attack)
+    game = rules.game_of(options, usual)
     name = options.task or shared_task(
-        defense=defense, attack=attack, usual=usual_task_of(options.game or usual)
+        defense=defense, attack=attack, usual=usual_task_of(options.game or usual), game=game
     )
     task = rules.load_task(name)
-    return rules.round_of(options, task, usual=usual), task
+    norm = rules.usual_norm(game, defense=defense, attack=attack)
+    return rules.round_of(options, task, usual=usual, norm=norm), task
 
 
 def _refuse_beside_a_file(options: rules.Options, threat_model: str | None) -> None:
@@ -228,6 +232,7 @@ def _play(
     json: bool,
 ) -> ExitCode:
     from arena.referee import play_match
+    from arena.round_switches import sentence_of
 
     names = f"{match.attack.manifest.name} against {match.defense.manifest.name}"
     with progress(names) as tell:
@@ -237,7 +242,6 @@ def _play(
     if json:
         print_json(verdicts.as_json(verdict))
     else:
-        model = match.round.threat_model
         verdicts.print_verdict(verdict, title=f"{names} ({match.round.preset})", logs=logs)
-        say(model.sentence())
+        say(f"{verdicts.played(match.round)} {sentence_of(match.round)}")
     return verdicts.exit_of(verdict)

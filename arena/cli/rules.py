@@ -43,6 +43,7 @@ POISONING: Final = "poisoning"
 EXTRACTION: Final = "extraction"
 NAMED: Final = ("backdoor", "targeted_poisoning", "online_poisoning")
 """What a poisoner plays, if its manifest names it."""
+CERTIFICATION: Final = "certification"
 REPLAY: Final = "replay"
 ATTACKER_FIRST: Final = "attacker_first"
 GOOD_WORDS: Final = "good_words"
@@ -182,25 +183,58 @@ def usual_threat_model(game: str | None, *, attack: str) -> str:
     return usual_preset(game or "evasion")
 
 
+def game_of(options: Options, usual: str | None) -> str:
+    """The game that the options name, else ``usual``; evasion or transfer where nobody says.
+
+    Raises:
+        Stop: no such game.
+    """
+    from arena.rounds import GameName
+
+    plain = TRANSFER if options.threat_model == TRANSFER else "evasion"
+    return _one_of("--game", options.game or usual or plain, GameName)
+
+
+def usual_norm(game: str, *, defense: str, attack: str) -> str:
+    """What bounds a change where nothing was said: L∞ where the two play it, else the first norm
+    that they do (an attack of patches, a certificate in L2).
+    """
+    from arena.applicability import norms_played
+    from arena.round_settings import norms_of
+    from arena.rounds import Norm, norm_for
+
+    played: Collection[str] = norms_played(manifest_of(attack).needs)
+    if game == CERTIFICATION:
+        certified = manifest_of(defense).certifies
+        played = [norm for norm in played if norm in certified]
+    allowed = [norm.value for norm in norms_of(game)]
+    fitting = [norm for norm in played if norm in allowed]
+    usual = norm_for(game, Norm.LINF)
+    return usual if usual in fitting or not fitting else fitting[0]
+
+
 def load_task(name: str) -> Task:
     from arena import tasks
 
     return tasks.load(name)
 
 
-def round_of(options: Options, task: Task, *, usual: str | None = None) -> RoundSpec:
+def round_of(
+    options: Options, task: Task, *, usual: str | None = None, norm: str = "linf"
+) -> RoundSpec:
     """The round that the options describe; the task's own ε where none was said.
+
+    ``usual``, ``norm``: the game and the norm where none was said.
 
     Raises:
         Stop: an option that is none, or changes nothing in this game.
     """
     from arena.round_settings import uses
-    from arena.rounds import GameName, Norm, RoundSpec, norm_for
+    from arena.rounds import Norm, RoundSpec, norm_for
     from arena.tasks.fitting import misfit, too_many
 
-    plain = TRANSFER if options.threat_model == TRANSFER else "evasion"
-    game = _one_of("--game", options.game or usual or plain, GameName)
-    norm = norm_for(game, Norm.LINF)
+    game = game_of(options, usual)
+    norm = norm_for(game, norm)
     if options.norm is not None:
         norm = _one_of("--norm", options.norm, Norm)
     data: dict[str, Any] = {

@@ -6,8 +6,8 @@ from arena.cli import rules
 from arena.cli.exits import ExitCode, Stop
 
 
-def shared_task(*, defense: str, attack: str, usual: str) -> str:
-    """The only one that they name and both play; else ``usual``.
+def shared_task(*, defense: str, attack: str, usual: str, game: str = "evasion") -> str:
+    """The only one that they name, both play and the game fits; else ``usual``.
 
     Raises:
         Stop: one of them does not play ``usual``, and they share several others or none.
@@ -15,16 +15,20 @@ def shared_task(*, defense: str, attack: str, usual: str) -> str:
     sources = (defense, attack)
     made_for = {source: _made_for(source) for source in sources}
     named = {task: None for tasks in made_for.values() for task in tasks}
-    fitting = [task for task in named if all(_plays(source, task) for source in sources)]
+    shared = [task for task in named if all(_plays(source, task) for source in sources)]
+    if not named or usual in shared:
+        return usual
+    fitting = [task for task in shared if _fits(task, game)]
     if len(fitting) == 1:
         return fitting[0]
-    if not named or usual in fitting:
-        return usual
+    left_out = f"Left out, --task is {usual}, which one of the two does not play"
     if fitting:
+        raise Stop(ExitCode.USAGE, f"{left_out}: say --task {' or --task '.join(fitting)}.")
+    if shared:
         raise Stop(
             ExitCode.USAGE,
-            f"Left out, --task is {usual}, which one of the two does not play: say --task "
-            f"{' or --task '.join(fitting)}.",
+            f"{left_out}, and no task that both play fits a round of {game}: choose another "
+            "opponent, or another --game.",
         )
     told = "; ".join(
         f"{rules.manifest_of(source).name} is for {', '.join(tasks)}"
@@ -34,6 +38,20 @@ def shared_task(*, defense: str, attack: str, usual: str) -> str:
     raise Stop(
         ExitCode.USAGE, f"There is no --task that both play: {told}. Choose another opponent."
     )
+
+
+def _fits(task: str, game: str) -> bool:
+    """Of a task that is not on this machine nothing is known, but that games with a usual task of
+    their own need what few tasks have.
+    """
+    from arena.errors import TaskError
+    from arena.rounds import GameName
+    from arena.tasks.fitting import misfit
+
+    try:
+        return misfit(rules.load_task(task), GameName(game)) is None
+    except TaskError:
+        return game not in (rules.GOOD_WORDS, rules.TREND_POISONING)
 
 
 def _made_for(source: str) -> list[str]:

@@ -9,6 +9,7 @@ from arena.cli.console import figure, percent, plain, say, table, warn
 from arena.cli.exits import ExitCode
 
 if TYPE_CHECKING:
+    from arena.rounds import RoundSpec
     from arena.verdict import Verdict
 
 SHARES: Final = {
@@ -110,6 +111,17 @@ def exit_of(verdict: Verdict) -> ExitCode:
         Status.NOT_APPLICABLE: ExitCode.USAGE,
         Status.VOID: ExitCode.OUR_FAULT,
     }[verdict.status]
+
+
+def played(round_: RoundSpec) -> str:
+    """What two players met in: ``Evasion on digits, patch 0.05.``"""
+    from arena.round_settings import uses
+
+    bound = ", ".join(f"{e:g}" for e in round_.epsilons)
+    normed = uses(round_.game, "norm") and (bound or not uses(round_.game, "epsilons"))
+    norm = f", {round_.norm.value} {bound}".rstrip() if normed else ""
+    game = round_.game.value.replace("_", " ").capitalize()
+    return f"{game} on {round_.task}{norm}."
 
 
 def print_verdict(verdict: Verdict, *, title: str, logs: bool) -> None:

@@ -65,10 +65,12 @@ def _point(table: Table, scored: Scored, number: int, *, owned: Bits) -> Metrics
     level = scored.levels[number]
     right = ~level.clean.mostly_wrong
     broken = by_example(level, level.broken, examples=len(table.examples), every=False)
+    ever = by_example(level, level.broken_ever, examples=len(table.examples), every=False)
     noise = noise_wrong(table, scored, number)
     return {
         **level_metrics(level, table),
         **metrics.robust_accuracy(right, broken),
+        **metrics.share("robust_accuracy_any", right & ~ever),
         "value_loss": metrics.mean(_costs(table, level)),
         **metrics.share("blocked", right[owned]),
         **metrics.share("false_alarms", ~right[~owned]),

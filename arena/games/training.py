@@ -21,7 +21,7 @@ from arena.games.base import Table
 from arena.games.draws import derive, row_seeds, seed_of
 from arena.games.opening import guarded
 from arena.games.reveal import brief, revealed
-from arena.metrics import Metrics
+from arena.metrics import Metrics, wilson
 from arena.oracle import Oracle
 from arena.players import Images, Labels
 from arena.rounds import PoisonMode
@@ -393,10 +393,17 @@ def bootstrap_mean(
 
 
 def told(name: str, values: NDArray[Any], *, stream: np.random.RandomState) -> Metrics:
-    """The mean of (seeds, n) values with its interval; null where there are none."""
+    """The mean of (seeds, n) values with its interval; null where there are none.
+
+    Of a share that is all or nothing every resample is the same: it has Wilson's interval, with the
+    n examples as trials.
+    """
     if not values.size:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     low, high = bootstrap_mean(values.astype(np.float64), stream=stream)
+    if values.dtype == bool and values.all() == values.any():
+        n = values.shape[1]
+        low, high = wilson(n if values.all() else 0, n)
     return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
 
 

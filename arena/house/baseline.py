@@ -14,12 +14,12 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save
 
 from arena import tasks
 from arena.errors import PackageError
 from arena.house.registry import BASELINE
 from arena.tasks import Task
+from arena.tensors import as_safetensors
 
 ARCHITECTURE: Final = "softmax.py"
 ROWS: Final = 4000
@@ -55,7 +55,9 @@ def _weights(name: str, _digest: str, seed: int) -> bytes:
     rows = rows[:ROWS]
     x = task.train.x[rows].reshape(len(rows), -1).astype(np.float64)
     weight, bias = fitted(x, np.eye(len(task.classes))[task.train.y[rows]])
-    return save({"1.weight": weight.astype(np.float32), "1.bias": bias.astype(np.float32)})
+    return as_safetensors(
+        {"1.weight": weight.astype(np.float32), "1.bias": bias.astype(np.float32)}
+    )
 
 
 def fitted(x: Floats, y: Floats) -> tuple[Floats, Floats]:

@@ -106,7 +106,7 @@ def _claims(check: Check, seat: DefenseSeat, x: Array, seeds: Array) -> None:
 
 def _cost(check: Check, forward: float, backward: float) -> None:
     """Forward and backward cost at most 20 times the task's reference model's."""
-    check.figures |= {"seconds_forward_256": forward, "seconds_backward_256": backward}
+    check.figures |= {"seconds_forward_256": forward, "seconds_backward_256": backward or None}
     if max(forward, backward) <= COST_ALLOWANCE:
         return
     reference = _reference_seconds(check)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any, Final
 
@@ -64,13 +65,13 @@ _FAILURES: Final = {
     Failure.POISON: FaultCode.POISON_BUDGET,
     Failure.SURROGATE: FaultCode.BAD_SURROGATE,
 }
-_SENTENCES: Final = {
+_SENTENCES: Final = {  # with the limits of the round
     FaultCode.LOAD_FAILED: "could not be loaded; its log says why.",
     FaultCode.CRASHED: "crashed; its log has what it said last.",
-    FaultCode.WALL_TIME: "ran out of time.",
-    FaultCode.CPU_TIME: "used up its processor time.",
+    FaultCode.WALL_TIME: "ran out of time; it had {wall_seconds:g} s.",
+    FaultCode.CPU_TIME: "used up its {cpu_seconds:g} s of processor time.",
     FaultCode.OUT_OF_MEMORY: "ran out of memory.",
-    FaultCode.QUERY_LATENCY: "took too long to answer one request.",
+    FaultCode.QUERY_LATENCY: "took too long to answer one request; it had {query_seconds:g} s.",
     FaultCode.WRONG_SHAPE: "returned an array of the wrong shape or type; its log says which.",
     FaultCode.NOT_FINITE: "returned NaN or infinite values.",
     FaultCode.OUT_OF_RANGE: "returned or asked for values out of range.",
@@ -242,6 +243,8 @@ class Session:
         self, error: WireError, *, late: FaultCode, shape: FaultCode = FaultCode.WRONG_SHAPE
     ) -> ArenaError:
         """What the wire raised, as this side's fault; ``late`` is what a timeout means."""
+        if isinstance(error, DeadlineExceeded) and self._loading:
+            return self.fault(late, note=f"It did not load in {self.limits.load_seconds:g} s.")
         if isinstance(error, DeadlineExceeded):
             return self.fault(late, note=str(error))
         if isinstance(error, ConnectionClosed):
@@ -253,7 +256,8 @@ class Session:
         """This side's fault. The jail is killed: nothing it says can count any more."""
         if note:
             self._notes.append(note)
-        message = f"The {self.manifest.role.value} {_SENTENCES[code]}"
+        told = _SENTENCES[code].format_map(asdict(self.limits))
+        message = f"The {self.manifest.role.value} {told}"
         return self._end(PlayerError(self.side, code, message))
 
     def close(self) -> str:

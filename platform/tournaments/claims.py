@@ -112,7 +112,8 @@ def fail(match: Match, sentence: str, *, overdue_only: bool = False) -> bool:
         return False
     match = Match.objects.select_related(*_PLAYERS).get(pk=match.pk)
     void = match.state == MatchState.VOID
-    announcing.tell_of_match(match, "match.void" if void else "match.requeued", sentence=sentence)
+    # Everyone hears of it, and the sentence may hold a machine's paths: organizers read it alone.
+    announcing.tell_of_match(match, "match.void" if void else "match.requeued")
     if not void:
         announcing.announce_matches()
     return True

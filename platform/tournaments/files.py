@@ -51,6 +51,8 @@ def images_path(user: Person, match: Match) -> Path:
 def log_text(user: Person, match: Match, side: Side) -> str:
     """What a side printed in the match, without control characters."""
     if not visibility.may_see_match_log(user, match, side):
+        if visibility.waits_for_match_log(user, match, side):
+            raise NotThere("What your player printed is shown once this round is published.")
         raise NotThere("There is no such log for you.")
     text = str(_verdict(match).logs.get(side.value, ""))[:LOG_BYTES]
     return "".join(c if c in "\n\t" or c.isprintable() else "�" for c in text)

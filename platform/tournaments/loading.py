@@ -182,7 +182,8 @@ def _check_queries(data: Mapping[str, Any], table: Mapping[str, Any]) -> None:
     """Of the round's own ``queries``: whether they count."""
     if "queries" not in table:
         return
-    if data.get("threat_model", "white") not in METERED:
+    model = data.get("threat_model", "white")
+    if model in PRESET_NAMES and model not in METERED:  # one that is none is told with the rest
         raise ThreatModelError(
             "queries are for threat_model = 'grey' or 'black'; "
             "otherwise set switches = {probes = {per_example = ...}}."

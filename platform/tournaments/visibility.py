@@ -123,6 +123,12 @@ def may_see_match_log(user: Person, match: Match, side: Side) -> bool:
     return own and (open_now or has_revealed(match.round))
 
 
+def waits_for_match_log(user: Person, match: Match, side: Side) -> bool:
+    """Whether its own player's log is kept from this reader until the round has revealed."""
+    own = plays_for(user, match.attack if side is Side.ATTACK else match.defense)
+    return own and not may_see_match_log(user, match, side)
+
+
 def may_see_outcome(user: Person, match: Match) -> bool:
     """The outcome of each example.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from arena.evidence import NOTES
+from arena.evidence import NOTES, REFUTED
 from leaderboard.models import Board, Standing
 
 SHARE, NUMBER, COUNT = "share", "number", "count"
@@ -131,7 +131,7 @@ def percent(value: float | None, digits: int = 1) -> str:
     """``61.5 %``; a dash where nothing is known."""
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{100 * value:.{digits}f} %".replace("-", "−")
+    return f"{100 * value:z.{digits}f} %".replace("-", "−")
 
 
 def number(value: float | None) -> str:
@@ -164,7 +164,7 @@ class Figure:
         if self.low is None or self.high is None:
             return ""
         if self.kind.form == SHARE:
-            return f"{100 * self.low:.1f} – {100 * self.high:.1f} %".replace("-", "−")
+            return f"{100 * self.low:z.1f} – {100 * self.high:z.1f} %".replace("-", "−")
         return f"{number(self.low)} – {number(self.high)}"
 
 
@@ -257,7 +257,7 @@ class BoardRow:
         if low is None or high is None:
             return ""
         if self.form == SHARE:
-            return f"{100 * low:.0f} – {100 * high:.0f} %"
+            return f"{100 * low:z.0f} – {100 * high:z.0f} %".replace("-", "−")
         return f"{number(low)} – {number(high)}"
 
     def _at(self, value: float | None) -> str:
@@ -290,7 +290,12 @@ class BoardRow:
     @property
     def symptoms(self) -> list[str]:
         """Evidence of masked gradients, in sentences."""
-        return [f["sentence"] for f in self.standing.flags if f["code"] not in NOTES]
+        return [f["sentence"] for f in self.standing.flags if f["code"] not in NOTES | REFUTED]
+
+    @property
+    def refuted(self) -> list[str]:
+        """Claims that do not hold."""
+        return [f["sentence"] for f in self.standing.flags if f["code"] in REFUTED]
 
     @property
     def notes(self) -> list[str]:

@@ -12,6 +12,19 @@ Sentence = Callable[[str, str, Metrics], str]
 """(name of the attack, name of the defense, metrics)"""
 
 
+FLAGS: Final = {
+    "certificate_broken": "Its certificate is broken: so many of its claims were refuted that its "
+    "certified accuracy is 0.",
+    "claims_refuted": "Some claims were refuted, no more than the α that it declares explains.",
+    "abstains_too_often": "It abstained more often than the task allows: abstentions counted as "
+    "wrong.",
+    "changed_output_for_same_seed": "The defense answered one request differently under the same "
+    "seed.",
+    "rows_depend_on_each_other": "The defense answered some rows differently in other company.",
+}
+"""What a verdict's flags say, which are no faults (docs/rules.md)."""
+
+
 def found(attack: str, defense: str, metrics: Metrics) -> str:
     """The first sentence whose figure the verdict has."""
     for key, sentence in SENTENCES:

@@ -57,8 +57,9 @@ TERMS: Final = (
     Term(
         "first-mover",
         "First mover",
-        "Who commits first: the defender, the attacker, or both in turn.",
-        "In every game of this arena it is the defender.",
+        "Who commits first: the defender or the attacker.",
+        "It is the attacker in attacker-first rounds, and in poisoning rounds that say so; "
+        "everywhere else the defender.",
     ),
     Term(
         "task-knowledge",

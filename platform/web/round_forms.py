@@ -48,7 +48,7 @@ COUNTED: Final = "counted"
 AIMED: Final = tuple(game.value for game in GameName if words_of(game).aimed)
 
 GROUPS: Final = (
-    ("first_mover", "moves"),
+    ("first_mover",),
     ("task_knowledge",),
     ("training_data", "samples"),
     ("learning_algorithm",),
@@ -63,16 +63,12 @@ GROUPS: Final = (
 )
 """A switch and the numbers that belong to it; together they follow the preset, or do not."""
 
-_FIELDS_OF: Final = {"repeats": "moves"}
-"""Where a contradiction is told, if the form calls the switch otherwise."""
-
 
 def values_of(model: ThreatModel) -> dict[str, str]:
     """A threat model as the texts of the form's fields; empty where there is no number."""
     probes = "unlimited" if model.probes.unlimited else "none" if model.probes.none else COUNTED
     found: dict[str, Any] = {
         "first_mover": model.first_mover.value,
-        "moves": model.repeats if model.repeats > 1 else None,
         "training_data": model.training_data.kind.value,
         "samples": model.training_data.samples,
         "probes": probes,
@@ -179,6 +175,8 @@ def _of(setting: str, widget: type[forms.Widget], *, but: str = "") -> forms.Wid
 
 MOVED: Final = frozenset(game for game in GameName if len(movers_of(game)) > 1)
 """The games in which either side may commit first; elsewhere there is nothing to choose."""
+_FIRST: Final = frozenset(mover.value for game in GameName for mover in movers_of(game))
+"""Who commits first in some game; moving in turn is in none yet."""
 
 
 def _switch(
@@ -346,14 +344,15 @@ class RoundForm(Styled):
     usual = forms.CharField(required=False, widget=forms.HiddenInput)
     first_mover = _switch(
         "first-mover",
-        _choices(
-            switches.FirstMover,
-            attacker="attacker (attacker-first, poisoning)",
-            repeated="in turn (in no game yet)",
-        ),
+        [
+            choice
+            for choice in _choices(
+                switches.FirstMover, attacker="attacker (attacker-first, poisoning)"
+            )
+            if choice[0] in _FIRST
+        ],
         games=MOVED,
     )
-    moves = _number("Turns", "repeated", help_text="Where the sides move in turn.")
     task_knowledge = _switch(
         "task-knowledge", _choices(switches.TaskKnowledge, cost="classes and the defender's costs")
     )
@@ -492,7 +491,7 @@ class RoundForm(Styled):
             model = ThreatModel(**round_switches.giving_way(data["game"], values))
             model = self._as_read(data["game"], model)
         except ThreatModelError as error:
-            self._blame(_FIELDS_OF.get(error.switch, error.switch), str(error))
+            self._blame(error.switch, str(error))
             return
         try:
             spec = _spec(data, model)
@@ -511,8 +510,8 @@ class RoundForm(Styled):
 
     def _as_preset(self, switch: str) -> str:
         """The remedy for a switch that changes nothing."""
-        wanted, name = PRESETS[self._preset_name], _FIELDS_OF.get(switch, switch)
-        group = next(group for group in GROUPS if name in group)
+        wanted = PRESETS[self._preset_name]
+        group = next(group for group in GROUPS if switch in group)
         words = dict(cast(forms.ChoiceField, self.fields[group[0]]).choices)  # type: ignore[arg-type]
         numbers = [wanted[number] for number in group[1:] if wanted[number]]
         told = ", ".join([words[wanted[group[0]]], *numbers])
@@ -534,8 +533,8 @@ class RoundForm(Styled):
         names = {name for name, _ in set_by_hand}
         if game == GameName.TREND_POISONING and names & {"probes", "queries", "total"}:
             return replace(read, probes=model.probes)
-        if game == GameName.ATTACKER_FIRST and names & {"first_mover", "moves"}:
-            return replace(read, first_mover=model.first_mover, repeats=model.repeats)
+        if game == GameName.ATTACKER_FIRST and "first_mover" in names:
+            return replace(read, first_mover=model.first_mover)
         return read
 
     def _blame(self, name: str, sentence: str) -> None:
@@ -569,7 +568,7 @@ def _switches(data: Mapping[str, Any]) -> dict[str, Any]:
     """By name, as values of their types; whether they contradict one another is not seen here."""
     return {
         "first_mover": switches.FirstMover(data["first_mover"]),
-        "repeats": 1 if data["moves"] is None else data["moves"],
+        "repeats": 1,
         "task_knowledge": switches.TaskKnowledge(data["task_knowledge"]),
         "training_data": TrainingData(
             switches.TrainingDataKind(data["training_data"]), data["samples"]

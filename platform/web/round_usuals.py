@@ -18,12 +18,12 @@ from django.http import QueryDict
 
 import arena.house
 import arena.tasks
-from arena.applicability import WITHOUT_NORM, plays_game
+from arena.applicability import WITHOUT_NORM, norms_played, plays_game
 from arena.errors import TaskError
 from arena.manifest import Manifest, Role
 from arena.round_settings import norms_of
 from arena.round_switches import knows_seeds
-from arena.rounds import BEYOND_BALLS, MOVES, GameName, Norm, movers_of, norm_for
+from arena.rounds import MOVES, GameName, Norm, movers_of, norm_for
 from arena.tasks.fitting import misfit, usual_task_of
 from arena.tasks.usual import (
     EXAMPLES,
@@ -188,8 +188,7 @@ def _played_norms(manifest: Manifest) -> Sequence[str]:
     """Of a defense all: what bounds a change is for the attack to keep to."""
     if manifest.role.side == "defense":
         return _NORMS
-    usual = tuple(norm for norm in _NORMS if norm not in BEYOND_BALLS)
-    return tuple(manifest.needs.norms) or usual
+    return norms_played(manifest.needs)
 
 
 def _fitting(game: GameName, names: tuple[str, ...]) -> list[str]:

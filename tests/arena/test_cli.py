@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from arena.cli import rules, run
+from arena.applicability import applicability
+from arena.cli import rules, run, verdicts
 from arena.cli.console import figures, plain, table
 from arena.cli.exits import ExitCode, Stop, code_of
 from arena.cli.play import _given
@@ -19,6 +20,7 @@ from arena.cli.shared_task import shared_task
 from arena.errors import PackageError, RefereeError, SandboxUnavailable, TaskError, ThreatModelError
 from arena.manifest import Role
 from arena.packages import Package
+from arena.referee import MatchSpec
 from arena.rounds import GameName
 from arena.starters import STARTERS, names
 from arena.tasks import load
@@ -339,6 +341,71 @@ def test_the_house_meets_a_package_on_the_package_s_task(tmp_path: Path) -> None
         shared_task(defense="house:naive-bayes", attack="house:random-noise", usual="mnist5k")
         == "spamassassin-words"
     )
+
+
+def test_a_task_that_the_game_does_not_fit_is_not_suggested() -> None:
+    with pytest.raises(Stop, match="no task that both play fits a round of good_words") as stopped:
+        shared_task(
+            defense="house:cnn", attack="house:pgd", usual="spamassassin-words", game="good_words"
+        )
+    assert "digits" not in str(stopped.value)
+
+
+@pytest.mark.parametrize(
+    ("defense", "attack", "game", "norm"),
+    [
+        ("cnn", "pgd", "evasion", "linf"),
+        ("cnn", "patch", "evasion", "patch"),
+        ("cnn", "cw-l2", "minimum_norm", "l2"),
+        ("ols-trend", "few-points", "trend_poisoning", "l0"),
+        ("certified-smoothing", "pgd", "certification", "l2"),
+        ("naive-bayes", "good-words", "good_words", "l0"),
+        ("cnn-learner", "gradient-matching", "poisoning", "linf"),
+    ],
+)
+def test_without_a_norm_two_players_meet_in_one_that_they_play(
+    defense: str, attack: str, game: str, norm: str
+) -> None:
+    players = {"defense": f"house:{defense}", "attack": f"house:{attack}"}
+    assert rules.usual_norm(game, **players) == norm
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"game": "evasion", "norm": "patch", "epsilons": (0.05,)}, "patch 0.05"),
+        ({"game": "minimum_norm", "norm": "l2"}, "l2"),
+        ({"game": "backdoor", "shares": (0.1,)}, ""),
+        ({"game": "poisoning", "shares": (0.1,)}, ""),
+    ],
+)
+def test_a_verdict_says_what_was_played(values: dict[str, Any], told: str) -> None:
+    options = rules.Options(threat_model="white", task="digits", **values)
+    line = verdicts.played(rules.round_of(options, load("digits")))
+    game = values["game"].replace("_", " ").capitalize()
+    assert line == f"{game} on digits" + (told and f", {told}") + "."
+
+
+@pytest.mark.parametrize(
+    ("role", "template"),
+    [(role, name) for role in Role for name in names(role) if name != "audit-suite"],
+)
+def test_the_match_that_init_suggests_can_be_played(
+    role: Role,
+    template: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    met: list[MatchSpec] = []
+    monkeypatch.setattr("arena.sandbox.choose", lambda **_: None)
+    monkeypatch.setattr(
+        "arena.cli.play._play", lambda match, *_, **__: met.append(match) or ExitCode.OK
+    )
+    assert run(["init", role.value, str(tmp_path / "mine"), "--template", template]) == 0
+    suggested = capsys.readouterr().out.strip().splitlines()[-1].split()
+    assert run(suggested[1:]) == 0, capsys.readouterr().err
+    assert applicability(met[0].attack.manifest, met[0].defense.manifest, met[0].round) is None
 
 
 @pytest.mark.parametrize(

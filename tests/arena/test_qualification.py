@@ -76,6 +76,7 @@ def test_an_honest_defense_is_accepted_with_its_clean_accuracy_beside_the_floor(
     assert found.accepted, found.sentence
     assert found.figures["clean_accuracy"] > 0.9
     assert found.figures["floor"] == tasks.load("digits").floor
+    assert found.figures["seconds_backward_256"] is None  # it declares no gradients
     assert not found.figures["grey_eligible"]
 
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from arena.round_switches import USED_BY, giving_way, idle, uses, values_of
-from arena.rounds import GameName, RoundSpec, threat_model_for
+from arena.round_switches import (
+    USED_BY,
+    giving_way,
+    idle,
+    rows_of,
+    sentence_of,
+    uses,
+    values_of,
+)
+from arena.rounds import POISONED, GameName, RoundSpec, threat_model_for
 from arena.threat_model import (
     PRESET_NAMES,
     Feedback,
@@ -41,6 +49,42 @@ def told(game: GameName, preset: str = "black", **switches: Any) -> dict[str, st
     presets = (plain, threat_model_for(game, plain))
     values = {**values_of(presets[1]), **switches}
     return dict(idle(game, values, list(switches), presets=presets))
+
+
+def read(game: GameName, preset: str) -> RoundSpec:
+    model = threat_model_for(game, ThreatModel.preset(preset))
+    shares = (0.1,) if game in POISONED else ()
+    return RoundSpec(game, "digits", model, shares=shares, epsilons=() if shares else (0.1,))
+
+
+def test_a_round_says_that_its_poisoner_is_handed_the_training_set_whatever_the_preset() -> None:
+    told = sentence_of(read(GameName.POISONING, "black"))
+    assert told.startswith("The attacker sees the training set, not the architecture")
+    assert "150 sample points" in sentence_of(read(GameName.EVASION, "black"))
+    blind = replace(ThreatModel.preset("transfer"), true_label=False)
+    assert "labels" not in sentence_of(
+        replace(read(GameName.BACKDOOR, "black"), threat_model=blind)
+    )
+
+
+def test_a_round_that_the_attack_begins_says_whose_weights_it_sees() -> None:
+    told = sentence_of(read(GameName.ATTACKER_FIRST, "white"))
+    assert told.startswith("Of the house's reference model, the attacker sees the architecture")
+
+
+@pytest.mark.parametrize("game", [*sorted(POISONED), GameName.EVASION, GameName.ATTACKER_FIRST])
+def test_switch_by_switch_a_round_says_which_are_of_no_use(game: GameName) -> None:
+    rows = dict(rows_of(read(game, "black")))
+    assert len(rows) == 12
+    idle = {name for name, sentence in rows.items() if sentence.startswith("Of no use")}
+    names = {
+        "training_data": "Training data",
+        "randomness": "Randomness",
+        "feedback": "Feedback",
+        "output": "Oracle output",
+        "true_label": "True labels",
+    }
+    assert idle == {name for switch, name in names.items() if not uses(game, switch)}
 
 
 @pytest.mark.parametrize("preset", PRESET_NAMES)

@@ -6,6 +6,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from api.serializers.teams import TeamSerializer
+from arena.round_switches import sentence_of
 from arena.rounds import GameName, SplitName
 from arena.threat_model import PRESET_NAMES
 from submissions.models import ROLES
@@ -33,7 +34,7 @@ class RoundSerializer(serializers.Serializer[Round]):
     closes_at = serializers.DateTimeField(allow_null=True)
 
     def get_sentence(self, row: Round) -> str:
-        return row.rules.threat_model.sentence()
+        return sentence_of(row.rules)
 
 
 class TournamentSerializer(serializers.Serializer[Tournament]):

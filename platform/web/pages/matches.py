@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
@@ -98,6 +99,7 @@ def _verdict(request: HttpRequest, match: Match) -> dict[str, Any]:
         "corruptions": corruptions(verdict),
         "provenance": _provenance(request, match, verdict),
         "logs": _logs(request, match),
+        "awaited_logs": _awaited_logs(request, match),
         **_outcome(request, match),
     }
 
@@ -116,6 +118,8 @@ def sentence(request: HttpRequest, match: Match, verdict: Verdict | None) -> str
         return f"{attack} waits to play against {defense}."
     if match.state == MatchState.RUNNING:
         return f"{attack} plays against {defense} now."
+    if match.state == MatchState.VOID and not selectors.organizes(request.user, match.tournament):
+        return "It counts for nobody, and its organizers may have it played again."
     if verdict is None:
         return match.sentence or f"This match is {match.get_state_display().lower()}."
     if verdict.fault_side:
@@ -167,7 +171,9 @@ def corruptions(verdict: Verdict) -> list[tuple[str, float]]:
 def _with_interval(point: dict[str, Any], key: str) -> tuple[str, str]:
     low, high = point.get(f"{key}_low"), point.get(f"{key}_high")
     interval = (
-        f"{100 * low:.0f} – {100 * high:.0f} %" if low is not None and high is not None else ""
+        f"{100 * low:z.0f} – {100 * high:z.0f} %".replace("-", "−")
+        if low is not None and high is not None
+        else ""
     )
     return percent(point.get(key)), interval
 
@@ -210,6 +216,16 @@ def _logs(request: HttpRequest, match: Match) -> list[tuple[str, str, str]]:
     return found
 
 
+def _awaited_logs(request: HttpRequest, match: Match) -> list[str]:
+    """Names of the reader's own players whose logs are kept until the round is published."""
+    sides = ((Side.ATTACK, match.attack), (Side.DEFENSE, match.defense))
+    return [
+        entry.name
+        for side, entry in sides
+        if visibility.waits_for_match_log(request.user, match, side)
+    ]
+
+
 def _outcome(request: HttpRequest, match: Match) -> dict[str, Any]:
     wanted = request.GET.get("level", "")
     level = int(wanted) if wanted.isdecimal() and len(wanted) < 4 else None
@@ -238,7 +254,12 @@ def _pictured(request: HttpRequest, match: Match) -> dict[str, Any]:
     task = task_of(match)
     if task is not None and not task.is_image:
         return {"poisoned_rows": points["poison"]}
-    return {kind: range(min(12, count)) for kind, count in points.items()}
+    shown: dict[str, Any] = {kind: range(min(12, count)) for kind, count in points.items()}
+    if shown["poison"]:
+        labels = arrays_of(request.user, match).get("poison_y")
+        known = [] if task is None or labels is None else [task.classes[int(y)] for y in labels]
+        shown["poison"] = list(zip_longest(shown["poison"], known[:12], fillvalue=""))
+    return shown
 
 
 def _training_points(request: HttpRequest, match: Match, kind: str) -> int:

@@ -13,11 +13,13 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 
 from arena.errors import ArenaError
+from arena.round_switches import rows_of, sentence_of
 from arena.rounds import GameName, Norm, PoisonMode, RoundSpec
 from events.selectors import latest
 from tournaments.models import Entry, Round
 from tournaments.viewer import Viewer
 from web import figures
+from web.findings import FLAGS
 from web.games import Words, words_of
 from web.glossary import BY_NAME, BY_SLUG
 
@@ -48,7 +50,7 @@ def percent0(value: object) -> str:
 @register.filter
 def points(value: float | None) -> str:
     """A share without its sign, for narrow cells."""
-    return "–" if value is None else f"{100 * value:.0f}"
+    return "–" if value is None else f"{100 * value:z.0f}".replace("-", "−")
 
 
 @register.filter
@@ -160,6 +162,24 @@ def spec(round_: Round) -> RoundSpec | None:
         return round_.rules
     except ArenaError:
         return None
+
+
+@register.filter
+def shown(rules: RoundSpec | None) -> str:
+    """What the attack of a round is shown and may ask, in one sentence."""
+    return sentence_of(rules) if rules else ""
+
+
+@register.filter
+def switches(rules: RoundSpec | None) -> list[tuple[str, str]]:
+    """(name, sentence) of the threat model, switch by switch."""
+    return rows_of(rules) if rules else []
+
+
+@register.filter
+def flag_sentence(flag: str) -> str:
+    """What a verdict's flag says; the flag itself where a newer arena has set it."""
+    return FLAGS.get(flag, flag)
 
 
 @register.filter

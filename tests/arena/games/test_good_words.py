@@ -97,6 +97,7 @@ def test_spam_passes_where_as_many_good_words_are_allowed_as_it_is_spammy() -> N
         assert point["attack_success_rate"] == pytest.approx((needed <= words).mean())
         survivors = (y == HAM).sum() + (needed > words).sum()
         assert point["robust_accuracy"] == pytest.approx(survivors / len(y))
+        assert point["robust_accuracy_any"] == point["robust_accuracy"]  # nothing is drawn
         assert point["clean_accuracy"] == 1.0
         assert point["blocked"] == 1.0
         assert point["false_alarms"] == 0.0

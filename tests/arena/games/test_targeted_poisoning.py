@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from arena.errors import FaultCode, Side, ThreatModelError
+from arena.metrics import wilson
 from arena.rounds import GameName, Norm, PoisonMode, RoundSpec
 from arena.threat_model import ThreatModel
 from arena.verdict import Status, Verdict
@@ -58,6 +59,14 @@ def test_chosen_points_are_won_and_the_others_stay_right(mode: str) -> None:
     assert verdict.metrics["natural_success_rate"] == 0.0
     assert verdict.metrics["clean_accuracy"] == 1.0
     assert abs(verdict.metrics["clean_drop"] or 0) <= 0.02
+
+
+def test_all_of_four_points_is_told_with_the_interval_of_four() -> None:
+    """Every resample of all or nothing is the same: no interval of nought is told."""
+    told = played(copies)[0].metrics
+    assert told["attack_success_rate"] == 1.0
+    assert (told["attack_success_rate_low"], told["attack_success_rate_high"]) == wilson(4, 4)
+    assert (told["robust_accuracy_low"], told["robust_accuracy_high"]) == wilson(0, 4)
 
 
 def test_without_poison_nothing_is_won() -> None:

@@ -15,6 +15,7 @@ from arena.errors import PackageError
 from arena.house import baseline, recipes, registry
 from arena.manifest import Manifest, Role
 from arena.packages import Package
+from arena.sandbox.view import GUEST_DISTRIBUTIONS, REFEREE_DISTRIBUTIONS
 from arena.tasks.own_data import Wishes, import_own
 
 ATTACKS = [
@@ -244,6 +245,18 @@ def test_the_baseline_is_fitted_to_an_organizer_s_own_task(own: tasks.Task) -> N
     (related,) = house.related("support vector machine", "own")
     assert related.files["weights.safetensors"] != fitted.files["weights.safetensors"]
     assert accuracy(related, own) > shipped - 0.05
+
+
+def test_the_baseline_is_fitted_where_the_referee_sits_too() -> None:
+    """Its jail shows no framework and no safetensors: what the house fits there does without."""
+    blocked = [n for n in ("torch", "onnxruntime", "safetensors") if n in GUEST_DISTRIBUTIONS]
+    assert not set(blocked) & set(REFEREE_DISTRIBUTIONS)
+    script = (
+        f"import sys; sys.modules |= dict.fromkeys({blocked!r})\n"
+        "import numpy as np, arena.house.baseline as b, arena.tasks as t\n"
+        "b._weights.__wrapped__('spambase', '', 1)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 
 def test_what_must_be_trained_is_not_at_home_on_an_own_task(own: tasks.Task) -> None:

@@ -246,6 +246,7 @@ def test_a_player_that_takes_too_long_to_load_is_to_blame(unjailed: Unjailed) ->
     with pytest.raises(PlayerError) as error:
         dana(unjailed, "def load(self):\n    import time; time.sleep(60)", load_seconds=0.3)
     assert blamed(error) == (Side.DEFENSE, FaultCode.LOAD_FAILED)
+    assert "It did not load in 0.3 s." in error.value.log
     assert unjailed.jails[0].process.poll() is not None
 
 
@@ -255,6 +256,7 @@ def test_a_defense_that_takes_too_long_for_one_request_is_ended(unjailed: Unjail
     with pytest.raises(PlayerError) as error:
         seat.predict(images(), no_seeds(4))
     assert blamed(error) == (Side.DEFENSE, FaultCode.QUERY_LATENCY)
+    assert str(error.value).endswith("took too long to answer one request; it had 0.2 s.")
     assert unjailed.jails[0].process.poll() is not None
 
 

@@ -183,8 +183,9 @@ class Engine:
         for name in COPIED:
             words += ["--ro-bind", str(self.compose.root / name), f"/app/{name}"]
         for volume in (*said.get("volumes", []), "static:/app/staticfiles"):
-            name, target = volume.split(":")
-            words += ["--bind", str(self.volumes / name), target]
+            source, target, *how = volume.split(":")
+            where = self.compose.root if source.startswith("./") else self.volumes
+            words += ["--ro-bind" if how == ["ro"] else "--bind", str(where / source), target]
         words += ["--ro-bind", str(self.secrets), "/run/secrets"]
         return words
 

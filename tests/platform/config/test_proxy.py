@@ -59,7 +59,7 @@ def proxy(tmp_path: Path, project_root: Path) -> Iterator[Proxy]:
             ("/tmp/", f"{tmp_path}/"),
             ("web:8000", f"127.0.0.1:{site.server_port}"),
             ("listen 8080", f"listen 127.0.0.1:{port}"),
-            ("/etc/nginx/trusted", f"{tmp_path}/trusted"),
+            ("/srv/trusted", f"{tmp_path}/trusted"),
         ):
             assert old in text
             text = text.replace(old, new)

@@ -246,6 +246,11 @@ def test_queries_that_would_not_count_are_refused(text: str, sentence: str) -> N
         parse(black)
 
 
+def test_a_threat_model_that_is_none_is_told_before_its_queries() -> None:
+    with pytest.raises(Invalid, match="threat_model is 'blak'; it must be one of white, grey"):
+        parse(MINIMAL + 'threat_model = "blak"\nqueries = 50\n')
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -92,6 +92,9 @@ def test_a_void_finding_is_our_fault_and_plays_again_at_most_twice(match: Match)
     assert states == [("pending", 1), ("pending", 2), ("void", 3)]
     assert not Verdict.objects.exists()
     assert Match.objects.get().sentence == "The jail did not start."
+    told = Event.objects.filter(kind__in=("match.requeued", "match.void"))
+    assert len(told) == 3
+    assert not any("jail" in str(event.payload) for event in told)  # organizers read why, alone
 
 
 def test_the_organizer_requeues_a_void_match_with_a_clean_slate(stage: Any, match: Match) -> None:

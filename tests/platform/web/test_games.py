@@ -342,7 +342,7 @@ def recorded(
     """A finding of a game about training data, with poison to look at."""
     task = arena.tasks.load("mnist-1-7")
     hits = np.arange(5) < 4
-    images = {"poison": task.train.x[:24], "chosen": task.practice.x[:5]}
+    images = {"poison": task.train.x[:24], "chosen": task.practice.x[:5], "poison_y": np.ones(24)}
     return Finding(
         status=Status.SCORED,
         metrics=metrics,
@@ -368,6 +368,8 @@ def test_chosen_points_are_planned_ranked_and_read(world: World, as_: Browser) -
     page, boards = pages(world, as_, match)
     assert "Collision won 80.0 % of 5 chosen points" in page
     assert page.count("Chosen point ") == 5
+    seven = arena.tasks.load("mnist-1-7").classes[1]
+    assert page.count(f"<small>{seven}</small>") == 12  # the labels that the poison was given
     picture = as_(world.oscar).get(f"/matches/{match.uid}/pictures/chosen-0-0.png")
     assert picture["Content-Type"] == "image/png"
     assert "poison 10 %, 5 chosen points, clean-label L∞ ≤ 0.3" in boards

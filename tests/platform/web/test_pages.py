@@ -8,6 +8,7 @@ import re
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,9 @@ from tournaments.models import Entry, Match, Tournament, Visibility
 from tournaments.services import RoundPlan, TournamentPlan
 from tournaments.states import EntryState, MatchState, Phase
 from web.figures import heat, percent
+from web.findings import FLAGS
 from web.pages.pictures import perturbation_pixels, pixels_of
-from web.templatetags.arena import moment
+from web.templatetags.arena import flag_sentence, moment, points
 
 Browser = Callable[[User | None], Client]
 ORGANIZE = "/tournaments/spring/organize/"
@@ -489,6 +491,18 @@ def test_a_void_match_is_played_again(world: World, as_: Browser) -> None:
     assert match.state == MatchState.PENDING
 
 
+def test_why_a_match_is_void_is_for_its_organizers(world: World, as_: Browser) -> None:
+    """As over the API: the sentence is of our machines, and may tell of them."""
+    match = Match.objects.filter(state=MatchState.PENDING)[0]
+    said = "OSError: No space left on /srv/arena"
+    Match.objects.filter(pk=match.pk).update(state=MatchState.VOID, sentence=said)
+    assert said in text_of(as_(world.oscar).get(f"/matches/{match.uid}/"))
+    for path in (f"/matches/{match.uid}/", f"/parts/matches/{match.uid}/"):
+        page = text_of(as_(world.alice).get(path))
+        assert said not in page
+        assert "its organizers may have it played again" in page
+
+
 def test_oscar_sees_which_entries_wait_and_which_were_refused_and_why(
     world: World, as_: Browser
 ) -> None:
@@ -631,6 +645,20 @@ def test_a_log_loses_its_control_characters(world: World, as_: Browser) -> None:
     assert response["Content-Disposition"].startswith("attachment")
 
 
+def test_a_team_is_told_when_it_will_read_its_log(world: World, as_: Browser) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3")
+    for reader, name in ((world.alice, "Momentum PGD"), (world.dana, "Bulwark v3")):
+        page = text_of(as_(reader).get(f"/matches/{match.uid}/"))
+        assert page.count("once this round is published") == 1
+        assert f"What {name} printed" in page
+    assert "once this round is published" not in text_of(as_(None).get(f"/matches/{match.uid}/"))
+    refused = as_(world.alice).get(f"/api/v1/matches/{match.uid}/log/?side=attack")
+    assert refused.status_code == 404
+    assert "once this round is published" in refused.json()["detail"]
+    other = as_(world.alice).get(f"/api/v1/matches/{match.uid}/log/?side=defense")
+    assert other.json()["detail"] == "There is no such log for you."
+
+
 def test_the_level_of_the_gallery_is_checked(world: World, as_: Browser) -> None:
     match = world.match("Momentum PGD", "Bulwark v3", 3)
     good = as_(world.alice).get(f"/matches/{match.uid}/?level=0")
@@ -692,3 +720,17 @@ def test_heat_grows_with_success() -> None:
         "heat-4",
         "heat-10",
     ]
+
+
+def test_no_share_is_told_as_less_than_nothing_where_it_rounds_to_nothing() -> None:
+    assert [percent(-0.0004), percent(-0.004, 0), points(-0.004)] == ["0.0 %", "0 %", "0"]
+    assert [percent(-0.02), points(-0.02)] == ["−2.0 %", "−2"]
+
+
+def test_each_flag_of_a_verdict_is_told_as_a_sentence(project_root: Path) -> None:
+    rules = (project_root / "docs" / "rules.md").read_text("utf-8")
+    (table,) = re.findall(r"Flags, which are no faults:\n\n(.*?)\n\n", rules, re.DOTALL)
+    flags = re.findall(r"^\| `(\w+)`", table, re.MULTILINE)
+    assert set(flags) == set(FLAGS)
+    assert flag_sentence("certificate_broken").startswith("Its certificate is broken")
+    assert flag_sentence("a flag to come") == "a flag to come"

@@ -13,7 +13,16 @@ from django.test import Client
 from accounts.models import User
 from arena.round_settings import USED_BY
 from arena.round_switches import USED_BY as SWITCHES_USED_BY
-from arena.rounds import MOVERS, POISONED, GameName, Goal, Norm, PoisonMode, TargetRule
+from arena.rounds import (
+    MOVERS,
+    POISONED,
+    GameName,
+    Goal,
+    Norm,
+    PoisonMode,
+    TargetRule,
+    movers_of,
+)
 from arena.threat_model import (
     PRESET_NAMES,
     DefenseStructure,
@@ -138,7 +147,8 @@ def test_every_switch_can_be_set_by_itself(
         (filled("black", probes="unlimited"), "probes", "either unlimited or counted"),
         (filled("black", output="top_k"), "output", "needs k"),
         (filled("black", first_mover="attacker"), "first_mover", "the defender commits first"),
-        (filled("black", moves="3"), "moves", "repeated"),
+        (filled("white", game="poisoning", epsilons="", shares="0.1", first_mover="repeated"),
+         "first_mover", "not one of the available choices"),
         (filled("black", probes="counted", queries=""), "probes", "Say how many"),
         (filled("black", probes="none"), "probes", "choose counted"),
         (filled("black", game="transfer"), "probes", "grants no probes"),
@@ -157,8 +167,6 @@ def test_every_switch_can_be_set_by_itself(
          "Choose L∞."),
         (filled("black", game="good_words", epsilons="5", norm="l2"), "norm", "are counted"),
         (filled("black", game="trend_poisoning", queries="7"), "probes", "grants no probes"),
-        (filled("white", game="attacker_first", first_mover="repeated", moves="3"), "first_mover",
-         "the attacker commits first"),
         (filled("black", game="poisoning", shares="0.1", seeds="2"), "seeds", "5 paired seeds"),
     ],
 )  # fmt: skip
@@ -432,10 +440,16 @@ def test_who_moves_first_is_asked_where_there_is_a_choice_and_offers_what_the_ga
         assert tuple(told[game]["movers"]) == MOVERS.get(game, (FirstMover.DEFENDER,))
 
 
+def test_without_a_script_no_mover_is_offered_that_no_game_has() -> None:
+    offered = {value for value, _ in RoundForm().fields["first_mover"].choices}
+    assert offered == {mover for game in GameName for mover in movers_of(game)}
+    assert "moves" not in RoundForm().fields
+
+
 @pytest.mark.parametrize(
     ("game", "mover"), [("attacker_first", "attacker"), ("evasion", "defender")]
 )
 def test_where_it_is_not_asked_the_game_says_who_moves_first(game: str, mover: str) -> None:
     round_ = filled("white", game=game)
-    hidden = {name: text for name, text in round_.items() if name not in ("first_mover", "moves")}
+    hidden = {name: text for name, text in round_.items() if name != "first_mover"}
     assert model_of(hidden).first_mover == mover
