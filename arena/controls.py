@@ -10,14 +10,15 @@ failed, and each match asks for itself. Exit statuses are the runner's.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from arena import runner
+from arena.errors import PlayerError
 from arena.games.base import Progress, Table
 from arena.games.battery import BATTERY, battery_inputs
-from arena.games.control import NOISE, answers_to, asks_noise, controls_name, noise_inputs
+from arena.games.control import NOISE, answers_to, asks_noise, controls_name, noise_answers
 from arena.games.controls import FILE, Controls, Said
-from arena.games.judgement import Inputs
+from arena.games.judgement import Ballots
 from arena.games.moves import budget_of
 from arena.rounds import Norm
 from arena.sandbox.backend import SandboxBackend
@@ -40,14 +41,15 @@ def _ask(order: runner.Order, backend: SandboxBackend | None, progress: Progress
 def asked(table: Table) -> Controls:
     """What the defense of this table answers to the controls of its round."""
     round_, said = table.round, dict[str, Said]()
-    questions: dict[str, tuple[Inputs, int | None]] = {}
+    questions: dict[str, Callable[[], tuple[Ballots, tuple[PlayerError, ...]]]] = {}
     if asks_noise(round_, table.defense.manifest):
-        questions[NOISE] = noise_inputs(table, round_.epsilons), None
+        questions[NOISE] = lambda: noise_answers(table, round_.epsilons)
     if round_.norm is Norm.CORRUPTION:
         budgets = tuple(budget_of(table, epsilon) for epsilon in round_.epsilons)
-        questions[BATTERY] = battery_inputs(table, budgets), 1
-    for purpose, (inputs, repeats) in questions.items():
-        ballots, faults = answers_to(table, inputs, purpose=purpose, repeats=repeats)
+        inputs = battery_inputs(table, budgets)
+        questions[BATTERY] = lambda: answers_to(table, inputs, purpose=BATTERY, repeats=1)
+    for purpose, ask in questions.items():
+        ballots, faults = ask()
         if faults:
             return Controls("")
         said[purpose] = ballots.labels, ballots.confidence

@@ -58,10 +58,13 @@ class Code(StrEnum):
     DOUBLED = "doubled_iterations_change_the_result"
     SPLITS = "practice_and_final_differ"
     NO_GRADIENTS = "no_gradients"
+    CERTIFICATE = "certificate_broken"
 
 
 NOTES: Final = frozenset({Code.NO_GRADIENTS})
 """Codes that inform and accuse nobody."""
+REFUTED: Final = frozenset({Code.CERTIFICATE})
+"""Codes of claims that do not hold, which say nothing of gradients."""
 
 
 class Means(StrEnum):
@@ -190,6 +193,14 @@ def _without_gradients(defense: Manifest) -> Symptom:
         "Gives no gradients: met by score-based, decision-based and transfer attacks only.",
         {"framework": defense.framework.value},
     )
+
+
+def certificate_broken(attacker: Attacker, round_: str, examples: int) -> Symptom:
+    """A certificate is a claim about all inputs: counterexamples of one attack refute it."""
+    some = "1 example" if examples == 1 else f"{examples} examples"
+    sentence = f"{attacker.name} broke {some} within a radius that was certified."
+    figures = {"attack": attacker.id, "round": round_, "examples": examples}
+    return Symptom(Code.CERTIFICATE, sentence, figures)
 
 
 # ── who fell to what ───────────────────────────────────────────────────────────────────────

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.answers import ABSTAIN, Answers, labels_of, read_labels, read_scores
+from arena.answers import ABSTAIN, Answers, labels_of, read_labels, read_scores, softmax
 from arena.errors import (
     FaultCode,
     NotDifferentiable,
@@ -31,6 +31,8 @@ from arena.threat_model import Feedback, OracleOutput, OutputKind, Probes, Threa
 _FLOAT32: Final = np.dtype(np.float32)
 BATCH: Final = 256
 """Rows that are put to the defense at a time: what ``Limits.query_seconds`` is about."""
+SAMPLED: Final = 512
+"""Answers that are kept of each challenge, so that they can be asked for again."""
 
 Success = Callable[[Array, Array, Array], NDArray[np.bool_]]
 """(rows, their examples, labels answered) -> whether each row is a success within the budget."""
@@ -139,6 +141,39 @@ class Record:
         return cls(np.full(examples, -1, np.int64), np.zeros(examples), np.full(examples, -1.0))
 
 
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """One answer that an attack was given: ``x`` (*shape), ``probabilities`` (columns,)."""
+
+    x: NDArray[np.float32]
+    seed: int
+    probabilities: NDArray[np.float64]
+
+
+class Sample:
+    """Some of all answers, each as likely to be kept as any other."""
+
+    def __init__(self, stream: np.random.RandomState) -> None:
+        self._stream = stream
+        self._kept: list[tuple[float, Heard]] = []
+        self._below = 1.0
+
+    @property
+    def heard(self) -> list[Heard]:
+        """In an order that tells nothing of when they were given."""
+        return [heard for _, heard in sorted(self._kept, key=lambda kept: kept[0])]
+
+    def offer(self, x: Array, seeds: Array, read: Callable[[slice], Array]) -> None:
+        """``read``: rows -> their probabilities, of few rows."""
+        drawn = self._stream.random_sample(len(x))
+        for row in np.flatnonzero(drawn < self._below).tolist():
+            told = read(slice(row, row + 1))[0]
+            self._kept.append((float(drawn[row]), Heard(x[row].copy(), int(seeds[row]), told)))
+        if len(self._kept) > SAMPLED:
+            self._kept = sorted(self._kept, key=lambda kept: kept[0])[:SAMPLED]
+            self._below = self._kept[-1][0]
+
+
 _ASKED: Final = ("iterations", "gradients", "zero_gradients")
 
 
@@ -151,6 +186,7 @@ class Oracle:
     ``also``: further budgets whose first successes are noted too, each in a record of its own.
     ``make``: in rounds whose candidates are moves. An input does not tell whether a move makes it,
     so a success is noted there only of moves that are checked.
+    ``sample``: keeps some of what is answered.
     """
 
     def __init__(
@@ -169,6 +205,7 @@ class Oracle:
         candidate: tuple[int, ...] | None = None,
         seconds: float = float("inf"),
         notice: Callable[[], None] = lambda: None,
+        sample: Sample | None = None,
     ) -> None:
         self.defense = defense
         self.threat_model = threat_model
@@ -187,6 +224,7 @@ class Oracle:
         self._candidate = shape if candidate is None else candidate
         self._deadline = seconds + (defense.seconds if defense is not None else 0.0)
         self._rows_asked = 0
+        self._sample = sample
 
     @property
     def records(self) -> list[Record]:
@@ -232,8 +270,11 @@ class Oracle:
         """White-box rounds: scores of the declared forward, free of query charge."""
         self._white_box()
         x = self._images(x)
-        defense = self._defense()
-        return self._ask_all(x, self._draw(x, None), defense.logits)
+        defense, seeds = self._defense(), self._draw(x, None)
+        scores = self._ask_all(x, seeds, defense.logits)
+        if self._sample is not None:
+            self._sample.offer(x, seeds, lambda rows: softmax(scores[rows]))
+        return scores
 
     def gradient(self, x: Array, weights: Array) -> tuple[Array, Array]:
         """White-box rounds: (logits, gradient); see DefenseView.logits_and_gradient."""
@@ -278,7 +319,13 @@ class Oracle:
         return self.meter.charge(examples)
 
     def _answer(self, x: Array, examples: Array) -> Array:
-        return self._ask_all(x, self._draw(x, examples), self._defense().predict)
+        seeds = self._draw(x, examples)
+        scores = self._ask_all(x, seeds, self._defense().predict)
+        if self._sample is not None:
+            self._sample.offer(
+                x, seeds, lambda rows: self._read(scores[rows], rows=1).probabilities
+            )
+        return scores
 
     def _noted(self, x: Array, examples: Array, scores: Array, ordinals: Array) -> Array:
         """The labels of an answer, after a look at whether they are the first success."""

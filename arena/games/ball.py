@@ -25,8 +25,9 @@ from arena.games.blind import kept_for, play_secret
 from arena.games.control import asks_noise, judge_noise
 from arena.games.crafted import Crafted
 from arena.games.draws import derive, seed_of, stream_of
+from arena.games.heard import asked_again
 from arena.games.house_models import reference_scores
-from arena.games.judgement import Ballots, Judged, judge
+from arena.games.judgement import AT_A_TIME, CHANGED_OUTPUT, Ballots, Judged, judge
 from arena.games.moves import admitted_as, budget_of, candidate_row, maker, unchanged
 from arena.games.norms import rows_of
 from arena.games.opening import close_all, open_all
@@ -41,7 +42,7 @@ from arena.games.scoring import (
 )
 from arena.games.targets import Cases, deal
 from arena.metrics import Bits, Metrics
-from arena.oracle import Oracle, Owners, Record, SeedSource, Success
+from arena.oracle import Oracle, Owners, Record, Sample, SeedSource, Success
 from arena.rounds import MOVES, Limits, Norm
 from arena.seats import Array, AttackSeat, DefenseSeat
 from arena.threat_model import Randomness
@@ -72,6 +73,8 @@ class Play:
     faults: list[PlayerError] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"attack": 0.0, "defense": 0.0})
     logs: dict[str, str] = field(default_factory=lambda: {"attack": "", "defense": ""})
+    sample: Sample | None = None
+    """Some of what the attack was answered."""
     source: NDArray[np.int64] | None = None
     """Of a kept crafting: (levels, cases) what the first related model answers."""
 
@@ -131,10 +134,12 @@ def play(
     """
     with ThreadPoolExecutor(1) as pool, ExitStack() as jails:
         # Fresh judges start while the attack plays, so that nobody waits for their imports.
-        judges = pool.submit(open_all, table.seats, [table.seats.open_defense] * 2)
+        judges = pool.submit(open_all, table.seats, [table.seats.open_defense] * AT_A_TIME)
         jails.callback(_close_judges, judges)
         cases, admitted, played = craft(table, epsilons, attacked=attacked)
         judged = judge(table, [a.x for a in admitted], cases.example, judges.result())
+    if not played.defense_failed:
+        judged = _held_to_what_it_said(table, budget_of(table, epsilons[-1]), played, judged)
     if played.defense_failed:
         judged = _unanswered(judged)
     return _score(table, cases, epsilons, admitted, played, judged)
@@ -202,7 +207,10 @@ def _attack(table: Table, cases: Cases, budgets: Sequence[Budget]) -> Play:
         openers.append(lambda: table.seats.open_defense(in_turn=True))
     table.report("load", 0, 1, "Starting the players in their jails.")
     opened = open_all(table.seats, openers)
-    played = Play(faults=[seat for seat in opened if isinstance(seat, PlayerError)])
+    played = Play(
+        faults=[seat for seat in opened if isinstance(seat, PlayerError)],
+        sample=Sample(table.match_stream("heard")),
+    )
     try:
         if not played.faults:
             table.report("load", 1, 1, "Both players are ready.")
@@ -234,7 +242,9 @@ def _play_levels(
         played.handed = _play_once(table, dealt, budgets, attack, defense, played, secret=secret)
         return
     for level, budget in enumerate(budgets):
-        oracle = _oracle(table, dealt, budget, defense, level=level, levels=len(budgets))
+        oracle = _oracle(
+            table, dealt, budget, defense, played.sample, level=level, levels=len(budgets)
+        )
         seed = seed_of(secret, "attack", level)
         handed = _play_one(table, dealt, budget, attack, oracle, played, seed=seed)
         played.handed.append(handed)
@@ -260,7 +270,7 @@ def _play_once(
 ) -> list[Handed]:
     """One challenge without ε; at each level a candidate that lies too far stays clean."""
     free = replace(budgets[-1], epsilon=None)
-    oracle = _oracle(table, dealt, free, defense, level=0, levels=1, also=budgets)
+    oracle = _oracle(table, dealt, free, defense, played.sample, level=0, levels=1, also=budgets)
     seed = seed_of(secret, "attack", 0)
     handed = _play_one(table, dealt, free, attack, oracle, played, seed=seed)
     clean, found = table.examples.x[dealt.example], []
@@ -346,6 +356,7 @@ def _oracle(
     dealt: Cases,
     budget: Budget,
     defense: DefenseSeat | None,
+    sample: Sample | None,
     *,
     level: int,
     levels: int,
@@ -368,6 +379,7 @@ def _oracle(
         candidate=candidate_row(table),
         seconds=granted - spent,
         notice=_notice(table, budget, oracle, level=level, levels=levels),
+        sample=sample,
     )
     oracle.append(made)
     return made
@@ -458,6 +470,15 @@ def _admit_all(
         admitted_as(table, cases, budget, handed.candidates)
         for handed, budget in zip(played.handed, budgets, strict=True)
     ]
+
+
+def _held_to_what_it_said(table: Table, widest: Budget, played: Play, judged: Judged) -> Judged:
+    """The judgement with its flags; a defense that misled the attack has failed while attacked."""
+    doubt = asked_again(table, played.sample.heard if played.sample else (), widest)
+    if doubt.distrusted is not None:
+        played.faults.append(doubt.distrusted)
+    flags = (*judged.flags, CHANGED_OUTPUT) if doubt.differing else judged.flags
+    return replace(judged, faults=(*judged.faults, *doubt.faults), flags=flags)
 
 
 def _unanswered(judged: Judged) -> Judged:

@@ -1,9 +1,10 @@
 """The control of a round: random noise of the same size, which any attack must beat.
 
 It tells how often a defense abstains on harmless inputs near the clean ones, and what a transferred
-perturbation does beyond noise. It is judged in a process of its own and hangs on the round and the
-defense alone: so does the order in which it is asked, and what was answered once can be kept for
-all matches of the defense (:mod:`arena.controls`).
+perturbation does beyond noise. It is judged as candidates are, among clean examples and beside no
+twin: a defense that could tell the control from the judgement would abstain in the latter alone.
+It hangs on the round and the defense alone: so does the order in which it is asked, and what was
+answered once can be kept for all matches of the defense (:mod:`arena.controls`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from arena.errors import PlayerError
 from arena.games.admission import Budget, admit, admit_moves, random_moves
 from arena.games.base import Table
 from arena.games.draws import derive
-from arena.games.judgement import Ballots, Inputs, Judge
+from arena.games.judgement import Ballots, Inputs, Judge, judge, repeats_of
 from arena.games.moves import budget_of, draws
 from arena.games.norms import random_perturbation
 from arena.games.opening import guarded
@@ -35,10 +36,26 @@ def judge_noise(
     table: Table, epsilons: Sequence[float | None]
 ) -> tuple[tuple[Ballots, ...], tuple[PlayerError, ...]]:
     """Ballots (n) for noise of each level's size on every example, and the defense's faults."""
-    n, inputs = len(table.examples), noise_inputs(table, epsilons)
-    said, faults = answers_to(table, inputs, purpose=NOISE)
-    ballots = [said.take(np.arange(at, at + n)) for at in range(0, len(inputs), n)]
-    return tuple(ballots), faults
+    n = len(table.examples)
+    said, faults = noise_answers(table, epsilons)
+    return tuple(said.take(np.arange(at, at + n)) for at in range(0, len(said), n)), faults
+
+
+def noise_answers(
+    table: Table, epsilons: Sequence[float | None]
+) -> tuple[Ballots, tuple[PlayerError, ...]]:
+    """The same in one piece (levels * n), as it is kept."""
+    n = len(table.examples)
+    kept = _kept(table, NOISE, shape=(len(epsilons) * n, repeats_of(table)))
+    if kept is not None:
+        return kept, ()
+
+    def draw(*purpose: str | int) -> np.random.RandomState:
+        return table.round_stream(NOISE, table.defense.sha256, *purpose)
+
+    sizes = [usual_epsilon(table) if e is None else e for e in epsilons]
+    judged = judge(table, [noisy(table, size) for size in sizes], np.arange(n), draw=draw)
+    return Ballots.joined(judged.attacked), judged.faults
 
 
 def asks_noise(round_: RoundSpec, defense: Manifest) -> bool:
@@ -53,15 +70,6 @@ def has_controls(round_: RoundSpec, defense: Manifest) -> bool:
     return asks_noise(round_, defense) or round_.norm is Norm.CORRUPTION
 
 
-def noise_inputs(table: Table, epsilons: Sequence[float | None]) -> Inputs:
-    """Every example with noise of each level's size."""
-    sizes = [usual_epsilon(table) if e is None else e for e in epsilons]
-    return Inputs(
-        np.concatenate([noisy(table, size) for size in sizes]),
-        np.tile(np.arange(len(table.examples)), len(sizes)),
-    )
-
-
 def answers_to(
     table: Table, inputs: Inputs, *, purpose: str, repeats: int | None = None
 ) -> tuple[Ballots, tuple[PlayerError, ...]]:
@@ -69,15 +77,20 @@ def answers_to(
     has said before, it is not asked again. ``repeats`` as for :class:`Judge`."""
     stream = table.round_stream("judge", purpose, table.defense.sha256)
     open_defense = table.seats.open_defense
-    judge = Judge(table, purpose=purpose, open_defense=open_defense, repeats=repeats, stream=stream)
-    kept = table.controls
-    if kept is not None and table.round.game in KEPT_IN:
-        shape = (len(inputs), judge.repeats)
-        said = kept.answers(purpose, name=controls_name(table), shape=shape)
-        if said is not None:
-            return Ballots(*said), ()
-    session = judge.ask(inputs, guarded(open_defense)())
+    one = Judge(table, purpose=purpose, open_defense=open_defense, repeats=repeats, stream=stream)
+    kept = _kept(table, purpose, shape=(len(inputs), one.repeats))
+    if kept is not None:
+        return kept, ()
+    session = one.ask(inputs, guarded(open_defense)())
     return session.ballots, tuple(session.faults)
+
+
+def _kept(table: Table, purpose: str, *, shape: tuple[int, int]) -> Ballots | None:
+    """What was answered before to just this."""
+    if table.controls is None or table.round.game not in KEPT_IN:
+        return None
+    said = table.controls.answers(purpose, name=controls_name(table), shape=shape)
+    return None if said is None else Ballots(*said)
 
 
 def controls_name(table: Table) -> str:

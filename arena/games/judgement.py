@@ -1,8 +1,11 @@
-"""The final judgement: two fresh defense processes that never see an example and its twin.
+"""The final judgement: fresh defense processes, none of which sees an example and its twin.
 
 One process gets the clean x of a random half of the examples and the candidates x' of the other
-half, the second one the converse, all in random order: a defense cannot pair them. An identical
-input is judged once. A stochastic defense is asked k times with seeds that all attacks share.
+half, the second one the converse, all in random order: a defense cannot pair them. Where an example
+has several candidates (of several epsilons, or targets), there are as many processes more, since a
+defense could pair those as well: the inputs that have near twins are the attacked ones, and the
+nearest to the clean example is the easiest. An identical input is judged once. A stochastic defense
+is asked k times with seeds that all attacks share.
 
 Rows must not depend on one another. Some requests of the schedule ask rows again, alone, in other
 company, or the same batch as it was; the answers must agree (:data:`TOLERANCE`, as probabilities).
@@ -14,6 +17,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from itertools import zip_longest
 from typing import Final
 
 import numpy as np
@@ -35,8 +39,13 @@ TOLERATED: Final = 1
 PROGRESS_SECONDS: Final = 0.5
 RESTARTS: Final = 3
 """Fresh processes after a failure, so that one bad input does not cost all that follow it."""
+CHANGED_OUTPUT: Final = "changed_output_for_same_seed"
+AT_A_TIME: Final = 2
+"""Judging processes that live side by side."""
 
 Opener = Callable[[], DefenseSeat]
+Draw = Callable[..., np.random.RandomState]
+"""(purpose, ...) -> a stream of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +73,30 @@ class Ballots:
     def empty(cls, rows: int, repeats: int) -> Ballots:
         return cls(np.full((rows, repeats), NO_ANSWER, np.int64), np.full((rows, repeats), np.nan))
 
+    @classmethod
+    def joined(cls, parts: Sequence[Ballots]) -> Ballots:
+        """One below the other."""
+        labels = np.concatenate([part.labels for part in parts])
+        return cls(labels, np.concatenate([part.confidence for part in parts]))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
     def take(self, rows: NDArray[np.int64]) -> Ballots:
         return Ballots(self.labels[rows], self.confidence[rows])
+
+
+class Ask(Enum):
+    """Why a request is made: its answer counts, or is compared with the one that counts."""
+
+    COUNTS = auto()
+    AGAIN = auto()
+    COMPARE = auto()
+
+
+Request = tuple[Ask, NDArray[np.int64]]
+Told = dict[int, list[tuple[Ask, NDArray[np.float64]]]]
+"""Every answer to the pairs (input, repetition) that are asked more than once."""
 
 
 @dataclass
@@ -78,6 +109,11 @@ class Session:
     unsteady: int = 0
     seconds: float = 0.0
     log: str = ""
+    told: Told = field(default_factory=dict)
+
+    def counted(self, pair: int) -> NDArray[np.float64] | None:
+        """The probabilities that counted of a pair that was watched; None without an answer."""
+        return next((row for kind, row in self.told[pair] if kind is Ask.COUNTS), None)
 
     @property
     def distrusted(self) -> PlayerError | None:
@@ -115,11 +151,12 @@ class Judged:
 class Sheet:
     """All distinct inputs of a judgement, and where each clean and attacked one stands.
 
-    ``process`` (m,): 0 or 1. ``attacked`` (levels, cases): row of each candidate.
+    ``process`` (m,): below ``processes``. ``attacked`` (levels, cases): row of each candidate.
     """
 
     inputs: Inputs
     process: NDArray[np.int64]
+    processes: int
     attacked: NDArray[np.int64]
 
 
@@ -129,14 +166,13 @@ def lay_out(
     example: NDArray[np.int64],
     stream: np.random.RandomState,
 ) -> Sheet:
-    """Deal x and x' to two processes so that no example's x and x' meet.
+    """Deal x and x' to at least two processes so that no two inputs of an example meet.
 
     ``attacked``: (cases, *shape) for each level; ``example`` (cases,) says whose they are.
     """
-    home = np.zeros(len(clean), np.int64)
-    home[stream.permutation(len(clean))[: len(clean) // 2]] = 1
     rows = {(i, x.tobytes()): i for i, x in enumerate(clean)}
     xs, owners = list(clean), list(range(len(clean)))
+    turns, had = [0] * len(clean), [0] * len(clean)
     where = np.zeros((len(attacked), len(example)), np.int64)
     for level, candidates in enumerate(attacked):
         for case, (owner, x) in enumerate(zip(example.tolist(), candidates, strict=True)):
@@ -145,24 +181,14 @@ def lay_out(
                 rows[key] = len(xs)
                 xs.append(x)
                 owners.append(owner)
+                had[owner] += 1
+                turns.append(had[owner])
             where[level, case] = rows[key]
-    owner_of = np.array(owners, np.int64)
-    process = home[owner_of]
-    process[len(clean) :] = 1 - process[len(clean) :]
-    return Sheet(Inputs(np.stack(xs), owner_of), process, where)
-
-
-class Ask(Enum):
-    """Why a request is made: its answer counts, or is compared with the one that counts."""
-
-    COUNTS = auto()
-    AGAIN = auto()
-    COMPARE = auto()
-
-
-Request = tuple[Ask, NDArray[np.int64]]
-Told = dict[int, list[tuple[Ask, NDArray[np.float64]]]]
-"""Every answer to the pairs (input, repetition) that are asked more than once."""
+    owner_of, processes = np.array(owners, np.int64), 1 + max(1, *turns)
+    home = np.zeros(len(clean), np.int64)
+    home[stream.permutation(len(clean))] = np.arange(len(clean)) % processes
+    process = (home[owner_of] + np.array(turns, np.int64)) % processes
+    return Sheet(Inputs(np.stack(xs), owner_of), process, processes, where)
 
 
 def schedule(pairs: int, stream: np.random.RandomState) -> list[Request]:
@@ -206,24 +232,36 @@ class Judge:
         self.open_defense = open_defense
         self.first = first
         self.stream = stream
-        manifest = table.defense.manifest
-        self.repeats = (repeats or table.round.repeats) if manifest.stochastic else 1
+        self.repeats = repeats_of(table, repeats)
         self.counted = 0
         """Answers so far, for whoever watches."""
 
-    def ask(self, inputs: Inputs, opened: DefenseSeat | PlayerError) -> Session:
-        """Put all inputs to the defense; what it leaves unanswered stays without an answer."""
+    def ask(
+        self,
+        inputs: Inputs,
+        opened: DefenseSeat | PlayerError | None = None,
+        *,
+        seeds: NDArray[np.uint64] | None = None,
+        watched: NDArray[np.int64] | None = None,
+    ) -> Session:
+        """Put all inputs to the defense; what it leaves unanswered stays without an answer.
+
+        ``opened``: the process that is asked; one is opened where left out. ``seeds`` (m, k): the
+        judging ones where left out. ``watched``: pairs whose probabilities are wanted as well.
+        """
         session = Session(Ballots.empty(len(inputs), self.repeats))
         if len(inputs) == 0:
             _closed(opened, session)
             return session
         stream = self.stream or self.table.match_stream("judge", self.purpose)
         requests = schedule(len(inputs) * self.repeats, stream)
-        seeds = self._seeds(inputs)
+        seeds = self.seeds(inputs) if seeds is None else seeds
         controls = [pairs for kind, pairs in requests if kind is not Ask.COUNTS]
+        controls += [] if watched is None else [watched]
         told: Told = {pair: [] for pair in np.concatenate(controls).tolist()}
+        session.told = told
         for attempt in range(RESTARTS + 1):
-            seat = _opened(self.open_defense) if attempt else opened
+            seat = _opened(self.open_defense) if attempt or opened is None else opened
             if isinstance(seat, PlayerError):
                 session.faults.append(seat)
                 break
@@ -270,7 +308,7 @@ class Judge:
             output=manifest.output,
         )
 
-    def _seeds(self, inputs: Inputs) -> NDArray[np.uint64]:
+    def seeds(self, inputs: Inputs) -> NDArray[np.uint64]:
         """(m, k), a function of round secret, defense, example and repetition alone."""
         examples, owner = np.unique(inputs.example, return_inverse=True)
         index = self.table.examples.index[examples]
@@ -280,6 +318,12 @@ class Judge:
         return np.stack(columns, axis=1)[owner]
 
 
+def repeats_of(table: Table, repeats: int | None = None) -> int:
+    """How often an input is asked: the round's number where ``repeats`` is left out."""
+    stochastic = table.defense.manifest.stochastic
+    return (repeats or table.round.repeats) if stochastic else 1
+
+
 def _disagreements(told: Told) -> tuple[int, int]:
     """How many rows differ in another batch, and how many in the very same batch."""
     differing = unsteady = 0
@@ -287,12 +331,12 @@ def _disagreements(told: Told) -> tuple[int, int]:
         counted = next((row for kind, row in answers if kind is Ask.COUNTS), None)
         if counted is None:
             continue
-        differing += any(_differs(counted, row) for kind, row in answers if kind is Ask.COMPARE)
-        unsteady += any(_differs(counted, row) for kind, row in answers if kind is Ask.AGAIN)
+        differing += any(differs(counted, row) for kind, row in answers if kind is Ask.COMPARE)
+        unsteady += any(differs(counted, row) for kind, row in answers if kind is Ask.AGAIN)
     return differing, unsteady
 
 
-def _differs(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+def differs(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
     return bool(np.abs(one - other).max() > TOLERANCE)
 
 
@@ -303,8 +347,8 @@ def _opened(opener: Opener) -> DefenseSeat | PlayerError:
         return error
 
 
-def _closed(seat: DefenseSeat | PlayerError, session: Session) -> None:
-    if not isinstance(seat, PlayerError):
+def _closed(seat: DefenseSeat | PlayerError | None, session: Session) -> None:
+    if seat is not None and not isinstance(seat, PlayerError):
         session.seconds += seat.seconds
         session.log += seat.close()
 
@@ -320,21 +364,31 @@ def judge(
     table: Table,
     attacked: Sequence[Images],
     example: NDArray[np.int64],
-    opened: Sequence[DefenseSeat | PlayerError],
+    opened: Sequence[DefenseSeat | PlayerError] = (),
+    *,
+    draw: Draw | None = None,
 ) -> Judged:
-    """Judge the admitted candidates (cases, *shape) of each level in the two ``opened`` processes.
+    """Judge the admitted candidates (cases, *shape) of each level, in the processes ``opened`` and
+    in more, two at a time. ``draw``: the streams of its orders; the match's where left out.
 
     A defense whose answers hang on more than input and seed gets none of them counted.
     """
-    sheet = lay_out(table.examples.x, attacked, example, table.match_stream("halves"))
+    draw = draw or table.match_stream
+    sheet = lay_out(table.examples.x, attacked, example, draw("halves"))
     judges = [
-        Judge(table, purpose=f"process {p}", open_defense=table.seats.open_defense)
-        for p in range(2)
+        Judge(
+            table,
+            purpose=f"process {p}",
+            open_defense=table.seats.open_defense,
+            stream=draw("judge", f"process {p}"),
+        )
+        for p in range(sheet.processes)
     ]
-    shares = [np.flatnonzero(sheet.process == p) for p in range(2)]
-    with ThreadPoolExecutor(2) as pool:
+    shares = [np.flatnonzero(sheet.process == p) for p in range(sheet.processes)]
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
         asking = [
-            pool.submit(judges[p].ask, sheet.inputs.take(shares[p]), opened[p]) for p in range(2)
+            pool.submit(one.ask, sheet.inputs.take(rows), seat)
+            for one, rows, seat in zip_longest(judges, shares, opened)
         ]
         _tell(table, judges, asking, total=len(sheet.inputs) * judges[0].repeats)
     sessions = [share.result() for share in asking]
@@ -345,7 +399,7 @@ def _tell(
     table: Table, judges: Sequence[Judge], asking: Sequence[Future[Session]], *, total: int
 ) -> None:
     """Report until both processes are done."""
-    sentence = f"Judging {total:,} answers in two fresh processes."
+    sentence = f"Judging {total:,} answers in {len(judges)} fresh processes."
     table.report("judge", 0, total, sentence)
     while wait(asking, timeout=PROGRESS_SECONDS).not_done:
         table.report("judge", sum(judge.counted for judge in judges), total, sentence)
@@ -380,7 +434,7 @@ def _gathered(
 def _flags(sessions: list[Session]) -> tuple[str, ...]:
     flags = []
     if any(s.unsteady for s in sessions):
-        flags.append("changed_output_for_same_seed")
+        flags.append(CHANGED_OUTPUT)
     if any(s.differing for s in sessions):
         flags.append("rows_depend_on_each_other")
     return tuple(flags)

@@ -7,8 +7,8 @@ same norm are. A kill within a radius that was claimed for certain breaks the ce
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -37,16 +37,11 @@ def certified_accuracy(cell: CellResult) -> float | None:
 
 def held_to_every_kill(records: Records, tier: Tier) -> Records:
     """The same records, with certificates broken that a kill of a nested round contradicts."""
-    rounds = [tier.id, *nested_in(tier, records.tiers.values())]
-    cells = {key: cell for key, cell in records.cells.items() if key[0] in rounds}
-    by_defense: dict[str, list[CellResult]] = {}
-    for cell in cells.values():
-        if cell.kills is not None:
-            by_defense.setdefault(cell.defense, []).append(cell)
     changed = {
-        key: _broken(cell)
-        for key, cell in cells.items()
-        if _contradicted(cell, by_defense.get(cell.defense, ()))
+        cell.key: _broken(cell)
+        for cells in _by_defense(records, tier).values()
+        for cell in cells
+        if next(_contradictions(cell, cells), None)
     }
     if not changed:
         return records
@@ -54,10 +49,44 @@ def held_to_every_kill(records: Records, tier: Tier) -> Records:
     return Records(records.players.values(), records.tiers.values(), every)
 
 
-def _contradicted(cell: CellResult, others: Iterable[CellResult]) -> bool:
+@dataclass(frozen=True)
+class Refutation:
+    """``by``: the match in which the counterexamples were found; ``examples``: how many."""
+
+    by: CellResult
+    examples: int
+
+
+def refutations(records: Records, tier: Tier) -> dict[str, Refutation]:
+    """Defense -> the match that refutes most of its claims, where its certificate is broken."""
+    found = {}
+    for defense, cells in _by_defense(records, tier).items():
+        every = [refutation for cell in cells for refutation in _refutations(cell, cells)]
+        if every:
+            found[defense] = max(every, key=lambda r: (r.examples, r.by.key))
+    return found
+
+
+def _refutations(cell: CellResult, others: Iterable[CellResult]) -> Iterator[Refutation]:
+    if metric(cell, "certificate_broken"):
+        yield Refutation(cell, int(metric(cell, "claims_refuted") or 0))
+    yield from _contradictions(cell, others)
+
+
+def _by_defense(records: Records, tier: Tier) -> dict[str, list[CellResult]]:
+    """The cells that tell who fell, of this tier and of those nested in it."""
+    rounds = [tier.id, *nested_in(tier, records.tiers.values())]
+    found: dict[str, list[CellResult]] = {}
+    for cell in records.cells.values():
+        if cell.round in rounds and cell.kills is not None:
+            found.setdefault(cell.defense, []).append(cell)
+    return found
+
+
+def _contradictions(cell: CellResult, others: Iterable[CellResult]) -> Iterator[Refutation]:
     """Claims that leave something to chance are judged where they can be looked at again."""
     if cell.kills is None or cell.kills.radii is None or metric(cell, "claim_alpha") != 0:
-        return False
+        return
     known = ExampleSet(np.sort(cell.kills.examples))
     radii = cell.kills.radii[np.argsort(cell.kills.examples)]
     for other in others:
@@ -65,9 +94,9 @@ def _contradicted(cell: CellResult, others: Iterable[CellResult]) -> bool:
         if kills is None or other.key == cell.key:
             continue
         places, here = known.places(kills.examples)
-        if (distance_bound(kills)[here] <= radii[places] - MARGIN).any():
-            return True
-    return False
+        within = int((distance_bound(kills)[here] <= radii[places] - MARGIN).sum())
+        if within:
+            yield Refutation(other, within)
 
 
 def _broken(cell: CellResult) -> CellResult:

@@ -69,7 +69,7 @@ def standings_of(entry: Entry, *, user: Person) -> list[Standing]:
 
 
 def flags_of(entry: Entry, *, user: Person) -> list[dict[str, Any]]:
-    """Evidence of masked gradients against a defense, from all its rounds, each symptom once.
+    """Evidence against a defense, from all its rounds, each symptom once.
 
     As JSON of ``arena.evidence.Symptom``; codes in ``arena.evidence.NOTES`` accuse nobody.
     """

@@ -1,4 +1,5 @@
-"""Evidence of masked gradients for the rows of a defense board (docs/evidence.md).
+"""Evidence of masked gradients, and of refuted claims, for the rows of a defense board
+(docs/evidence.md).
 
 A board looks at what its ranking looks at: the matches of its own round and of those nested in
 it. So the white-box board knows what black boxes found, and a frozen board stays as it is.
@@ -13,7 +14,9 @@ from typing import Any, Final
 from arena import evidence, tasks
 from arena.errors import PackageError, Side
 from arena.manifest import Manifest
+from arena.ranking.certification import refutations
 from arena.ranking.nesting import PERTURBATION_GAMES
+from arena.rounds import GameName
 from arena.verdict import Status
 from leaderboard.ledger import Ledger, PlayedCell
 from tournaments.models import Entry
@@ -30,7 +33,25 @@ def flags_of_defenses(ledger: Ledger) -> dict[str, list[dict[str, Any]]]:
         return {}
     trials = _scored(ledger)
     defenses = [p.id for p in ledger.records.players_on(Side.DEFENSE) if p.on_board]
-    return {defense: _flags(ledger, defense, trials.get(defense, ())) for defense in defenses}
+    refuted = _refuted(ledger)
+    return {
+        defense: [*refuted.get(defense, ()), *_flags(ledger, defense, trials.get(defense, ()))]
+        for defense in defenses
+    }
+
+
+def _refuted(ledger: Ledger) -> dict[str, list[dict[str, Any]]]:
+    """Defense -> that its certificate is broken, and by whom; on boards of certificates alone."""
+    if ledger.tier.spec.game is not GameName.CERTIFICATION:
+        return {}
+    found = {}
+    for defense, refutation in refutations(ledger.records, ledger.tier).items():
+        attacker = _attacker(ledger.entries[refutation.by.attack])
+        if attacker is not None:
+            round_ = ledger.rounds[refutation.by.round]
+            broken = evidence.certificate_broken(attacker, round_, refutation.examples)
+            found[defense] = [broken.to_json()]
+    return found
 
 
 def _scored(ledger: Ledger) -> dict[str, list[PlayedCell]]:
@@ -78,17 +99,23 @@ def _probed(entry: Entry) -> evidence.Probed | None:
 
 def _trial(ledger: Ledger, cell: PlayedCell) -> evidence.Trial | None:
     result = cell.result
-    entry = ledger.entries[result.attack]
-    manifest = _manifest(entry)
-    if manifest is None or result.kills is None:
+    attacker = _attacker(ledger.entries[result.attack])
+    if attacker is None or result.kills is None:
         return None
     return evidence.Trial(
         round=ledger.rounds[result.round],
         spec=ledger.records.tiers[result.round].spec,
-        attacker=evidence.Attacker(entry.uid, manifest, house=entry.is_house),
+        attacker=attacker,
         kills=result.kills,
         metrics=result.metrics,
         flags=cell.flags,
+    )
+
+
+def _attacker(entry: Entry) -> evidence.Attacker | None:
+    manifest = _manifest(entry)
+    return (
+        None if manifest is None else evidence.Attacker(entry.uid, manifest, house=entry.is_house)
     )
 
 

@@ -14,7 +14,9 @@ from tournaments.states import MatchState
 
 
 class FlagSerializer(serializers.Serializer[Any]):
-    """A symptom of masked gradients, or a note that accuses nobody (docs/evidence.md)."""
+    """A symptom of masked gradients, a refuted claim, or a note that accuses nobody
+    (docs/evidence.md).
+    """
 
     code = serializers.ChoiceField(choices=[code.value for code in Code])
     sentence = serializers.CharField()
@@ -39,7 +41,10 @@ class StandingSerializer(serializers.Serializer[Standing]):
     met = serializers.IntegerField(help_text="Matches of its pool that have ended.")
     pending = serializers.IntegerField(help_text="Matches of its pool still to be played.")
     reasons = serializers.ListField(child=serializers.CharField())
-    flags = FlagSerializer(many=True, help_text="Evidence of masked gradients against a defense.")
+    flags = FlagSerializer(
+        many=True,
+        help_text="Evidence of masked gradients against a defense, and claims that do not hold.",
+    )
 
     @extend_schema_field(serializers.DictField())
     def get_metrics(self, row: Standing) -> dict[str, Any]:

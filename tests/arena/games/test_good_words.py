@@ -197,7 +197,7 @@ def test_passive_rounds_start_no_filter_for_the_attack_and_rounds_with_probes_do
     round_ = spec(ThreatModel.transfer(), game=GameName.GOOD_WORDS, norm=Norm.L0, epsilons=(2.0,))
     verdict = play(passive, round_, defense=differentiable(), task=mails())
     assert verdict.metrics["queries"] == 0
-    assert len(passive.opened) == 3  # two judges and the control
+    assert len(passive.opened) == 4  # two judges, and two for the control
 
 
 def test_what_mistakes_cost_is_told_over_all_mails() -> None:

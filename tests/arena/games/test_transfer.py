@@ -59,7 +59,7 @@ def test_nothing_may_be_asked_and_no_process_is_opened_for_it() -> None:
     verdict = play(fakes, ROUND, defense=defense_package())
     assert verdict.status is Status.SCORED
     assert len(refused) == 4
-    assert len(fakes.opened) == 3  # two judges, and one for the noise
+    assert len(fakes.opened) == 5  # two judges (nothing moved), and three for noise of two sizes
 
 
 def test_the_rate_is_over_what_fooled_the_related_model() -> None:

@@ -11,6 +11,7 @@ import pytest
 from arena.errors import Side
 from arena.ranking import nests
 from arena.ranking.cells import cell_figures
+from arena.ranking.certification import refutations
 from arena.rounds import GameName, Norm
 from arena.verdict import Status
 
@@ -127,3 +128,18 @@ def test_a_cell_shows_what_is_certified(certified: Any, make_kills: Any) -> None
     proves(certified, make_kills, "alice", "dana", [0.3] * 5 + [0.0] * 15)
     shown = cell_figures(certified.cells[-1], certified.tiers["proof"])
     assert (shown["certified"], shown["robust"]) == (0.25, 1.0)
+
+
+def test_a_broken_certificate_names_the_match_that_refutes_most(
+    certified: Any, make_kills: Any
+) -> None:
+    certified.attack("bob")
+    proves(certified, make_kills, "alice", "dana", [0.3] * N)
+    proves(certified, make_kills, "alice", "linear", [0.3] * N)
+    assert not refutations(certified.records, certified.tiers["proof"])
+    broken = {"claims_refuted": 2.0, "certificate_broken": 1.0}
+    proves(certified, make_kills, "bob", "linear", [0.0] * N, **broken)
+    certified.plays("alice", "dana", [4, 5, 6], examples=range(N))
+    found = refutations(certified.records, certified.tiers["proof"])
+    assert (found["dana"].by.key, found["dana"].examples) == (("white", "alice", "dana"), 3)
+    assert (found["linear"].by.key, found["linear"].examples) == (("proof", "bob", "linear"), 2)

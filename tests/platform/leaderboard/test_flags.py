@@ -12,7 +12,7 @@ from django.test import Client
 from accounts.models import User
 from arena.evidence import Code
 from arena.manifest import Framework, Manifest, Role
-from arena.rounds import SplitName
+from arena.rounds import GameName, SplitName
 from events.errors import NotThere
 from leaderboard import selectors, services
 from leaderboard.models import Board, Standing
@@ -150,3 +150,29 @@ def test_the_api_tells_what_the_page_shows(masked: Any, client: Client) -> None:
     sentences = [flag["sentence"] for row in told.values() for flag in row]
     assert len(sentences) == 2
     assert all(sentence in page for sentence in sentences)
+
+
+def test_a_refuted_certificate_is_told_on_the_board_of_certificates(
+    stage: Any, client: Client
+) -> None:
+    proof = stage.round("black", game=GameName.CERTIFICATION)
+    stage.attacks("alice")
+    stage.defends("dana", "eve")
+    certain = {"claim_alpha": 0.0, "certified_accuracy": 1.0, "clean_accuracy": 1.0}
+    for name in ("dana", "eve"):
+        has_gradients(stage.entries[name])
+        stage.plays("alice", name, preset="black", radius=0.3, **certain)
+    services.fold_all()
+    assert not flags("dana", "black")
+    stage.plays("alice", "dana", [4])
+    services.fold_all()
+    (flag,) = flags("dana", "black")
+    assert flag["code"] == Code.CERTIFICATE
+    assert flag["sentence"] == "alice broke 1 example within a radius that was certified."
+    assert flag["figures"]["round"] == stage.rounds["white"].uid
+    assert not flags("eve", "black")
+    assert not flags("dana")
+    page = client.get(f"/tournaments/spring/?round={proof.number}")
+    text = html.unescape(page.content.decode())
+    assert "certificate broken" in text
+    assert "signs of masked gradients" not in text

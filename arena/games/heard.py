@@ -1,0 +1,92 @@
+"""What an attack was answered must be what the defense answers anyone: a sample is asked afresh.
+
+The process that the attack asks knows, by the many inputs around the same few, that it is attacked.
+A defense that remembers could mislead it there and be honest in the judgement. So the referee keeps
+a few of the answers, drawn at random from all that were given, and puts the same inputs with the
+same seeds to a process that has met no attack. It cannot tell that it is not judging: every input
+lies within the round's budget of another example, and clean examples are asked in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from arena.errors import FaultCode, PlayerError, Side
+from arena.games.admission import Budget, within
+from arena.games.base import Table
+from arena.games.judgement import Inputs, Judge, differs
+from arena.games.norms import rows_of
+from arena.oracle import Heard
+from arena.rounds import MOVES
+
+MOST: Final = 48
+ONE_IN: Final = 12
+"""Of so many inputs one may differ, as in the judgement."""
+
+
+@dataclass(frozen=True, eq=False)
+class Doubt:
+    """How many of ``asked`` inputs were answered otherwise than the attack was."""
+
+    asked: int = 0
+    differing: int = 0
+    faults: tuple[PlayerError, ...] = ()
+
+    @property
+    def distrusted(self) -> PlayerError | None:
+        """The fault of a defense that tells an attack what it tells nobody else."""
+        if self.differing <= max(1, self.asked // ONE_IN):
+            return None
+        return PlayerError(
+            Side.DEFENSE,
+            FaultCode.NOT_DETERMINISTIC,
+            f"{self.differing} of {self.asked} inputs that the attack asked about were answered "
+            "otherwise in a fresh process, with the same seeds; answers must hang on nothing but "
+            "input and seed.",
+        )
+
+
+def asked_again(table: Table, heard: Sequence[Heard], budget: Budget) -> Doubt:
+    """Put a sample of what was ``heard`` to a fresh process, as a judgement would."""
+    told = _one_an_example(table, heard, budget)
+    if not told:
+        return Doubt()
+    owners = np.array(list(told), np.int64)
+    others = np.setdiff1d(np.arange(len(table.examples)), owners)
+    sampled = list(told.values())
+    inputs = Inputs(
+        np.concatenate([np.stack([heard.x for heard in sampled]), table.examples.x[others]]),
+        np.concatenate([owners, others]),
+    )
+    one = Judge(table, purpose="heard", open_defense=table.seats.open_defense)
+    seeds = one.seeds(inputs)
+    seeds[: len(sampled), 0] = [heard.seed for heard in sampled]
+    first = one.repeats * np.arange(len(sampled))
+    session = one.ask(inputs, seeds=seeds, watched=first)
+    differing = sum(
+        differs(counted, heard.probabilities)
+        for pair, heard in zip(first.tolist(), sampled, strict=True)
+        if (counted := session.counted(pair)) is not None
+    )
+    return Doubt(len(sampled), differing, tuple(session.faults))
+
+
+def _one_an_example(table: Table, heard: Sequence[Heard], budget: Budget) -> dict[int, Heard]:
+    """By the example that lies nearest, and within the budget of it, one each."""
+    if not heard:
+        return {}
+    x, clean = np.stack([each.x for each in heard]), rows_of(table.examples.x)
+    flat = rows_of(x)
+    owners = ((clean**2).sum(axis=1) - 2 * flat @ clean.T).argmin(axis=1)
+    near = np.ones(len(x), bool)
+    if budget.norm not in MOVES:
+        near = within(x, table.examples.x[owners], budget)
+    found: dict[int, Heard] = {}
+    for owner, each, kept in zip(owners.tolist(), heard, near, strict=True):
+        if kept and len(found) < MOST:
+            found.setdefault(owner, each)
+    return found
