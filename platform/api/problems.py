@@ -26,6 +26,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from events.away import RETRY_SECONDS, database_is_away
 from events.errors import Conflict, Invalid, NotAllowed, NotThere, QuotaExceeded, Refused
 
 logger = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ KNOWN: Final = {
     422: ("invalid", "A value that cannot be"),
     429: ("throttled", "Too many requests"),
     500: ("our-fault", "The arena failed"),
+    503: ("unavailable", "The arena cannot be asked now"),
 }
 WHO_ARE_YOU: Final = (
     "Say who you are: make a token on your account page, send it as Authorization: Bearer adv_... "
@@ -101,6 +103,15 @@ WHO_ARE_YOU: Final = (
 )
 TOO_LARGE: Final = "Apart from files, a request holds at most 2 MiB."
 SLUGS: Final = tuple(dict.fromkeys([slug for slug, _ in KNOWN.values()] + ["quota-exceeded"]))
+
+
+OUR_FAULT: Final = Problem(*KNOWN[500], 500, "It has been logged. Try again later.")
+AWAY: Final = Problem(
+    *KNOWN[503],
+    503,
+    "The arena's database is away, for a restart as a rule. Ask again in a few seconds.",
+    retry_after=RETRY_SECONDS,
+)
 
 
 class NotLikeBefore(exceptions.APIException):
@@ -126,7 +137,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
         logger.error("The API failed.", exc_info=error)
         request = context["request"]
         got_request_exception.send(sender=sys.modules[__name__], request=request._request)
-        found = Problem("our-fault", KNOWN[500][1], 500, "It has been logged. Try again later.")
+        found = AWAY if database_is_away(error) else OUR_FAULT
     return found.response()
 
 

@@ -7,6 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from config.environment import installed
 from config.health import healthz, readyz
 
+handler500 = "config.failing.failed"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),

@@ -72,8 +72,8 @@ def add_organizer(tournament: Tournament, *, username: str, organizer: User) -> 
     require_organizer(organizer, tournament)
     found = None
     if "\0" not in username:
-        found = User.objects.filter(username__iexact=username.strip(), is_active=True).first()
-    if found is None or not (found.is_organizer or found.is_superuser):
+        found = User.objects.filter(MAY_ORGANIZE, username__iexact=username.strip()).first()
+    if found is None:
         raise Invalid(
             f"{username.strip()!r} is no organizer; an administrator makes one of an account."
         )

@@ -146,6 +146,15 @@ def written(value: float | None, form: str) -> str:
     return percent(value) if form == SHARE else number(value)
 
 
+def between(low: float | None, high: float | None, form: str = SHARE, *, digits: int = 0) -> str:
+    """An interval, ``58 – 64 %``; nothing where there is none."""
+    if low is None or high is None:
+        return ""
+    if form == SHARE:
+        return f"{100 * low:z.{digits}f} – {100 * high:z.{digits}f} %".replace("-", "−")
+    return f"{number(low)} – {number(high)}"
+
+
 @dataclass(frozen=True)
 class Figure:
     """One line of a table of figures."""
@@ -161,11 +170,7 @@ class Figure:
 
     @property
     def interval(self) -> str:
-        if self.low is None or self.high is None:
-            return ""
-        if self.kind.form == SHARE:
-            return f"{100 * self.low:z.1f} – {100 * self.high:z.1f} %".replace("-", "−")
-        return f"{number(self.low)} – {number(self.high)}"
+        return between(self.low, self.high, self.kind.form, digits=1)
 
 
 def figures(metrics: Mapping[str, Any]) -> list[Figure]:
@@ -253,12 +258,7 @@ class BoardRow:
 
     @property
     def interval(self) -> str:
-        low, high = self.standing.interval_low, self.standing.interval_high
-        if low is None or high is None:
-            return ""
-        if self.form == SHARE:
-            return f"{100 * low:z.0f} – {100 * high:z.0f} %".replace("-", "−")
-        return f"{number(low)} – {number(high)}"
+        return between(self.standing.interval_low, self.standing.interval_high, self.form)
 
     def _at(self, value: float | None) -> str:
         share = 0.0 if value is None or not self.most else value / self.most

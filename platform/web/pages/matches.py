@@ -18,7 +18,7 @@ from tournaments.models import Match, Verdict
 from tournaments.states import UNDER_WAY, MatchState
 from tournaments.viewer import Viewer
 from web.answers import attachment, page
-from web.figures import figures, headline_figures, percent
+from web.figures import between, figures, headline_figures, percent
 from web.findings import found
 from web.pages import series
 from web.pages.outcomes import columns_of, copied, gallery, quantiles, survival, task_of
@@ -169,12 +169,7 @@ def corruptions(verdict: Verdict) -> list[tuple[str, float]]:
 
 
 def _with_interval(point: dict[str, Any], key: str) -> tuple[str, str]:
-    low, high = point.get(f"{key}_low"), point.get(f"{key}_high")
-    interval = (
-        f"{100 * low:z.0f} – {100 * high:z.0f} %".replace("-", "−")
-        if low is not None and high is not None
-        else ""
-    )
+    interval = between(point.get(f"{key}_low"), point.get(f"{key}_high"))
     return percent(point.get(key)), interval
 
 
