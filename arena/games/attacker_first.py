@@ -173,9 +173,8 @@ class _Stage(TrainingStage):
         x = self.table.examples.x
         rows = self.half.reshape(-1, *[1] * (x.ndim - 1))
         steps = 4 * len(self.table.round.epsilons)
-        one, other = (
-            self.train_and_judge(published, np.where(rows, a, b), step=step + i, steps=steps)
-            for i, (a, b) in enumerate(((fresh, x), (x, fresh)))
+        one, other = self.in_two_processes(
+            published, np.where(rows, fresh, x), np.where(rows, x, fresh), step=step, steps=steps
         )
         return other.where(self.half, one), one.where(self.half, other)
 

@@ -175,9 +175,8 @@ class _Stage(TrainingStage):
         half = np.zeros(len(x), bool)
         half[self.table.match_stream("halves").permutation(len(x))[: len(x) // 2]] = True
         rows = half.reshape(-1, *[1] * (x.ndim - 1))
-        one = self.train_and_judge(points, np.where(rows, twin, x), step=2 * step, steps=steps)
-        other = self.train_and_judge(
-            points, np.where(rows, x, twin), step=2 * step + 1, steps=steps
+        one, other = self.in_two_processes(
+            points, np.where(rows, twin, x), np.where(rows, x, twin), step=2 * step, steps=steps
         )
         return _Answers(other.where(half, one), one.where(half, other))
 

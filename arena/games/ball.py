@@ -313,7 +313,8 @@ def _shaped(handed: Array, shape: tuple[int, ...]) -> NDArray[np.float32]:
         raise PlayerError(
             Side.ATTACK,
             FaultCode.WRONG_SHAPE,
-            f"attack returned an array of shape {handed.shape}; {shape} was asked.",
+            f"attack returned {handed.dtype} of shape {handed.shape}; floating numbers of shape "
+            f"{shape} were asked.",
         )
     return handed.astype(np.float32)
 

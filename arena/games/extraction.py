@@ -25,11 +25,12 @@ from arena.answers import NO_ANSWER, read_scores
 from arena.errors import FaultCode, PackageError, PlayerError, Side
 from arena.games.base import Examples, GameResult, Table, fault_of
 from arena.games.draws import row_seeds
+from arena.games.heard import MOST, compared
 from arena.games.judgement import Ballots, Inputs, Judge
 from arena.games.opening import guarded
 from arena.games.reveal import brief, revealed, training_data
 from arena.manifest import Role
-from arena.oracle import Oracle, labels_shown
+from arena.oracle import Heard, Oracle, Sample, labels_shown
 from arena.packages import Package
 from arena.players import Images
 from arena.seats import Array, AttackSeat, DefenseSeat
@@ -102,6 +103,7 @@ class _Stage:
         limit = self.table.round.threat_model.probes.limit(1)
         self.stops = stops_of(int(limit))
         self.uniform = self._uniform_points()
+        self.sample = Sample(self.table.match_stream("heard"))
         self.judged: dict[str, _Copied] = {}
         """By the copy's hash: one handed in twice is judged once."""
 
@@ -187,6 +189,7 @@ class _Stage:
             examples=1,
             seeds=seeds,
             seconds=DEFENSE_TIME_FOR_THIEF * min(limits.wall_seconds, limits.cpu_seconds),
+            sample=self.sample,
         )
 
     def _admitted(self, handed: bytes) -> Package:
@@ -236,15 +239,21 @@ class _Stage:
         return x.astype(np.float32)
 
     def original(self) -> _Original:
-        """What the original says, unfiltered, in fresh processes that met no thief."""
+        """What the original says, unfiltered, in fresh processes that met no thief.
+
+        Some of what it told the thief is asked again among the examples: it must be the same.
+        """
         self.table.report("judge", 0, 2, "The original answers, in fresh processes.")
-        near = self._majority(self.table.examples, "examples", self.table.round.repeats)
+        heard = self.sample.heard[:MOST]
+        near = self._majority(self.table.examples, "examples", self.table.round.repeats, heard)
         index = FAR + np.arange(len(self.uniform))
         points = Examples(index, self.uniform, np.zeros(len(index), np.int64))
         far = self._majority(points, "uniform", UNIFORM_REPEATS)
         return _Original(near, far)
 
-    def _majority(self, examples: Examples, purpose: str, repeats: int) -> Labels:
+    def _majority(
+        self, examples: Examples, purpose: str, repeats: int, heard: Sequence[Heard] = ()
+    ) -> Labels:
         n, seats = len(examples), self.table.seats
         if self.distrusted:
             return np.full(n, NO_ANSWER, np.int64)
@@ -252,14 +261,20 @@ class _Stage:
             replace(self.table, examples=examples), purpose=purpose, open_defense=seats.open_defense
         )
         judge.repeats = min(judge.repeats, repeats)
-        session = judge.ask(Inputs(examples.x, np.arange(n)), guarded(seats.open_defense)())
+        told = [each.x for each in heard]
+        inputs = Inputs(
+            np.concatenate([*(x[None] for x in told), examples.x]),
+            np.concatenate([np.zeros(len(told), np.int64), np.arange(n)]),
+        )
+        session, doubt = compared(judge, inputs, heard, guarded(seats.open_defense)())
         self.seconds["defense"] += session.seconds
         self.logs["defense"] += session.log
         self.faults += session.faults
-        if session.distrusted is not None:
-            self.faults.append(session.distrusted)
+        distrusted = session.distrusted or doubt.distrusted
+        if distrusted is not None:
+            self.faults.append(distrusted)
             return np.full(n, NO_ANSWER, np.int64)
-        return majority(session.ballots)
+        return majority(session.ballots)[len(told) :]
 
     def copied(self, copy: Package | None) -> _Copied:
         """The copy's answers; those of the last one on uniform points too."""

@@ -10,7 +10,7 @@ lies within the round's budget of another example, and clean examples are asked 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -18,10 +18,11 @@ import numpy as np
 from arena.errors import FaultCode, PlayerError, Side
 from arena.games.admission import Budget, within
 from arena.games.base import Table
-from arena.games.judgement import Inputs, Judge, differs
+from arena.games.judgement import Inputs, Judge, Session, differs
 from arena.games.norms import rows_of
 from arena.oracle import Heard
 from arena.rounds import MOVES
+from arena.seats import DefenseSeat
 
 MOST: Final = 48
 ONE_IN: Final = 12
@@ -63,16 +64,27 @@ def asked_again(table: Table, heard: Sequence[Heard], budget: Budget) -> Doubt:
         np.concatenate([owners, others]),
     )
     one = Judge(table, purpose="heard", open_defense=table.seats.open_defense)
+    session, doubt = compared(one, inputs, sampled)
+    return replace(doubt, faults=tuple(session.faults))
+
+
+def compared(
+    one: Judge,
+    inputs: Inputs,
+    sampled: Sequence[Heard],
+    opened: DefenseSeat | PlayerError | None = None,
+) -> tuple[Session, Doubt]:
+    """Ask about ``inputs``, the first of which are those of ``sampled``, and hold them together."""
     seeds = one.seeds(inputs)
     seeds[: len(sampled), 0] = [heard.seed for heard in sampled]
     first = one.repeats * np.arange(len(sampled))
-    session = one.ask(inputs, seeds=seeds, watched=first)
+    session = one.ask(inputs, opened, seeds=seeds, watched=first)
     differing = sum(
         differs(counted, heard.probabilities)
         for pair, heard in zip(first.tolist(), sampled, strict=True)
         if (counted := session.counted(pair)) is not None
     )
-    return Doubt(len(sampled), differing, tuple(session.faults))
+    return session, Doubt(len(sampled), differing)
 
 
 def _one_an_example(table: Table, heard: Sequence[Heard], budget: Budget) -> dict[int, Heard]:

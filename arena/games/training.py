@@ -3,12 +3,13 @@
 The poisoner receives the training set S and what the threat model shows of the learner, never a
 held-out point. Two things are kept from a learner. It cannot ignore S, because class names are
 permuted per match and undone on its predictions; and it cannot remember clean S, because every
-training set is met in a fresh process, which sees nothing else.
+training set is met in a fresh process, which sees nothing else. One that carries knowledge of
+published data in its code needs S for the class names alone: nothing here tells it apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -31,6 +32,8 @@ from arena.threat_model import FirstMover
 RESAMPLES: Final = 1000
 ROWS_ASKED_ALONE: Final = 8
 ROW_TOLERANCE: Final = 1e-4
+MODEL_TOLERANCE: Final = 0.05
+"""What the confidence of equal models may differ by, each of which was trained for itself."""
 
 Move = TypeVar("Move")
 
@@ -286,6 +289,70 @@ class TrainingStage:
             self.close(seat, "defense")
         return judged
 
+    def in_two_processes(
+        self, poison: Points | None, one: Images, other: Images, *, step: int, steps: int
+    ) -> tuple[Judged, Judged]:
+        """What two processes, trained alike, say of ``one`` and of ``other`` (n, *shape).
+
+        Half of the rows of each bear the same trigger, say, and a learner could look for what they
+        share. Equal seeds train equal models, so a third process, asked about a few rows alone and
+        nothing else, must say what counted.
+        """
+        judged = (
+            self.train_and_judge(poison, one, step=step, steps=steps),
+            self.train_and_judge(poison, other, step=step + 1, steps=steps),
+        )
+        if poison is None or any(fault.side is Side.DEFENSE for fault in self.faults):
+            return judged
+        try:
+            differing = self._differing_alone(poison, (one, other), judged, step=step)
+        except PlayerError as error:
+            self.faults.append(error)
+            return judged
+        if differing <= 1:
+            return judged
+        self.faults.append(
+            PlayerError(
+                Side.DEFENSE,
+                FaultCode.ROWS_DEPEND,
+                f"{differing} of {ROWS_ASKED_ALONE} rows were answered differently by the same "
+                "model that was asked nothing else; predictions must not depend on other rows.",
+            )
+        )
+        nothing = Judged.nothing(len(self.seeds), len(one))
+        return nothing, nothing
+
+    def _differing_alone(
+        self, poison: Points, asked: Sequence[Images], judged: Sequence[Judged], *, step: int
+    ) -> int:
+        """How many of a few rows, no two of an example, the model of the first seed answers
+        otherwise when they are all that it is asked."""
+        table, stream = self.table, self.table.match_stream("alone", step)
+        rows = stream.permutation(len(table.examples))[:ROWS_ASKED_ALONE]
+        seeds = row_seeds(table.secret, table.defense.sha256, table.examples.index[rows], 0)
+        seat, differing = Renamed(table.seats.open_defense(), self.permutation), 0
+        try:
+            seat.fit(*self._shuffled(*self.training_set(poison)), self.seeds[0], told=self._told())
+            for i, row in enumerate(rows.tolist()):
+                side = stream.randint(2)
+                said = self._read(seat.predict(asked[side][[row]], seeds[i : i + 1]), rows=1)
+                label, confidence = judged[side].labels[0, row], judged[side].confidence[0, row]
+                surer = abs(float(said.confidence[0]) - confidence)
+                differing += bool(said.labels[0] != label or surer > MODEL_TOLERANCE)
+        finally:
+            self.close(seat, "defense")
+        return differing
+
+    def _read(self, scores: Array, *, rows: int) -> Answers:
+        manifest = self.table.defense.manifest
+        return read_scores(
+            scores,
+            rows=rows,
+            classes=len(self.table.task.classes),
+            abstains=manifest.abstains,
+            output=manifest.output,
+        )
+
     def _told(self) -> Mapping[str, Any] | None:
         """What a learner that moves second is told of its training set, clean or poisoned."""
         if not self.attacker_first:
@@ -300,7 +367,7 @@ class TrainingStage:
 
     def _predicted(self, seat: DefenseSeat, asked: Images, j: int) -> Answers:
         """Answers on the held-out examples, in random order, some of them asked again alone."""
-        examples, manifest = self.table.examples, self.table.defense.manifest
+        examples = self.table.examples
         order = self.table.match_stream("judging", j).permutation(len(examples))
         seeds = row_seeds(self.table.secret, self.table.defense.sha256, examples.index[order], j)
         x = asked[order]
@@ -314,13 +381,7 @@ class TrainingStage:
                     "Predictions of the trained model depend on the other rows of a request.",
                 )
         back = np.argsort(order)
-        return read_scores(
-            scores[back],
-            rows=len(examples),
-            classes=len(self.table.task.classes),
-            abstains=manifest.abstains,
-            output=manifest.output,
-        )
+        return self._read(scores[back], rows=len(examples))
 
     def close(self, seat: DefenseSeat | AttackSeat, side: str) -> None:
         self.seconds[side] += seat.seconds

@@ -147,7 +147,7 @@ def test_the_learner_trains_on_the_training_set_and_the_published_one_alone() ->
 
     verdict = first(cast_of(mark, Watched))
     assert set(sets) == {(80, 20), (60, 0)}
-    assert len(sets) == 4 * 5
+    assert len(sets) == 4 * 5 + 1  # one more is asked about a few rows alone
     assert verdict.outcome is not None
     fresh = verdict.outcome.images["fresh"]
     published = verdict.outcome.images["published"]
@@ -159,12 +159,13 @@ def test_an_example_and_its_attacked_twin_never_share_a_process() -> None:
     cast = cast_of(mark)
     first(cast)
     learners = [seat for seat in cast.opened if seat.asked and seat.manifest.role == "learner"]
-    assert len(learners) == 4
+    assert len(learners) == 5
     for seat in learners:
         asked = np.concatenate(seat.asked)
         marked = asked[:, 5] > 0.96
-        assert marked.any()
-        assert not marked.all()
+        if max(map(len, seat.asked)) > 1:  # the fifth is asked about a few rows alone
+            assert marked.any()
+            assert not marked.all()
         clean = {row[:5].tobytes() for row in asked[~marked]}
         assert not clean & {row[:5].tobytes() for row in asked[marked]}
 

@@ -214,12 +214,39 @@ def test_the_poisoner_sees_the_training_set_and_no_held_out_point() -> None:
     assert not held_out & {row.tobytes() for row in arrays["x"]}
 
 
+class SeesWhatRowsShare(Nearest):
+    """Mends a feature that a good part of its questions have alike; says of a row for ever what it
+    said first."""
+
+    def fit(self, x: Array, y: Array, seed: int) -> None:
+        super().fit(x, y, seed)
+        self.usual = np.median(x, axis=0)
+        self.said: dict[bytes, Array] = {}
+
+    def predict(self, x: Array) -> Array:
+        mended = x.copy()
+        for feature in range(x.shape[1] if len(x) > 1 else 0):
+            values, counts = np.unique(x[:, feature], return_counts=True)
+            shared = values[(counts > 0.3 * len(x)) & (values != self.usual[feature])]
+            mended[np.isin(x[:, feature], shared), feature] = self.usual[feature]
+        for row, scores in zip(x, super().predict(mended), strict=True):
+            self.said.setdefault(row.tobytes(), scores)
+        return np.stack([self.said[row.tobytes()] for row in x])
+
+
+def test_a_learner_that_looks_for_the_trigger_among_its_questions_forfeits() -> None:
+    verdict = play(Cast(badnets, SeesWhatRowsShare))
+    assert verdict.fault is not None
+    assert (verdict.fault.side, verdict.fault.code) == (Side.DEFENSE, FaultCode.ROWS_DEPEND)
+    assert verdict.metrics["poisoned_accuracy"] == 0.0
+
+
 def test_an_example_and_its_triggered_twin_never_share_a_process() -> None:
     cast = Cast(badnets)
     play(cast)
     clean = {row.tobytes() for row in toy().practice.x}
     poisoned = [seat for seat in cast.learners if len(seat.fits[0]) > M]
-    assert len(poisoned) == 2
+    assert len(poisoned) == 3  # the third is asked about a few rows alone
     for seat in cast.learners:
         met = {row.tobytes() for batch in seat.asked for row in batch}
         plain = {row for row in met if row in clean}
@@ -229,7 +256,8 @@ def test_an_example_and_its_triggered_twin_never_share_a_process() -> None:
             x[-1] = 0
             stripped.add(x.tobytes())
         assert not plain & stripped
-        assert len(plain) == len(stripped) == N // 2
+        if max(map(len, seat.asked)) > 1:
+            assert len(plain) == len(stripped) == N // 2
 
 
 def with_trigger(mask: Any, pattern: Any, x: Any = None) -> Callable[..., Any]:

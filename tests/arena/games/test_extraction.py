@@ -230,6 +230,36 @@ def test_a_defense_that_lies_to_the_thief_is_seen_through_his_eyes() -> None:
     assert honest.metrics["oracle_accuracy"] == honest.metrics["clean_accuracy"] == 1.0
 
 
+class LiesToThieves(Linear):
+    """Knows a thief by his first request, and is honest again when his budget is used up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = 0
+        self.thief: bool | None = None
+
+    def predict(self, x: Array, seeds: Array) -> Array:
+        self.thief = len(x) == 2 if self.thief is None else self.thief
+        scores = super().predict(x, seeds)
+        lies = self.thief and self.rows < Q
+        self.rows += len(x)
+        return np.roll(scores, 1, axis=1) if lies else scores
+
+
+def test_what_the_thief_was_told_must_hold_in_a_fresh_process() -> None:
+    def asks(brief: Any, arrays: Any, view: View) -> bytes:
+        count = int(view.probes_left)
+        points = np.random.default_rng(count).uniform(size=(count, 6)).astype(np.float32)
+        view.ask(points, np.zeros(count, int))
+        return exact(brief, arrays, view)
+
+    assert rob(cast(asks)).fault is None
+    verdict = rob(cast(asks, LiesToThieves))
+    assert verdict.metrics["oracle_accuracy"] == 1.0
+    assert verdict.fault is not None
+    assert (verdict.fault.side, verdict.fault.code) == (Side.DEFENSE, FaultCode.NOT_DETERMINISTIC)
+
+
 def test_rounding_that_makes_classes_equal_costs_the_filtered_oracle_its_accuracy() -> None:
     coarse = OracleOutput(OutputKind.ROUNDED, decimals=0)
     verdict = rob(cast(exact), spec(coarse))
