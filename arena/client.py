@@ -130,6 +130,18 @@ class EntryBody(TypedDict):
     manifest: dict[str, Any] | None
 
 
+class SupersededBody(TypedDict):
+    id: str
+    name: str
+    unplayed: int
+
+
+class EnteredBody(EntryBody):
+    """``supersedes``: your team's entry of the same role, which goes once this one plays."""
+
+    supersedes: SupersededBody | None
+
+
 class PlayerBody(TypedDict):
     id: str
     name: str
@@ -254,9 +266,9 @@ class Client:
         """With its rounds and counts."""
         return self.get(f"tournaments/{_part(slug)}/")
 
-    def enter(self, tournament: str, submission: str) -> EntryBody:
+    def enter(self, tournament: str, submission: str) -> EnteredBody:
         body = {"tournament": tournament, "submission": submission}
-        return cast(EntryBody, self.post("entries/", json=body))
+        return cast(EnteredBody, self.post("entries/", json=body))
 
     def entry(self, id: str) -> EntryBody:  # noqa: A002
         return cast(EntryBody, self.get(f"entries/{_part(id)}/"))

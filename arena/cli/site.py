@@ -15,7 +15,7 @@ from arena.cli.exits import ExitCode, Stop
 from arena.cli.waiting import Clock, wait_for_matches, wait_for_submission
 
 if TYPE_CHECKING:
-    from arena.client import Client, SubmissionBody
+    from arena.client import Client, EntryBody, SubmissionBody, SupersededBody
 
 auth = typer.Typer(name="auth", help="Your token.", no_args_is_help=True)
 Server = Annotated[
@@ -145,7 +145,8 @@ def submit(
         if enter:
             arena.tournament(enter)  # before an upload of the day's is spent on a misspelt name
         row = arena.submit(archive, team=team, task=task)
-        entry = arena.enter(enter, row["id"]) if enter else None
+        entered = arena.enter(enter, row["id"]) if enter else None
+        entry: EntryBody | None = entered
         if wait:
             row = wait_for_submission(arena, row["id"], clock)
             if entry is not None and row["state"] == "qualified":
@@ -155,8 +156,8 @@ def submit(
         print_json({"submission": row, "entry": entry})
     else:
         _tell(row)
-        if entry is not None:
-            say(f"Entry {entry['id']} in {entry['tournament']}: {entry['state']}")
+        if entry is not None and entered is not None:
+            _tell_entry(entry, entered.get("supersedes"))
     raise typer.Exit(_code(row, waited=wait))
 
 
@@ -187,7 +188,19 @@ def enter(
     if json:
         print_json(entry)
     else:
-        say(f"Entry {entry['id']} in {entry['tournament']}: {entry['state']}")
+        _tell_entry(entry, entry.get("supersedes"))
+
+
+def _tell_entry(entry: EntryBody, old: SupersededBody | None) -> None:
+    say(f"Entry {entry['id']} in {entry['tournament']}: {entry['state']}")
+    if old is None or entry["state"] not in ("active", "waiting"):
+        return
+    later = "" if entry["state"] == "active" else ", once it has qualified,"
+    matches = "1 match" if old["unplayed"] == 1 else f"{old['unplayed']} matches"
+    say(
+        f"It{later} supersedes {old['name']} ({old['id']}), which had {matches} still to play; "
+        "what it has not played is cancelled."
+    )
 
 
 def withdraw(

@@ -23,6 +23,7 @@ from tournaments.states import (
     RECORDED,
     UNDER_WAY,
     UNJUDGED,
+    UNPLAYED,
     EntryState,
     MatchState,
     Phase,
@@ -131,6 +132,26 @@ def active_entries(tournament: Tournament) -> QuerySet[Entry]:
 def entries_of(tournament: Tournament, user: Person) -> QuerySet[Entry]:
     """The entries of the user's own teams, newest first."""
     return entries(tournament).filter(team__in=team_ids(user)).order_by("-entered_at")
+
+
+def active_of(user: Person) -> QuerySet[Entry]:
+    """What a newer entry of the user's teams may supersede; ``unplayed`` counts the matches that
+    are then cancelled."""
+
+    def unplayed(matches: str) -> Count:
+        return Count(matches, filter=Q(**{f"{matches}__state__in": UNPLAYED}), distinct=True)
+
+    active = Entry.objects.filter(team__in=team_ids(user), state=EntryState.ACTIVE)
+    counted = active.annotate(unplayed=unplayed("attack_matches") + unplayed("defense_matches"))
+    return counted.select_related("team", "tournament").order_by(
+        "tournament__title", "team__name", "player"
+    )
+
+
+def superseded_by(user: Person, tournament: Tournament, submission: Submission) -> Entry | None:
+    """The entry of ``active_of`` whose place a submission takes once it plays here."""
+    places = active_of(user).filter(tournament=tournament, team=submission.team)
+    return places.filter(player=submission.role).exclude(submission=submission).first()
 
 
 def entries_known_to(user: Person, tournament: Tournament) -> QuerySet[Entry]:

@@ -41,6 +41,7 @@ from tournaments.states import (
     ROUNDS,
     TOURNAMENTS,
     UNDER_WAY,
+    UNPLAYED,
     EntryState,
     MatchState,
     Phase,
@@ -403,9 +404,7 @@ def _take_out(entry: Entry, state: EntryState, *, reason: str) -> None:
 
 def cancel_waiting(entry: Entry, sentence: str) -> int:
     """Its matches that have not begun; those under way play on."""
-    waiting = Match.objects.filter(
-        Q(attack=entry) | Q(defense=entry), state__in=(MatchState.PENDING, MatchState.VOID)
-    )
+    waiting = Match.objects.filter(Q(attack=entry) | Q(defense=entry), state__in=UNPLAYED)
     return MATCHES.move(waiting, MatchState.CANCELLED, sentence=sentence, finished_at=Now())
 
 

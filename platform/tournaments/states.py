@@ -89,5 +89,7 @@ MATCHES = table(
 
 UNDER_WAY = (MatchState.PENDING, MatchState.RUNNING)
 """Not ended yet: what "pending matches" counts."""
+UNPLAYED = (MatchState.PENDING, MatchState.VOID)
+"""Cancelled when one of its entries goes; what is under way plays on."""
 RECORDED = (MatchState.SCORED, MatchState.FORFEIT)
 """Ended with a verdict that boards fold."""

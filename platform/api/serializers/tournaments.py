@@ -144,6 +144,14 @@ class EntryWishSerializer(serializers.Serializer[Any]):
     submission = serializers.CharField(max_length=16, help_text="The submission's id.")
 
 
+class SupersededSerializer(serializers.Serializer[Entry]):
+    """An entry that goes, and how many of its matches are not played yet."""
+
+    id = serializers.CharField(source="uid")
+    name = serializers.CharField()
+    unplayed = serializers.IntegerField(help_text="Matches that are cancelled when it goes.")
+
+
 class EntrySerializer(serializers.Serializer[Entry]):
     """``submission``, ``reason`` and ``manifest`` are for its team and the organizers."""
 
@@ -186,3 +194,11 @@ class EntrySerializer(serializers.Serializer[Entry]):
     @extend_schema_field(serializers.DictField(allow_null=True))
     def get_manifest(self, row: Entry) -> dict[str, Any] | None:
         return row.manifest if self.viewer.knows(row) else None
+
+
+class EnteredSerializer(EntrySerializer):
+    supersedes = SupersededSerializer(
+        allow_null=True,
+        help_text="Your team's active entry of the same role, as it stood before; it goes when "
+        "this one becomes active.",
+    )

@@ -21,6 +21,7 @@ from api.permissions import LoggedIn, Scoped
 from api.query import Choice
 from api.serializers.tournaments import (
     ClockSerializer,
+    EnteredSerializer,
     EntrySerializer,
     EntryWishSerializer,
     InviteSerializer,
@@ -374,26 +375,28 @@ class EntriesView(MembersView):
         operation_id="enter",
         parameters=[IDEMPOTENCY],
         request=EntryWishSerializer,
-        responses={201: EntrySerializer, **problem(404, 409, 413, 415, 422)},
+        responses={201: EnteredSerializer, **problem(404, 409, 413, 415, 422)},
     )
     def post(self, request: Request) -> Response:
         """Enter a submission of yours, and accept the tournament's terms.
 
-        One that is not judged yet plays once it has qualified. It takes the place of your team's
-        active entry of the same role. Entering twice changes nothing.
+        One that is not judged yet plays once it has qualified. It then supersedes your team's
+        active entry of the same role, whose matches that have not begun are cancelled;
+        `supersedes` names it. Entering twice changes nothing.
         """
         return once(request, lambda: self._enter(request))
 
     def _enter(self, request: Request) -> Response:
         wish = EntryWishSerializer(data=request.data)
         wish.is_valid(raise_exception=True)
-        entry = services.enter(
-            tournament=selectors.get(self.person, wish.validated_data["tournament"]),
-            submission=submissions.get(self.user, wish.validated_data["submission"]),
-            user=self.user,
-        )
-        shown = self.get_serializer(selectors.get_entry(self.user, entry.uid))
-        return Response(shown.data, status=status.HTTP_201_CREATED)
+        tournament = selectors.get(self.person, wish.validated_data["tournament"])
+        submission = submissions.get(self.user, wish.validated_data["submission"])
+        old = selectors.superseded_by(self.user, tournament, submission)
+        entry = services.enter(tournament=tournament, submission=submission, user=self.user)
+        shown = selectors.get_entry(self.user, entry.uid)
+        shown.supersedes = old  # type: ignore[attr-defined] # for this answer alone
+        data = EnteredSerializer(shown, context=self.get_serializer_context()).data
+        return Response(data, status=status.HTTP_201_CREATED)
 
 
 @extend_schema(tags=["entries"])

@@ -23,6 +23,7 @@ from submissions.states import WAITING
 from tournaments import selectors, visibility
 from tournaments import services as tournaments
 from tournaments.models import Match, Tournament
+from web import entering
 from web.answers import action, attachment, member_form, member_page, person
 from web.figures import plain_figures
 from web.forms import UploadForm
@@ -88,7 +89,7 @@ def _taken(request: HttpRequest, form: UploadForm) -> Submission:
     )
     if chosen := data["tournament"]:
         try:
-            tournaments.enter(tournament=chosen, submission=submission, user=user)
+            entering.enter(request, chosen, submission)
         except Refused as error:
             messages.error(request, f"The package is here, but not in {chosen}. {error}")
     return submission
@@ -115,6 +116,9 @@ def _upload_page(request: HttpRequest, form: UploadForm, status: int = 200) -> H
         "teams": teams,
         "quotas": [(team, queue.quota(team, person=person(request))) for team in teams],
         "revealing": _revealing(request),
+        "places": selectors.active_of(request.user).filter(
+            tournament__in=selectors.open_for(request.user)
+        ),
         "section": "submissions",
     }
     return render(request, "web/upload.html", context, status=status)
@@ -153,6 +157,8 @@ def submission_live(request: HttpRequest, uid: str) -> HttpResponse:
 def _shown(request: HttpRequest, found: Submission) -> dict[str, Any]:
     mine = found.team_id in team_ids(request.user)
     entries = found.entries.filter(tournament__in=selectors.visible_to(request.user))
+    enterable = _enterable(request, found) if mine else []
+    places = selectors.active_of(request.user).filter(tournament__in=enterable)
     readable = visibility.may_see_log(request.user, found)
     played = Match.objects.filter(Q(attack__in=entries) | Q(defense__in=entries))
     return {
@@ -168,7 +174,8 @@ def _shown(request: HttpRequest, found: Submission) -> dict[str, Any]:
         "entries": entries.select_related("tournament"),
         "matches": played.select_related("tournament", "round", "attack__team", "defense__team",
                                          "verdict").order_by("-finished_at", "-id")[:60],
-        "enterable": _enterable(request, found) if mine else [],
+        "enterable": enterable,
+        "places": places.filter(team=found.team, player=found.role),
     }  # fmt: skip
 
 

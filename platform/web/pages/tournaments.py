@@ -19,6 +19,7 @@ from tournaments import selectors, services
 from tournaments.models import Entry, Round, Tournament
 from tournaments.states import EntryState, MatchState, Phase
 from tournaments.viewer import Viewer
+from web import entering
 from web.answers import action, page, person
 from web.figures import board_rows
 from web.forms import EnterForm
@@ -156,12 +157,15 @@ def _entries(
     listed = selectors.entries(tournament).exclude(state=EntryState.REFUSED)
     listed = listed.exclude(state=EntryState.WAITING)
     enterable = _fitting(request, tournament)
+    roles = {(one.team_id, one.role) for one in enterable}
+    active = selectors.active_of(request.user).filter(tournament=tournament)
     context |= {
         "own": selectors.entries_of(tournament, request.user),
         "guests": sorted(listed.filter(team__isnull=False), key=_in_order),
         "house": listed.filter(team__isnull=True).order_by("role", "name"),
         "form": form,
-        "enterable": enterable.exists(),
+        "enterable": bool(roles),
+        "places": [entry for entry in active if (entry.team_id, entry.player) in roles],
         "revealing": [round_ for round_ in context["rounds"] if reveals(round_) == "package"],
     }
     return render(request, "web/entries.html", context, status=status)
@@ -195,9 +199,7 @@ def enter(request: HttpRequest, slug: str) -> HttpResponse:
     form = EnterForm(request.POST, submissions=_enterable(request, found))
     if not form.is_valid():
         return _entries(request, found, form, status=422)
-    services.enter(
-        tournament=found, submission=form.cleaned_data["submission"], user=person(request)
-    )
+    entering.enter(request, found, form.cleaned_data["submission"])
     return redirect("entries", slug=slug)
 
 

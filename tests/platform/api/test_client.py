@@ -273,6 +273,29 @@ def test_status_logs_cancel_enter_and_withdraw(
     assert "Push" in capsys.readouterr().out
 
 
+def test_entering_says_whose_place_is_taken_and_what_is_cancelled(
+    alices: Any, spring: Tournament, site: Site, push: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(["submit", push, "--enter", "spring"])
+    assert "supersedes" not in capsys.readouterr().out
+    site.qualify()
+    old = Entry.objects.get(team=alices.team)
+    left = Match.objects.filter(attack=old, state="pending").count()
+    assert left > 0
+    player = Path(push) / "player.py"
+    player.write_text(player.read_text() + "\n# anew\n")
+    assert run(["submit", push, "--enter", "spring"]) == ExitCode.OK
+    told = " ".join(capsys.readouterr().out.split())
+    assert (
+        f"It, once it has qualified, supersedes {old.name} ({old.uid}), which had {left} " in told
+    )
+    newer = alices.has_qualified("Other")
+    answer = alices.post("entries/", {"tournament": "spring", "submission": newer.uid})
+    assert answer.json()["supersedes"] == {"id": old.uid, "name": old.name, "unplayed": left}
+    again = alices.post("entries/", {"tournament": "spring", "submission": newer.uid})
+    assert again.json()["supersedes"] is None
+
+
 def test_the_log_of_a_match_is_read_by_side(
     alices: Any, spring: Tournament, site: Site, push: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

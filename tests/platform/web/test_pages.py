@@ -238,6 +238,57 @@ def test_a_learner_of_classes_is_not_offered_a_tournament_about_trends(
     assert "Trends: The learner estimates no trends; one that does names trend_poisoning" in refused
 
 
+def test_whose_place_an_entry_takes_is_said_before_and_after(world: World, as_: Browser) -> None:
+    dana, slug = as_(world.dana), world.tournament.slug
+    old = Entry.objects.get(team=world.defenders, player="defense", state=EntryState.ACTIVE)
+    some = list(Match.objects.filter(defense=old).values_list("pk", flat=True)[:2])
+    left = Match.objects.filter(pk__in=some).update(state="pending")
+    assert left == 2
+    newer = submitted(world.defenders, world.dana, "Another shield", Role.DEFENSE)
+    place = f"<strong>{old.name}</strong>, defense of {old.team_name} in {world.tournament.title}"
+    for address in (
+        "/submissions/new/",
+        f"/submissions/{newer.uid}/",
+        f"/tournaments/{slug}/entries/",
+    ):
+        told = text_of(dana.get(address))
+        assert "A newer entry supersedes yours of the same role" in told, address
+        assert place in told, address
+        assert f"{left} matches not played yet" in told, address
+    answer = dana.post(
+        f"/tournaments/{slug}/enter/", {"submission": newer.uid, "terms": "on"}, follow=True
+    )
+    told = text_of(answer)
+    said = (
+        f"Another shield supersedes {old.name} in {world.tournament.title}. {old.name} had {left} "
+    )
+    assert said + "matches still to play" in told
+    assert Match.objects.filter(defense=old, state="cancelled").count() == left
+
+
+def test_an_upload_says_whose_place_it_takes_once_it_has_qualified(
+    world: World, as_: Browser
+) -> None:
+    old = Entry.objects.get(team=world.defenders, player="defense", state=EntryState.ACTIVE)
+    data = {
+        "archive": archive(), "team": world.defenders.pk, "tournament": "spring", "terms": "on"
+    }  # fmt: skip
+    told = text_of(as_(world.dana).post("/submissions/new/", data, follow=True))
+    assert f"supersedes {old.name} in {world.tournament.title} once it has qualified" in told
+    old.refresh_from_db()
+    assert old.state == EntryState.ACTIVE
+
+
+def test_nothing_is_said_of_places_that_nobody_takes(world: World, as_: Browser) -> None:
+    charlie = as_(world.charlie)
+    assert "A newer entry" not in text_of(charlie.get("/submissions/new/"))
+    dana = as_(world.dana)
+    spear = submitted(world.defenders, world.dana, "A spear", Role.ATTACK)
+    page = text_of(dana.get(f"/submissions/{spear.uid}/"))
+    assert f"Enter in {world.tournament.title}" in page
+    assert "A newer entry" not in page
+
+
 def test_an_upload_that_the_tournament_refuses_is_kept_and_told_why(
     world: World, as_: Browser
 ) -> None:

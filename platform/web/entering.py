@@ -1,0 +1,31 @@
+"""Entering from whichever page: whose place is taken is told before and after."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest
+
+from submissions.models import Submission
+from tournaments import selectors, services
+from tournaments.models import Entry, Tournament
+from tournaments.states import EntryState
+from web.answers import person
+
+
+def enter(request: HttpRequest, tournament: Tournament, submission: Submission) -> None:
+    """Raises as :func:`tournaments.services.enter` does."""
+    user = person(request)
+    old = selectors.superseded_by(user, tournament, submission)
+    entry = services.enter(tournament=tournament, submission=submission, user=user)
+    if old is not None:
+        messages.info(request, _told(entry, old))
+
+
+def _told(entry: Entry, old: Entry) -> str:
+    unplayed: int = old.unplayed  # type: ignore[attr-defined] # counted by the selector
+    matches = "1 match" if unplayed == 1 else f"{unplayed} matches"
+    later = "" if entry.state == EntryState.ACTIVE else " once it has qualified"
+    return (
+        f"{entry.name} supersedes {old.name} in {entry.tournament}{later}. "
+        f"{old.name} had {matches} still to play; what it has not played is cancelled."
+    )
