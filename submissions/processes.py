@@ -107,7 +107,7 @@ def supervise(
         preexec_fn=die_with_parent,
     ) as process:
         try:
-            return _watch(process, _Pulse(heartbeat), on_line, seconds)
+            return _watch(process, Pulse(heartbeat), on_line, seconds)
         finally:
             kill_tree(process.pid)
 
@@ -134,7 +134,7 @@ def play(
             on_line=on_line,
             seconds=seconds,
         )
-    return _kept.play(order, _Pulse(heartbeat), on_line, seconds)
+    return _kept.play(order, Pulse(heartbeat), on_line, seconds)
 
 
 def _arguments(order: Mapping[str, object]) -> Sequence[object]:
@@ -152,7 +152,7 @@ class _Kept:
     def play(
         self,
         order: Mapping[str, object],
-        pulse: _Pulse,
+        pulse: Pulse,
         on_line: Callable[[str], None],
         seconds: float,
     ) -> Ended:
@@ -239,7 +239,7 @@ class _Answer:
         self._on_line(line)
 
 
-class _Pulse:
+class Pulse:
     """Calls the heartbeat when it is due, and tells whether the lease is still ours."""
 
     def __init__(self, heartbeat: Callable[[], bool]) -> None:
@@ -310,7 +310,7 @@ class _Streams:
 
 def _watch(
     process: subprocess.Popen[bytes],
-    pulse: _Pulse,
+    pulse: Pulse,
     on_line: Callable[[str], None],
     seconds: float,
 ) -> Ended:
@@ -320,7 +320,7 @@ def _watch(
 
 def _to_the_end(
     process: subprocess.Popen[bytes],
-    pulse: _Pulse,
+    pulse: Pulse,
     streams: _Streams,
     deadline: float,
     answer: Callable[[], Ended | None],

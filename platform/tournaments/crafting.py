@@ -60,7 +60,7 @@ def kept(
     scratch: Path,
     *,
     run: Run,
-    heartbeat: Callable[[], Any],
+    heartbeat: Callable[[], bool],
 ) -> dict[str, str]:
     """Paths to what its attack has handed in and its defense answered, or now does, by the key of
     the order. What is not in it, each match plays for itself."""
@@ -78,7 +78,7 @@ def _made(
     orders: Mapping[str, Any],
     scratch: Path,
     run: Run,
-    heartbeat: Callable[[], Any],
+    heartbeat: Callable[[], bool],
 ) -> Path | None:
     path = what.path(match)
     if path is None or path.exists():
@@ -160,16 +160,15 @@ def _make(what: Made, path: Path, orders: Mapping[str, Any], scratch: Path, run:
 
 
 @contextlib.contextmanager
-def _alone(lock: Path, heartbeat: Callable[[], Any]) -> Iterator[None]:
-    """Wait until no other worker makes the same; the match stays ours meanwhile."""
+def _alone(lock: Path, heartbeat: Callable[[], bool]) -> Iterator[None]:
+    """Wait until no other worker makes the same; the match stays ours meanwhile, also while the
+    database is away. That its lease was lost, the referee that comes next finds out."""
     lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    due = time.monotonic() + settings.HEARTBEAT_SECONDS
+    pulse = processes.Pulse(heartbeat)
     with lock.open("w") as file:
         while not _locked(file.fileno()):
             time.sleep(POLL_SECONDS)
-            if time.monotonic() >= due:
-                heartbeat()
-                due = time.monotonic() + settings.HEARTBEAT_SECONDS
+            pulse.alive()
         yield
         lock.unlink(missing_ok=True)
 

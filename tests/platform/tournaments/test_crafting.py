@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.db import OperationalError
 
 from arena.games import controls
 from arena.games.crafted import FILE
@@ -109,6 +112,25 @@ def test_two_workers_craft_the_same_once(board: Any, tmp_path: Path) -> None:
     assert len(referees.orders) == 1
     assert found[0] == found[1] is not None
     assert not list(tmp_path.glob("crafted/*/*.lock"))
+
+
+def test_who_waits_for_a_crafting_outlasts_a_database_that_is_away(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.HEARTBEAT_SECONDS = 0
+    monkeypatch.setattr("submissions.processes.connection", SimpleNamespace(close=lambda: None))
+    lock, beats = tmp_path / "it.lock", 0
+
+    def away() -> bool:
+        nonlocal beats
+        beats += 1
+        other.close()
+        raise OperationalError("terminating connection due to administrator command")
+
+    other = lock.open("w")
+    fcntl.flock(other, fcntl.LOCK_EX)
+    with crafting._alone(lock, away):
+        assert beats == 1
 
 
 def test_where_crafting_fails_the_match_plays_for_itself(board: Any, tmp_path: Path) -> None:
