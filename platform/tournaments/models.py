@@ -265,6 +265,9 @@ class Verdict(models.Model):
     provenance = models.JSONField(default=dict)
     logs = models.JSONField(default=dict)
     files = models.CharField(max_length=200)
+    outcome_sha256 = models.CharField(
+        max_length=64, blank=True, help_text="Of outcome.parquet, as it was when it was adopted."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
@@ -16,7 +18,7 @@ from arena.verdict import Status
 from arena.verdict import Verdict as Finding
 from events.texts import storable
 from tournaments import announcing, claims
-from tournaments.files import VERDICT
+from tournaments.files import OUTCOME, VERDICT
 from tournaments.models import Match, Verdict
 from tournaments.states import MATCHES, MatchState
 
@@ -61,15 +63,29 @@ def record_verdict(match: Match, finding: Finding, *, files: str) -> bool:
         sentence = finding.fault.sentence if finding.fault else "The referee voided the match."
         claims.fail(match, sentence)
         return False
+    digest = sha256_of(settings.DATA / files / OUTCOME)
     with transaction.atomic():
         if _ended(match, finding):
             Verdict.objects.create(
-                match=match, attempt=match.attempt, files=files, **columns(finding)
+                match=match,
+                attempt=match.attempt,
+                files=files,
+                outcome_sha256=digest,
+                **columns(finding),
             )
             match.refresh_from_db(fields=["state", "seconds", "finished_at"])
             announcing.tell_of_match(match, "match.recorded", **_shown(finding))
             return True
     return Verdict.objects.filter(match=match, attempt=match.attempt).exists()
+
+
+def sha256_of(path: Path) -> str:
+    """In hexadecimal, as ``sha256sum`` says it; empty where there is no such file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return ""
 
 
 def _ended(match: Match, finding: Finding) -> bool:

@@ -145,6 +145,14 @@ def may_see_outcome(user: Person, match: Match) -> bool:
     return (_practice(match) and hides_nothing) or is_closed(match.round)
 
 
+def outcome_sha256(user: Person, match: Match) -> str:
+    """The digest of the outcome's file, for those who may have it, and for everyone once the round
+    is closed. Before, whoever knows the figures could try which examples were broken."""
+    shown = is_closed(match.round) or may_see_outcome(user, match)
+    verdict = getattr(match, "verdict", None)
+    return str(verdict.outcome_sha256) if shown and verdict is not None else ""
+
+
 def may_see_images(user: Person, match: Match) -> bool:
     """As the outcome, but a final split never leaves the referee: its images are nobody's."""
     return _practice(match) and may_see_outcome(user, match)

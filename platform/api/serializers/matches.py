@@ -92,6 +92,10 @@ class MatchDetailSerializer(MatchSerializer):
     provenance = serializers.SerializerMethodField()
     fault_sentence = serializers.SerializerMethodField()
     downloads = serializers.SerializerMethodField(help_text="What you may fetch of it.")
+    outcome_sha256 = serializers.SerializerMethodField(
+        help_text="Of the file under `downloads.outcome`, in hexadecimal; null for those who may "
+        "not have it before the round is closed, and for verdicts that are older than this."
+    )
     progress = serializers.SerializerMethodField(help_text="stage, done, total, sentence")
 
     @extend_schema_field(serializers.ListField(child=serializers.DictField()))
@@ -111,6 +115,10 @@ class MatchDetailSerializer(MatchSerializer):
     @extend_schema_field(serializers.DictField(child=serializers.CharField()))
     def get_downloads(self, row: Match) -> dict[str, str]:
         return dict(self.context["downloads"])
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_outcome_sha256(self, row: Match) -> str | None:
+        return self.context["outcome_sha256"] or None
 
     @extend_schema_field(serializers.DictField())
     def get_progress(self, row: Match) -> dict[str, Any]:

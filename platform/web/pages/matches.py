@@ -98,6 +98,7 @@ def _verdict(request: HttpRequest, match: Match) -> dict[str, Any]:
         "curve": curve(verdict),
         "corruptions": corruptions(verdict),
         "provenance": _provenance(request, match, verdict),
+        "outcome_sha256": visibility.outcome_sha256(request.user, match),
         "logs": _logs(request, match),
         "awaited_logs": _awaited_logs(request, match),
         **_outcome(request, match),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from base64 import b64encode
 from pathlib import Path
@@ -281,11 +282,14 @@ def test_a_verdict_is_for_everyone_and_its_files_for_its_sides(
     assert shown["curve"] == [{"epsilon": 0.1, "robust_accuracy": 0.75}]
     assert shown["provenance"] == {"task": "digits"}
     assert shown["downloads"] == {}
+    assert shown["outcome_sha256"] is None
     for stranger in (visitor, dana):
         for part in ("outcome/", "images/", "log/?side=attack"):
             assert stranger.get(path + part).status_code == 404
     # Against a house player, on the practice split, its own team sees everything.
-    downloads = alice.get(path).json()["downloads"]
+    mine = alice.get(path).json()
+    assert mine["outcome_sha256"] == hashlib.sha256(b"PAR1 rows PAR1").hexdigest()
+    downloads = mine["downloads"]
     assert set(downloads) == {"outcome", "images", "attack_log", "defense_log"}
     outcome, images = (alice.client.get(downloads[name]) for name in ("outcome", "images"))
     assert b"".join(outcome.streaming_content) == b"PAR1 rows PAR1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,6 +60,22 @@ def test_an_attempt_without_the_lease_writes_nothing(match: Match, make_finding:
     assert not recording.record_verdict(match, make_finding(), files="late")
     assert Verdict.objects.get().files == "matches/a/2"
     assert recorded(match) == 1
+
+
+def test_a_verdict_holds_the_digest_of_its_outcome_file(
+    match: Match, make_finding: Any, settings: Any, tmp_path: Path
+) -> None:
+    settings.DATA = tmp_path
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f" / "outcome.parquet").write_bytes(b"abc")
+    recording.record_verdict(match, make_finding(), files="f")
+    of_abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-4
+    assert Verdict.objects.get().outcome_sha256 == of_abc
+
+
+def test_a_verdict_without_an_outcome_file_has_no_digest(match: Match, make_finding: Any) -> None:
+    recording.record_verdict(match, make_finding(), files="none")
+    assert Verdict.objects.get().outcome_sha256 == ""
 
 
 @pytest.mark.parametrize("side", Side)

@@ -234,6 +234,23 @@ def test_the_images_of_a_final_split_are_nobodys(scene: Any) -> None:
     assert scene.readers(lambda u: visibility.may_see_images(u, scene.match)) == set()
 
 
+def test_the_digest_of_an_outcome_is_for_its_readers_and_for_all_after_the_close(
+    scene: Any,
+) -> None:
+    scene = scene("white")
+    scene.match.verdict.outcome_sha256 = "ab" * 32
+    scene.match.verdict.save()
+
+    def readers() -> set[str]:
+        return scene.readers(lambda user: visibility.outcome_sha256(user, scene.match))
+
+    assert readers() == outcome_readers(scene) == INSIDERS
+    scene.moves(Phase.PLAYING, Phase.PUBLISHED)
+    assert readers() == INSIDERS
+    scene.moves(Phase.FROZEN)
+    assert readers() == set(CAST)
+
+
 def test_files_ask_before_they_open(scene: Any, settings: Any) -> None:
     scene = scene("black")
     directory = Path(settings.DATA) / scene.match.verdict.files

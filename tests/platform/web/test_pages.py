@@ -26,7 +26,7 @@ from leaderboard.models import Standing
 from submissions.models import Submission
 from tests.platform.web.seeding import PASSWORD, World, submitted
 from tournaments import services
-from tournaments.models import Entry, Match, Tournament, Visibility
+from tournaments.models import Entry, Match, Tournament, Verdict, Visibility
 from tournaments.services import RoundPlan, TournamentPlan
 from tournaments.states import EntryState, MatchState, Phase
 from web.figures import heat, percent
@@ -687,6 +687,19 @@ def test_figures_are_for_everyone_but_seeds_are_not(world: World, as_: Browser) 
     oscars = text_of(as_(world.oscar).get(f"/matches/{match.uid}/"))
     assert match.verdict.provenance["defense_sha256"] in oscars
     assert "gallery-row" not in page
+
+
+def test_the_digest_of_an_outcome_waits_for_the_close_as_the_outcome_does(
+    world: World, as_: Browser
+) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3")
+    digest = "ab" * 32
+    Verdict.objects.filter(match=match).update(outcome_sha256=digest)
+    address = f"/matches/{match.uid}/"
+    assert digest in text_of(as_(world.oscar).get(address))
+    assert digest not in text_of(as_(None).get(address))
+    Tournament.objects.filter(pk=world.tournament.pk).update(state=Phase.FROZEN)
+    assert digest in text_of(as_(None).get(address))
 
 
 def test_a_log_loses_its_control_characters(world: World, as_: Browser) -> None:
