@@ -125,6 +125,8 @@ def binomial_quantile(trials: int, p: float, q: float) -> int:
     """The least k with P(at most k successes in ``trials``) >= q."""
     if p <= 0 or trials == 0:
         return 0
+    if p >= 1:
+        return trials
     term, total = trials * math.log1p(-p), 0.0
     for k in range(trials + 1):
         total += math.exp(term)

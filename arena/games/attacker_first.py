@@ -211,6 +211,7 @@ def _result(
         ),
         outcome=_outcome(stage, crafted, answers, sets),
         faults=tuple(fault_of(error) for error in stage.faults),
+        flags=tuple(dict.fromkeys(stage.flags)),
         seconds=stage.seconds,
         logs=stage.logs,
         details={"training_seeds": stage.seeds, "published": len(sets.published)},

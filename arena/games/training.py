@@ -9,7 +9,8 @@ published data in its code needs S for the class names alone: nothing here tells
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -22,7 +23,7 @@ from arena.games.base import Table
 from arena.games.draws import derive, row_seeds, seed_of
 from arena.games.opening import guarded
 from arena.games.reveal import brief, revealed
-from arena.metrics import Metrics, wilson
+from arena.metrics import Metrics, binomial_quantile, wilson
 from arena.oracle import Oracle
 from arena.players import Images, Labels
 from arena.rounds import PoisonMode
@@ -34,6 +35,9 @@ ROWS_ASKED_ALONE: Final = 8
 ROW_TOLERANCE: Final = 1e-4
 MODEL_TOLERANCE: Final = 0.05
 """What the confidence of equal models may differ by, each of which was trained for itself."""
+QUANTILE: Final = 0.999
+"""Of how many rows differ by chance, where training again makes another model."""
+TRAINS_OTHERWISE: Final = "training_not_repeatable"
 
 Move = TypeVar("Move")
 
@@ -83,6 +87,14 @@ class Judged:
         return np.asarray(self.labels != y[None, :])
 
 
+@dataclass(frozen=True)
+class _Differing:
+    """How many of a few rows got another label, and whether there is any doubt at all."""
+
+    labels: int
+    any: bool
+
+
 @dataclass(eq=False)
 class TrainingStage:
     """One match, as it goes."""
@@ -92,6 +104,7 @@ class TrainingStage:
     seconds: dict[str, float] = field(default_factory=lambda: {"attack": 0.0, "defense": 0.0})
     logs: dict[str, str] = field(default_factory=lambda: {"attack": "", "defense": ""})
     queries: list[int] = field(default_factory=list)
+    flags: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         classes = len(self.table.task.classes)
@@ -296,7 +309,8 @@ class TrainingStage:
 
         Half of the rows of each bear the same trigger, say, and a learner could look for what they
         share. Equal seeds train equal models, so a third process, asked about a few rows alone and
-        nothing else, must say what counted.
+        nothing else, must say what counted. Where it does not, a fourth tells how much of that is
+        the training's.
         """
         judged = (
             self.train_and_judge(poison, one, step=step, steps=steps),
@@ -305,17 +319,21 @@ class TrainingStage:
         if poison is None or any(fault.side is Side.DEFENSE for fault in self.faults):
             return judged
         try:
-            differing = self._differing_alone(poison, (one, other), judged, step=step)
+            alone = self._differing_alone(poison, (one, other), judged, step=step)
+            apart = self._differing_in_company(poison, one, judged[0]) if alone.any else 0.0
         except PlayerError as error:
             self.faults.append(error)
             return judged
-        if differing <= 1:
+        if not alone.any:
+            return judged
+        if alone.labels <= binomial_quantile(ROWS_ASKED_ALONE, apart, QUANTILE):
+            self.flags.append(TRAINS_OTHERWISE)
             return judged
         self.faults.append(
             PlayerError(
                 Side.DEFENSE,
                 FaultCode.ROWS_DEPEND,
-                f"{differing} of {ROWS_ASKED_ALONE} rows were answered differently by the same "
+                f"{alone.labels} of {ROWS_ASKED_ALONE} rows were answered differently by the same "
                 "model that was asked nothing else; predictions must not depend on other rows.",
             )
         )
@@ -324,24 +342,39 @@ class TrainingStage:
 
     def _differing_alone(
         self, poison: Points, asked: Sequence[Images], judged: Sequence[Judged], *, step: int
-    ) -> int:
-        """How many of a few rows, no two of an example, the model of the first seed answers
-        otherwise when they are all that it is asked."""
+    ) -> _Differing:
+        """Of a few rows, no two of an example, what the model of the first seed answers otherwise
+        when they are all that it is asked."""
         table, stream = self.table, self.table.match_stream("alone", step)
         rows = stream.permutation(len(table.examples))[:ROWS_ASKED_ALONE]
         seeds = row_seeds(table.secret, table.defense.sha256, table.examples.index[rows], 0)
-        seat, differing = Renamed(table.seats.open_defense(), self.permutation), 0
-        try:
-            seat.fit(*self._shuffled(*self.training_set(poison)), self.seeds[0], told=self._told())
+        labels = surer = 0
+        with self._trained_alike(poison) as seat:
             for i, row in enumerate(rows.tolist()):
                 side = stream.randint(2)
                 said = self._read(seat.predict(asked[side][[row]], seeds[i : i + 1]), rows=1)
-                label, confidence = judged[side].labels[0, row], judged[side].confidence[0, row]
-                surer = abs(float(said.confidence[0]) - confidence)
-                differing += bool(said.labels[0] != label or surer > MODEL_TOLERANCE)
+                other = bool(said.labels[0] != judged[side].labels[0, row])
+                by = abs(float(said.confidence[0]) - judged[side].confidence[0, row])
+                labels, surer = labels + other, surer + (not other and by > MODEL_TOLERANCE)
+        return _Differing(labels, labels + surer > 1)
+
+    def _differing_in_company(self, poison: Points, asked: Images, judged: Judged) -> float:
+        """The share of rows that a model of the same seed, asked the same, labels otherwise; that
+        of one row at least. A training that draws from the clock, or on a GPU, makes another model
+        each time, which no rule forbids."""
+        with self._trained_alike(poison) as seat:
+            answers = self._predicted(seat, asked, 0)
+        return float(max(1, (answers.labels != judged.labels[0]).sum()) / len(asked))
+
+    @contextmanager
+    def _trained_alike(self, poison: Points) -> Iterator[Renamed]:
+        """A fresh process, trained with the first seed."""
+        seat = Renamed(self.table.seats.open_defense(), self.permutation)
+        try:
+            seat.fit(*self._shuffled(*self.training_set(poison)), self.seeds[0], told=self._told())
+            yield seat
         finally:
             self.close(seat, "defense")
-        return differing
 
     def _read(self, scores: Array, *, rows: int) -> Answers:
         manifest = self.table.defense.manifest

@@ -21,6 +21,8 @@ FLAGS: Final = {
     "changed_output_for_same_seed": "The defense answered one request differently under the same "
     "seed.",
     "rows_depend_on_each_other": "The defense answered some rows differently in other company.",
+    "training_not_repeatable": "The learner makes another model each time it is trained with the "
+    "same data and seed.",
 }
 """What a verdict's flags say, which are no faults (docs/rules.md)."""
 

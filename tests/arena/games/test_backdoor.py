@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -239,6 +240,30 @@ def test_a_learner_that_looks_for_the_trigger_among_its_questions_forfeits() -> 
     assert verdict.fault is not None
     assert (verdict.fault.side, verdict.fault.code) == (Side.DEFENSE, FaultCode.ROWS_DEPEND)
     assert verdict.metrics["poisoned_accuracy"] == 0.0
+
+
+class NeverTheSame(Nearest):
+    """Honest, but no two trainings of it are alike, whatever the seed."""
+
+    trained = 0
+
+    def fit(self, x: Array, y: Array, seed: int) -> None:
+        super().fit(x, y, seed)
+        NeverTheSame.trained += 1
+        self.name = str(self.trained).encode()
+
+    def predict(self, x: Array) -> Array:
+        scores = super().predict(x)
+        moody = [zlib.crc32(self.name + row.tobytes()) % 2 == 1 for row in x]
+        return np.where(np.array(moody)[:, None], np.roll(scores, 1, axis=1), scores)
+
+
+def test_a_learner_whose_training_is_not_repeatable_is_flagged_and_not_at_fault() -> None:
+    NeverTheSame.trained = 0
+    verdict = play(Cast(badnets, NeverTheSame))
+    assert verdict.fault is None
+    assert "training_not_repeatable" in verdict.flags
+    assert not play(Cast(badnets)).flags
 
 
 def test_an_example_and_its_triggered_twin_never_share_a_process() -> None:
