@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from heapq import heappop, heappush
 from typing import Any, Final
 
 import numpy as np
@@ -141,37 +142,49 @@ class Record:
         return cls(np.full(examples, -1, np.int64), np.zeros(examples), np.full(examples, -1.0))
 
 
+Reader = Callable[[Array], Array]
+"""Raw scores (n, columns) -> probabilities (n, columns)."""
+
+
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """One answer that an attack was given: ``x`` (*shape), ``probabilities`` (columns,)."""
+    """One answer that an attack was given to ``x`` (*shape): raw ``scores`` (columns,)."""
 
     x: NDArray[np.float32]
     seed: int
-    probabilities: NDArray[np.float64]
+    scores: NDArray[np.float32]
+    read: Reader
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        return np.asarray(self.read(self.scores[None])[0], np.float64)
 
 
 class Sample:
-    """Some of all answers, each as likely to be kept as any other."""
+    """Some of all answers, each as likely to be kept as any other: those with the least draws."""
 
     def __init__(self, stream: np.random.RandomState) -> None:
         self._stream = stream
-        self._kept: list[tuple[float, Heard]] = []
+        self._kept: list[tuple[float, int, Heard]] = []
+        """A heap, the largest draw first; no two are compared by their answers."""
+        self._offered = 0
         self._below = 1.0
 
     @property
     def heard(self) -> list[Heard]:
         """In an order that tells nothing of when they were given."""
-        return [heard for _, heard in sorted(self._kept, key=lambda kept: kept[0])]
+        return [heard for *_, heard in sorted(self._kept, reverse=True)]
 
-    def offer(self, x: Array, seeds: Array, read: Callable[[slice], Array]) -> None:
-        """``read``: rows -> their probabilities, of few rows."""
+    def offer(self, x: Array, seeds: Array, scores: Array, read: Reader) -> None:
+        """``x`` (n, *shape), answered with ``scores`` (n, columns)."""
         drawn = self._stream.random_sample(len(x))
         for row in np.flatnonzero(drawn < self._below).tolist():
-            told = read(slice(row, row + 1))[0]
-            self._kept.append((float(drawn[row]), Heard(x[row].copy(), int(seeds[row]), told)))
-        if len(self._kept) > SAMPLED:
-            self._kept = sorted(self._kept, key=lambda kept: kept[0])[:SAMPLED]
-            self._below = self._kept[-1][0]
+            heard = Heard(x[row].copy(), int(seeds[row]), scores[row].copy(), read)
+            heappush(self._kept, (-float(drawn[row]), self._offered + row, heard))
+            if len(self._kept) > SAMPLED:
+                heappop(self._kept)
+                self._below = -self._kept[0][0]
+        self._offered += len(x)
 
 
 _ASKED: Final = ("iterations", "gradients", "zero_gradients")
@@ -273,7 +286,7 @@ class Oracle:
         defense, seeds = self._defense(), self._draw(x, None)
         scores = self._ask_all(x, seeds, defense.logits)
         if self._sample is not None:
-            self._sample.offer(x, seeds, lambda rows: softmax(scores[rows]))
+            self._sample.offer(x, seeds, scores, softmax)
         return scores
 
     def gradient(self, x: Array, weights: Array) -> tuple[Array, Array]:
@@ -322,10 +335,11 @@ class Oracle:
         seeds = self._draw(x, examples)
         scores = self._ask_all(x, seeds, self._defense().predict)
         if self._sample is not None:
-            self._sample.offer(
-                x, seeds, lambda rows: self._read(scores[rows], rows=1).probabilities
-            )
+            self._sample.offer(x, seeds, scores, self._probabilities)
         return scores
+
+    def _probabilities(self, scores: Array) -> Array:
+        return self._read(scores, rows=len(scores)).probabilities
 
     def _noted(self, x: Array, examples: Array, scores: Array, ordinals: Array) -> Array:
         """The labels of an answer, after a look at whether they are the first success."""
