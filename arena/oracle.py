@@ -7,10 +7,10 @@ costs. A refused request costs nothing. A reply holds what the threat model allo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from heapq import heappop, heappush
 from typing import Any, Final
 
 import numpy as np
@@ -161,30 +161,43 @@ class Heard:
 
 
 class Sample:
-    """Some of all answers, each as likely to be kept as any other: those with the least draws."""
+    """Some of all answers, each as likely to be kept as any other.
+
+    Reservoir sampling that draws how many rows it passes over (Li 1994, Algorithm L): an answer
+    that is not kept costs a comparison.
+    """
 
     def __init__(self, stream: np.random.RandomState) -> None:
         self._stream = stream
-        self._kept: list[tuple[float, int, Heard]] = []
-        """A heap, the largest draw first; no two are compared by their answers."""
-        self._offered = 0
+        self._kept: list[Heard] = []
+        self._offered = self._next = 0
+        """Rows so far, and the number of the next one that is kept."""
         self._below = 1.0
 
-    @property
     def heard(self) -> list[Heard]:
         """In an order that tells nothing of when they were given."""
-        return [heard for *_, heard in sorted(self._kept, reverse=True)]
+        return [self._kept[i] for i in self._stream.permutation(len(self._kept))]
 
     def offer(self, x: Array, seeds: Array, scores: Array, read: Reader) -> None:
         """``x`` (n, *shape), answered with ``scores`` (n, columns)."""
-        drawn = self._stream.random_sample(len(x))
-        for row in np.flatnonzero(drawn < self._below).tolist():
-            heard = Heard(x[row].copy(), int(seeds[row]), scores[row].copy(), read)
-            heappush(self._kept, (-float(drawn[row]), self._offered + row, heard))
-            if len(self._kept) > SAMPLED:
-                heappop(self._kept)
-                self._below = -self._kept[0][0]
+        before = self._offered
         self._offered += len(x)
+        while self._next < self._offered:
+            row = self._next - before
+            self._keep(Heard(x[row].copy(), int(seeds[row]), scores[row].copy(), read))
+
+    def _keep(self, heard: Heard) -> None:
+        if len(self._kept) < SAMPLED:
+            self._kept.append(heard)
+        else:
+            self._kept[self._stream.randint(SAMPLED)] = heard
+        self._next += 1
+        if len(self._kept) == SAMPLED:
+            self._below *= math.exp(self._log_uniform() / SAMPLED)
+            self._next += int(self._log_uniform() / math.log1p(-self._below))
+
+    def _log_uniform(self) -> float:
+        return math.log(1.0 - self._stream.random_sample())
 
 
 _ASKED: Final = ("iterations", "gradients", "zero_gradients")

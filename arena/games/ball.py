@@ -475,7 +475,7 @@ def _admit_all(
 
 def _held_to_what_it_said(table: Table, widest: Budget, played: Play, judged: Judged) -> Judged:
     """The judgement with its flags; a defense that misled the attack has failed while attacked."""
-    doubt = asked_again(table, played.sample.heard if played.sample else (), widest)
+    doubt = asked_again(table, played.sample.heard() if played.sample else (), widest)
     if doubt.distrusted is not None:
         played.faults.append(doubt.distrusted)
     flags = (*judged.flags, CHANGED_OUTPUT) if doubt.differing else judged.flags

@@ -244,7 +244,7 @@ class _Stage:
         Some of what it told the thief is asked again among the examples: it must be the same.
         """
         self.table.report("judge", 0, 2, "The original answers, in fresh processes.")
-        heard = self.sample.heard[:MOST]
+        heard = self.sample.heard()[:MOST]
         near = self._majority(self.table.examples, "examples", self.table.round.repeats, heard)
         index = FAR + np.arange(len(self.uniform))
         points = Examples(index, self.uniform, np.zeros(len(index), np.int64))

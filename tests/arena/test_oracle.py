@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arena.answers import softmax
 from arena.errors import (
     FaultCode,
     NotDifferentiable,
@@ -17,7 +18,7 @@ from arena.errors import (
     Side,
     Withheld,
 )
-from arena.oracle import Meter, Oracle
+from arena.oracle import SAMPLED, Meter, Oracle, Sample
 from arena.threat_model import Feedback, OracleOutput, OutputKind, Probes, ThreatModel
 from tests.arena.fakes import (
     SIDE,
@@ -289,3 +290,19 @@ def test_the_last_submitted_candidate_counts() -> None:
     assert sorted(kept) == [0, 1, 2, 3]
     assert (kept[2] == 0).all()
     assert (kept[1] == X[1]).all()
+
+
+def test_every_answer_is_as_likely_to_be_kept_as_any_other() -> None:
+    """The last third of 3 * SAMPLED answers is a third of what is kept; so is the first."""
+    x = np.arange(3 * SAMPLED, dtype=np.float32)[:, None]
+    thirds = np.zeros(3)
+    for seed in range(40):
+        sample = Sample(np.random.RandomState(seed))
+        for start in range(0, len(x), 7):
+            some = x[start : start + 7]
+            sample.offer(some, np.zeros(len(some), np.uint64), some, softmax)
+        kept = [int(heard.x[0]) for heard in sample.heard()]
+        assert len(set(kept)) == SAMPLED
+        thirds += np.bincount(np.array(kept) // SAMPLED, minlength=3)
+    shares = thirds / thirds.sum()
+    assert np.abs(shares - 1 / 3).max() < 0.02  # six standard deviations
