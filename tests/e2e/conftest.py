@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from tests.conftest import chromium_path
 from tests.e2e.server import ROOT, Site
+from tests.platform.web.seeding import PASSWORD
 
 RUNNER = ROOT / "tests" / "platform" / "tournaments" / "fake_runner.py"
 QUALIFIER = """
@@ -28,13 +30,17 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
 SEED = """
 from accounts import services as accounts
 from accounts.models import User
-from tests.platform.web.seeding import PASSWORD, plan
+from arena.manifest import Framework, Role
+from tests.platform.web.seeding import PASSWORD, member, plan, submitted
 from tournaments import services
 from tournaments.states import Phase
 oscar = accounts.sign_up(username="oscar", email="oscar@example.org", password=PASSWORD)
 User.objects.update(is_organizer=True)
 oscar.refresh_from_db()
 services.move(tournament=services.create(plan(), organizer=oscar), to=Phase.OPEN, organizer=oscar)
+ivy = member("ivy")
+team = accounts.create_team(user=ivy, name="Ivy League")
+submitted(team, ivy, "Ivy wall", Role.DEFENSE, framework=Framework.TORCH, differentiable=True)
 """
 
 
@@ -78,6 +84,19 @@ class Watched:
     def goto(self, path: str) -> None:
         self.page.goto(f"{self.url}{path}")
 
+    def another(self) -> Watched:
+        """A page of the same browser that shares nothing with this one."""
+        browser = self.page.context.browser
+        assert browser is not None
+        return Watched(browser.new_page(), self.url)
+
+    def sign_in(self, name: str) -> None:
+        self.goto("/login/")
+        self.page.fill("[name=username]", name)
+        self.page.fill("[name=password]", PASSWORD)
+        self.page.click("main button[type=submit]")
+        self.page.wait_for_url(re.compile(r"/(profile/)?$"))
+
 
 @pytest.fixture(scope="module")
 def browser_page(site: Site) -> Iterator[Watched]:
@@ -86,3 +105,12 @@ def browser_page(site: Site) -> Iterator[Watched]:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
         yield Watched(browser.new_page(), site.url)
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def ivy(browser_page: Watched) -> Iterator[Watched]:
+    """A page where a member of a team with one upload is signed in."""
+    page = browser_page.another()
+    page.sign_in("ivy")
+    yield page
+    page.page.context.close()

@@ -12,11 +12,11 @@ from playwright.sync_api import expect
 
 from tests.e2e.conftest import Watched
 from tests.e2e.server import Site
+from tests.platform.web.seeding import PASSWORD
 
 # One site and one browser serve them all.
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("journeys")]
 
-PASSWORD = "correct horse battery"
 MANIFEST = """
 schema_version = 1
 name = "Nearest mean"
@@ -108,9 +108,7 @@ def test_dana_signs_up_uploads_qualifies_enters_and_reads_her_match(
 def test_mallory_s_zip_is_refused_with_a_sentence(
     site: Site, browser_page: Watched, tmp_path: Path
 ) -> None:
-    browser = browser_page.page.context.browser
-    assert browser is not None
-    mallory = Watched(browser.new_page(), site.url)
+    mallory = browser_page.another()
     page = mallory.page
     mallory.goto("/")
     page.get_by_role("link", name="Sign up", exact=True).click()
@@ -131,13 +129,13 @@ def test_mallory_s_zip_is_refused_with_a_sentence(
     page.context.close()
 
 
-def test_no_page_breaks_the_content_security_policy(site: Site, browser_page: Watched) -> None:
+def test_no_page_breaks_the_content_security_policy(site: Site, ivy: Watched) -> None:
     for path in ("/", "/tournaments/", "/tournaments/spring/", "/tournaments/spring/?round=4",
                  "/tournaments/spring/rules/", "/tournaments/spring/entries/", "/tasks/mnist5k/",
                  "/glossary/", "/profile/", "/submissions/"):  # fmt: skip
-        browser_page.goto(path)
-        browser_page.page.wait_for_load_state("load")
-    assert browser_page.complaints == []
+        ivy.goto(path)
+        ivy.page.wait_for_load_state("load")
+    assert ivy.complaints == []
 
 
 def test_a_new_verdict_shows_without_a_reload(
@@ -165,15 +163,9 @@ def test_a_new_verdict_shows_without_a_reload(
 def test_oscar_sets_switches_that_a_preset_fills_and_sees_what_will_be_played(
     site: Site, browser_page: Watched
 ) -> None:
-    browser = browser_page.page.context.browser
-    assert browser is not None
-    oscar = Watched(browser.new_page(), site.url)
+    oscar = browser_page.another()
     page = oscar.page
-    oscar.goto("/login/")
-    page.fill("[name=username]", "oscar")
-    page.fill("[name=password]", PASSWORD)
-    page.click("main button[type=submit]")
-    page.wait_for_url(re.compile(r"/(profile/)?$"))
+    oscar.sign_in("oscar")
     oscar.goto("/tournaments/new/")
     offered = page.get_by_label("Norm").locator("option:not([disabled])")
     expect(offered).to_have_count(7)
@@ -226,10 +218,10 @@ def test_oscar_sets_switches_that_a_preset_fills_and_sees_what_will_be_played(
 @pytest.mark.parametrize(
     "path", ["/", "/tournaments/spring/", "/tasks/mnist5k/", "/submissions/new/"]
 )
-def test_no_page_scrolls_sideways_on_a_phone(site: Site, browser_page: Watched, path: str) -> None:
-    page = browser_page.page
+def test_no_page_scrolls_sideways_on_a_phone(site: Site, ivy: Watched, path: str) -> None:
+    page = ivy.page
     page.set_viewport_size({"width": 360, "height": 740})
-    browser_page.goto(path)
+    ivy.goto(path)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.set_viewport_size({"width": 1280, "height": 800})
 
@@ -296,10 +288,10 @@ CONTRAST = """() => {
      "/submissions/", "/submissions/new/", "/profile/"],
 )  # fmt: skip
 def test_a_page_is_read_aloud_worked_by_keyboard_and_made_large(
-    site: Site, browser_page: Watched, path: str
+    site: Site, ivy: Watched, path: str
 ) -> None:
-    page = browser_page.page
-    browser_page.goto(path)
+    page = ivy.page
+    ivy.goto(path)
     assert page.evaluate(READ_BY_ALL) == []
     page.evaluate("document.activeElement.blur()")
     for _ in range(100):
@@ -313,9 +305,9 @@ def test_a_page_is_read_aloud_worked_by_keyboard_and_made_large(
     page.set_viewport_size({"width": 1280, "height": 800})
 
 
-def test_a_refused_form_says_what_is_wrong_where_it_is(site: Site, browser_page: Watched) -> None:
-    page = browser_page.page
-    browser_page.goto("/profile/")
+def test_a_refused_form_says_what_is_wrong_where_it_is(site: Site, ivy: Watched) -> None:
+    page = ivy.page
+    ivy.goto("/profile/")
     page.get_by_label("Name of the team").fill("house")
     page.get_by_role("button", name="Create the team").click()
     field = page.get_by_label("Name of the team")
