@@ -71,10 +71,7 @@ class Field:
 
 def fold_defenses(records: Records, tier: Tier) -> Field:
     """Fold every cell that counts on ``tier``, its own and those of nested tiers; once."""
-    folded = records.folded.get(tier.id)
-    if not isinstance(folded, Field):
-        folded = records.folded[tier.id] = _fold(records, tier)
-    return folded
+    return records.once(_fold, tier)
 
 
 def _fold(records: Records, tier: Tier) -> Field:
