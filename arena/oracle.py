@@ -32,7 +32,7 @@ from arena.threat_model import Feedback, OracleOutput, OutputKind, Probes, Threa
 _FLOAT32: Final = np.dtype(np.float32)
 BATCH: Final = 256
 """Rows that are put to the defense at a time: what ``Limits.query_seconds`` is about."""
-SAMPLED: Final = 512
+SAMPLED: Final = 128
 """Answers that are kept of each challenge, so that they can be asked for again."""
 
 Success = Callable[[Array, Array, Array], NDArray[np.bool_]]
