@@ -364,8 +364,8 @@ def test_the_threat_model_is_shown_by_names_and_sentences(world: World, as_: Bro
     page = text_of(as_(None).get("/tournaments/spring/rules/"))
     model = world.round(1).rules.threat_model
     assert model.sentence() in page
-    for name, _ in model.switches():
-        assert name in page
+    for switch in model.switches():
+        assert switch.name in page
     assert not re.search(r"\bS(1[01]|[1-9])\b", page)
 
 
