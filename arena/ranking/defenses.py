@@ -215,7 +215,7 @@ def _accuracy_metrics(
         {"epsilon": epsilon, "robust_worst": accuracy}
         for epsilon, accuracy in zip(tier.spec.epsilons, accuracies, strict=True)
     ]
-    against = held.per_attack
+    strongest, where = held.strongest or (None, None)
     return {
         **_common_metrics(standing),
         "robust_worst": held.robust(),
@@ -225,7 +225,8 @@ def _accuracy_metrics(
         ),
         "robust_mean": held.mean,
         **_under_corruptions(standing),
-        "strongest_attack": min(against, key=lambda a: (against[a], a)) if against else None,
+        "strongest_attack": strongest,
+        "strongest_round": None if where == tier.id else where,
         "broken_only_with_less": held.from_nested,
         "curve": curve,
         "curve_area": _area(tier.spec.epsilons, accuracies, held.clean),

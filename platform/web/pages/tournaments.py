@@ -99,7 +99,7 @@ def _boards(request: HttpRequest, tournament: Tournament) -> dict[str, Any]:
     views = boards.standings(tournament, user=request.user, round_=round_)
     matrix = boards.matrix(round_, user=request.user)
     viewer = Viewer.of(request.user)
-    attacks = {entry.pk: viewer.name_of(entry) for entry in matrix.attacks}
+    strongest = boards.Strongest.of(views)
     mine = team_ids(request.user)
     return {
         "tournament": tournament,
@@ -108,7 +108,8 @@ def _boards(request: HttpRequest, tournament: Tournament) -> dict[str, Any]:
             (view, board_rows(view.board, view.rows), view.role is Side.DEFENSE) for view in views
         ],
         "matrix": matrix,
-        "attack_names": attacks,
+        "strongest_attacks": {pk: viewer.name_of(e) for pk, e in strongest.entries.items()},
+        "strongest_rounds": strongest.rounds,
         "mine": mine,
     }
 
