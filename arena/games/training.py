@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.answers import NO_ANSWER, Answers, read_scores
+from arena.answers import NO_ANSWER, Answers
 from arena.errors import FaultCode, PlayerError, Side
 from arena.games.base import Table
 from arena.games.draws import derive, row_seeds, seed_of
@@ -419,7 +419,7 @@ class TrainingStage:
         with self._trained(poison, self.seeds[0]) as seat:
             for i, row in enumerate(rows.tolist()):
                 side = stream.randint(2)
-                said = self._read(seat.predict(asked[side][[row]], seeds[i : i + 1]), rows=1)
+                said = self.table.read(seat.predict(asked[side][[row]], seeds[i : i + 1]), rows=1)
                 other = bool(said.labels[0] != judged[side].labels[0, row])
                 by = abs(float(said.confidence[0]) - judged[side].confidence[0, row])
                 labels, surer = labels + other, surer + (not other and by > MODEL_TOLERANCE)
@@ -444,16 +444,6 @@ class TrainingStage:
             yield seat
         finally:
             self.close(seat, "defense")
-
-    def _read(self, scores: Array, *, rows: int) -> Answers:
-        manifest = self.table.defense.manifest
-        return read_scores(
-            scores,
-            rows=rows,
-            classes=len(self.table.task.classes),
-            abstains=manifest.abstains,
-            output=manifest.output,
-        )
 
     def _told(self) -> Mapping[str, Any] | None:
         """What a learner that moves second is told of its training set, clean or poisoned."""
@@ -492,7 +482,7 @@ class TrainingStage:
                     "Predictions of the trained model depend on the other rows of a request.",
                 )
         back = np.argsort(order)
-        return self._read(scores[back], rows=len(asked))
+        return self.table.read(scores[back], rows=len(asked))
 
     def close(self, seat: DefenseSeat | AttackSeat, side: str) -> None:
         self.seconds[side] += seat.seconds
