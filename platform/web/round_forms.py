@@ -39,7 +39,7 @@ from arena.rounds import (
 from arena.threat_model import PRESET_NAMES, OracleOutput, Probes, ThreatModel, TrainingData
 from tournaments.services import MOST_ROUNDS, RoundPlan
 from web import round_usuals
-from web.forms import Moment, Numbers, Styled, utc
+from web.forms import Moment, Numbers, Styled, tasks_offered, utc
 from web.games import words_of
 from web.glossary import BY_SLUG
 
@@ -414,7 +414,7 @@ class RoundForm(Styled):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         cast(forms.ChoiceField, self.fields["task"]).choices = [
-            ("", "the tournament's"), *((name, name) for name in arena.tasks.names())
+            ("", "the tournament's"), *tasks_offered()
         ]  # fmt: skip
         for name, value in PRESETS["white"].items():
             self.fields[name].initial = value
