@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena.errors import FaultCode, PlayerError, Side
-from arena.manifest import Output
+from arena.manifest import Manifest, Output
 from arena.ranges import FEW, all_finite
 
 ABSTAIN: Final = -1
@@ -40,45 +40,55 @@ class Answers:
         return np.asarray(self.probabilities.max(axis=1))
 
 
-def read_scores(
-    scores: NDArray[Any], *, rows: int, classes: int, abstains: bool, output: Output
-) -> Answers:
-    """Read raw scores (rows, classes [+ 1 when it abstains]).
+@dataclass(frozen=True)
+class Columns:
+    """What the columns of a defense's scores mean: one a class, and a last one to abstain."""
 
-    Raises:
-        PlayerError: the defense's: wrong shape, not finite, or no probabilities where the
-            manifest says that they are.
-    """
-    _held_against(scores, rows=rows, columns=classes + int(abstains))
-    if output is Output.LOGITS:
-        probabilities = softmax(scores)
-    else:
-        probabilities = _checked(np.asarray(scores, np.float64))
-    return Answers(labels_of(scores, classes=classes), probabilities)
+    classes: int
+    abstains: bool
+    output: Output
 
+    @classmethod
+    def of(cls, manifest: Manifest, *, classes: int) -> Columns:
+        return cls(classes, manifest.abstains, manifest.output)
 
-def read_labels(
-    scores: NDArray[Any], *, rows: int, classes: int, abstains: bool, output: Output
-) -> NDArray[np.int64]:
-    """(n,) the labels alone of raw scores, at the price of no probabilities.
+    def __len__(self) -> int:
+        return self.classes + int(self.abstains)
 
-    Raises:
-        PlayerError: as :func:`read_scores`.
-    """
-    _held_against(scores, rows=rows, columns=classes + int(abstains))
-    if output is not Output.LOGITS:
-        _checked(np.asarray(scores, np.float64))
-    return labels_of(scores, classes=classes)
+    def read(self, scores: NDArray[Any], *, rows: int) -> Answers:
+        """Read raw scores (rows, columns).
 
+        Raises:
+            PlayerError: the defense's: wrong shape, not finite, or no probabilities where the
+                manifest says that they are.
+        """
+        self._held_against(scores, rows=rows)
+        if self.output is Output.LOGITS:
+            probabilities = softmax(scores)
+        else:
+            probabilities = _checked(np.asarray(scores, np.float64))
+        return Answers(labels_of(scores, classes=self.classes), probabilities)
 
-def _held_against(scores: NDArray[Any], *, rows: int, columns: int) -> None:
-    if scores.shape != (rows, columns):
-        raise _fault(
-            FaultCode.WRONG_SHAPE,
-            f"predict returned an array of shape {scores.shape}; {(rows, columns)} was asked.",
-        )
-    if not all_finite(scores):
-        raise _fault(FaultCode.NOT_FINITE, "predict returned NaN or infinite scores.")
+    def labels(self, scores: NDArray[Any], *, rows: int) -> NDArray[np.int64]:
+        """(rows,) the labels alone, at the price of no probabilities.
+
+        Raises:
+            PlayerError: as :meth:`read`.
+        """
+        self._held_against(scores, rows=rows)
+        if self.output is not Output.LOGITS:
+            _checked(np.asarray(scores, np.float64))
+        return labels_of(scores, classes=self.classes)
+
+    def _held_against(self, scores: NDArray[Any], *, rows: int) -> None:
+        asked = (rows, len(self))
+        if scores.shape != asked:
+            raise _fault(
+                FaultCode.WRONG_SHAPE,
+                f"predict returned an array of shape {scores.shape}; {asked} was asked.",
+            )
+        if not all_finite(scores):
+            raise _fault(FaultCode.NOT_FINITE, "predict returned NaN or infinite scores.")
 
 
 def labels_of(scores: NDArray[Any], *, classes: int) -> NDArray[np.int64]:

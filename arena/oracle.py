@@ -11,12 +11,12 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.answers import ABSTAIN, Answers, labels_of, read_labels, read_scores, softmax
+from arena.answers import ABSTAIN, Answers, Columns, labels_of, softmax
 from arena.errors import (
     FaultCode,
     NotDifferentiable,
@@ -32,7 +32,7 @@ from arena.threat_model import Feedback, OracleOutput, OutputKind, Probes, Threa
 _FLOAT32: Final = np.dtype(np.float32)
 BATCH: Final = 256
 """Rows that are put to the defense at a time: what ``Limits.query_seconds`` is about."""
-SAMPLED: Final = 512
+SAMPLED: Final = 128
 """Answers that are kept of each challenge, so that they can be asked for again."""
 
 Success = Callable[[Array, Array, Array], NDArray[np.bool_]]
@@ -266,7 +266,7 @@ class Oracle:
         scores = self._probe(x, examples)
         if self.threat_model.output.kind is OutputKind.LABEL:
             return self._noted(x, examples, *scores)
-        answers = self._read(scores[0], rows=len(x))
+        answers = self._columns.read(scores[0], rows=len(x))
         self._note_queries(x, examples, answers.labels, scores[1])
         return _filtered(answers, scores[0], self.threat_model.output, classes=self.classes)
 
@@ -287,7 +287,7 @@ class Oracle:
         moves, examples = self._rows(moves, examples, candidates=True)
         ordinals = self._charge(examples)
         x, kept = make(moves, examples)
-        labels = read_labels(self._answer(x, examples), rows=len(x), **self._columns_read)
+        labels = self._columns.labels(self._answer(x, examples), rows=len(x))
         hits = kept & self._success(x, examples, labels)
         _note_hits(self.record, hits, examples, ordinals)
         return hits
@@ -315,7 +315,7 @@ class Oracle:
             defense.gradient(x[part], weights[part], seeds[part]) for part in self._parts(len(x))
         ]
         if not parts:
-            return np.zeros((0, self._columns), np.float32), x
+            return np.zeros((0, len(self._columns)), np.float32), x
         scores = np.concatenate([part[0] for part in parts])
         self._note_iteration(x, labels_of(scores, classes=self.classes))
         slopes = np.concatenate([part[1] for part in parts])
@@ -352,11 +352,11 @@ class Oracle:
         return scores
 
     def _probabilities(self, scores: Array) -> Array:
-        return self._read(scores, rows=len(scores)).probabilities
+        return self._columns.read(scores, rows=len(scores)).probabilities
 
     def _noted(self, x: Array, examples: Array, scores: Array, ordinals: Array) -> Array:
         """The labels of an answer, after a look at whether they are the first success."""
-        labels = read_labels(scores, rows=len(x), **self._columns_read)
+        labels = self._columns.labels(scores, rows=len(x))
         self._note_queries(x, examples, labels, ordinals)
         return labels
 
@@ -366,7 +366,7 @@ class Oracle:
             self._notice()
             return call(x, seeds)
         parts = [call(x[part], seeds[part]) for part in self._parts(len(x))]
-        return np.concatenate(parts) if parts else np.zeros((0, self._columns), np.float32)
+        return np.concatenate(parts) if parts else np.zeros((0, len(self._columns)), np.float32)
 
     def _parts(self, rows: int) -> Iterator[slice]:
         """Slices of at most :data:`BATCH` rows, as long as the defense has time."""
@@ -375,22 +375,9 @@ class Oracle:
             self._notice()
             yield slice(start, start + BATCH)
 
-    @property
-    def _columns(self) -> int:
-        return self.classes + int(self._defense().manifest.abstains)
-
-    def _read(self, scores: Array, *, rows: int) -> Answers:
-        return read_scores(scores, rows=rows, **self._columns_read)
-
     @cached_property
-    def _columns_read(self) -> dict[str, Any]:
-        """What the columns of the defense's scores mean."""
-        manifest = self._defense().manifest
-        return {
-            "classes": self.classes,
-            "abstains": manifest.abstains,
-            "output": manifest.output,
-        }
+    def _columns(self) -> Columns:
+        return Columns.of(self._defense().manifest, classes=self.classes)
 
     def _draw(self, x: Array, examples: Array | None) -> NDArray[np.uint64]:
         if examples is None:
@@ -509,10 +496,9 @@ class Oracle:
                     f"Labels for a gradient must be {rows} numbers in [0, {self.classes}).",
                 )
             return labels
-        if weights.shape != (rows, self._columns) or weights.dtype.kind != "f":
-            raise _fault(
-                FaultCode.WRONG_SHAPE, f"Weights for a gradient must be ({rows}, {self._columns})."
-            )
+        expected = (rows, len(self._columns))
+        if weights.shape != expected or weights.dtype.kind != "f":
+            raise _fault(FaultCode.WRONG_SHAPE, f"Weights for a gradient must be {expected}.")
         if not np.isfinite(weights).all():
             raise _fault(FaultCode.NOT_FINITE, "Weights for a gradient are NaN or infinite.")
         return weights.astype(np.float32, copy=False)

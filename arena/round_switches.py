@@ -17,6 +17,7 @@ from arena.threat_model import (
     Feedback,
     OracleOutput,
     Randomness,
+    Switch,
     TaskKnowledge,
     ThreatModel,
     TrainingData,
@@ -62,16 +63,6 @@ _LEAST: Final[Mapping[str, Any]] = {
 """What is true where the switch is ignored, so that it may be said."""
 
 
-_NAMES: Final = {
-    "Training data": "training_data",
-    "Randomness": "randomness",
-    "Oracle output": "output",
-    "Feedback": "feedback",
-    "True labels": "true_label",
-}
-"""The switches of :data:`USED_BY`, as pages name them."""
-
-
 def uses(game: str, switch: str) -> bool:
     """Whether this kind of round has any use for a switch; True for a game that is none."""
     return is_used(USED_BY, game, switch)
@@ -103,15 +94,13 @@ def sentence_of(round_: RoundSpec) -> str:
 def rows_of(round_: RoundSpec) -> list[tuple[str, str]]:
     """(name, plain sentence) for each switch; one that the game ignores says why."""
     labels = "The attacker is " + ("" if round_.threat_model.true_label else "not ")
-    rows = [
-        *round_.threat_model.switches(),
-        ("True labels", f"{labels}told the true labels of its examples."),
-    ]
+    told = f"{labels}told the true labels of its examples."
+    switches = [*round_.threat_model.switches(), Switch("true_label", "True labels", told)]
     return [
-        (name, sentence)
-        if (switch := _NAMES.get(name, name)) not in USED_BY or uses(round_.game, switch)
-        else (name, f"Of no use in this game: {_WHY[switch]}.")
-        for name, sentence in rows
+        (switch.name, switch.sentence)
+        if uses(round_.game, switch.field)
+        else (switch.name, f"Of no use in this game: {_WHY[switch.field]}.")
+        for switch in switches
     ]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from arena.errors import ThreatModelError
 
@@ -171,6 +171,15 @@ class OracleOutput:
         return self.kind.level < other.kind.level
 
 
+class Switch(NamedTuple):
+    """How pages show a switch: the ``field`` of :class:`ThreatModel`, its ``name`` and a plain
+    ``sentence``."""
+
+    field: str
+    name: str
+    sentence: str
+
+
 @dataclass(frozen=True, slots=True)
 class ThreatModel:
     """The whole vector. Presets: ``ThreatModel.preset("white")`` and friends."""
@@ -320,20 +329,20 @@ class ThreatModel:
             raise ThreatModelError(f"Unknown switch {', '.join(unknown)} in the threat model.")
         return {key: _READERS[key](key, data[key]) for key in _READERS if key in data}
 
-    def switches(self) -> list[tuple[str, str]]:
-        """(name, plain sentence) for each of the eleven switches, as pages show them."""
+    def switches(self) -> list[Switch]:
+        """The eleven switches, in order."""
         return [
-            ("First mover", _first_mover_sentence(self)),
-            ("Task knowledge", _TASK_KNOWLEDGE[self.task_knowledge]),
-            ("Training data", _training_data_sentence(self.training_data)),
-            ("Learning algorithm", _LEARNING[self.learning_algorithm]),
-            ("Architecture", _ARCHITECTURE[self.architecture]),
-            ("Parameters", _PARAMETERS[self.parameters]),
-            ("Defense structure", _STRUCTURE[self.structure]),
-            ("Randomness", _RANDOMNESS[self.randomness]),
-            ("Probes", _probes_sentence(self.probes)),
-            ("Oracle output", _output_sentence(self)),
-            ("Feedback", _FEEDBACK[self.feedback]),
+            Switch("first_mover", "First mover", _first_mover_sentence(self)),
+            Switch("task_knowledge", "Task knowledge", _TASK_KNOWLEDGE[self.task_knowledge]),
+            Switch("training_data", "Training data", _training_data_sentence(self.training_data)),
+            Switch("learning_algorithm", "Learning algorithm", _LEARNING[self.learning_algorithm]),
+            Switch("architecture", "Architecture", _ARCHITECTURE[self.architecture]),
+            Switch("parameters", "Parameters", _PARAMETERS[self.parameters]),
+            Switch("structure", "Defense structure", _STRUCTURE[self.structure]),
+            Switch("randomness", "Randomness", _RANDOMNESS[self.randomness]),
+            Switch("probes", "Probes", _probes_sentence(self.probes)),
+            Switch("output", "Oracle output", _output_sentence(self)),
+            Switch("feedback", "Feedback", _FEEDBACK[self.feedback]),
         ]
 
     def sentence(self) -> str:

@@ -61,7 +61,8 @@ class TorchDefense(Defense):
 
     def forward(self, x: torch.Tensor, *seeds: NDArray[np.uint64]) -> torch.Tensor:
         """Scores (n, classes) of ``x`` (n, *shape) in [0, 1]; differentiable in x."""
-        return self.module(x)  # type: ignore[no-any-return]
+        scores: torch.Tensor = self.module(x)
+        return scores
 
     def predict(self, x: Images, seeds: NDArray[np.uint64] | None = None) -> Scores:
         """Scores (n, classes), batch after batch, without a graph."""

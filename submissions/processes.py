@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
@@ -276,7 +276,7 @@ class _Streams:
         self._selector = selectors.DefaultSelector()
         for stream, take in ((process.stdout, self._lines), (process.stderr, self._last)):
             os.set_blocking(stream.fileno(), False)
-            self._selector.register(stream, selectors.EVENT_READ, take)
+            self._selector.register(stream, selectors.EVENT_READ, (stream, take))
 
     @property
     def tail(self) -> str:
@@ -291,10 +291,10 @@ class _Streams:
 
     def wait(self, seconds: float) -> None:
         for ready, _ in self._selector.select(seconds):
-            stream: IO[bytes] = ready.fileobj  # type: ignore[assignment]
+            stream, take = ready.data
             content = stream.read1(65536) if hasattr(stream, "read1") else stream.read(65536)
             if content:
-                ready.data(content)
+                take(content)
             elif content == b"":
                 self._selector.unregister(stream)
 

@@ -16,6 +16,7 @@ from arena.threat_model import OracleOutput, OutputKind, Probes, ThreatModel
 from arena.verdict import Verdict
 
 MAILS: Final = "spamassassin-words"
+PROBABILITIES: Final = OracleOutput(OutputKind.PROBABILITIES)
 WAYS: Final = {
     "passive": (150, ThreatModel.transfer()),
     "100 labels a mail": (30, ThreatModel.black(queries=100)),
@@ -28,7 +29,7 @@ def _stolen(
     thief: str,
     defense: str,
     queries: int,
-    output: OracleOutput = OracleOutput(OutputKind.PROBABILITIES),  # noqa: B008 (it is frozen)
+    output: OracleOutput = PROBABILITIES,
 ) -> Verdict:
     model = replace(ThreatModel.black(), probes=Probes(total=queries), output=output)
     return lab.play(

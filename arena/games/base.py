@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.answers import Answers, Columns
 from arena.applicability import applicability
 from arena.errors import PlayerError, RefereeError, Side
 from arena.games.controls import Controls
@@ -119,6 +120,15 @@ class Table:
     def round_stream(self, *purpose: str | int) -> np.random.RandomState:
         """The same for every match of the round."""
         return stream_of(self.secret, "round", *purpose)
+
+    def read(self, scores: NDArray[Any], *, rows: int, package: Package | None = None) -> Answers:
+        """Raw scores (rows, columns) of the defense, or of another model of this task.
+
+        Raises:
+            PlayerError: as :meth:`arena.answers.Columns.read`.
+        """
+        manifest = (package or self.defense).manifest
+        return Columns.of(manifest, classes=len(self.task.classes)).read(scores, rows=rows)
 
     def report(self, stage: str, done: int, total: int, sentence: str) -> None:
         self.progress(Step(stage, done, total, sentence))

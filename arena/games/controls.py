@@ -39,7 +39,7 @@ class Controls:
         for purpose, (labels, confidence) in self.said.items():
             arrays |= {f"{purpose}.labels": labels, f"{purpose}.confidence": confidence}
         with path.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+            np.savez(file, allow_pickle=False, **arrays)
 
     @classmethod
     def read(cls, path: Path) -> Self | None:

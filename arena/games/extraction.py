@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena import metrics
-from arena.answers import NO_ANSWER, read_scores
+from arena.answers import NO_ANSWER
 from arena.errors import FaultCode, PackageError, PlayerError, Side
 from arena.games.base import Examples, GameResult, Table, fault_of
 from arena.games.draws import row_seeds
@@ -214,15 +214,8 @@ class _Stage:
         order = table.match_stream("oracle").permutation(len(examples))
         seeds = row_seeds(table.match_secret, "oracle", order.tolist(), 0)
         scores = asked.predict(examples.x[order], seeds)
-        manifest, classes = table.defense.manifest, len(table.task.classes)
-        answers = read_scores(
-            scores,
-            rows=len(examples),
-            classes=classes,
-            abstains=manifest.abstains,
-            output=manifest.output,
-        )
-        output = table.round.threat_model.output
+        answers = table.read(scores, rows=len(examples))
+        output, classes = table.round.threat_model.output, len(table.task.classes)
         shown = labels_shown(answers, scores, output, classes=classes)
         right = np.zeros(len(examples), bool)
         right[order] = shown == examples.y[order]
@@ -298,14 +291,7 @@ class _Stage:
         try:
             with self.table.open_house(copy) as seat:
                 scores = seat.predict(x, np.zeros(len(x), np.uint64))
-            answers = read_scores(
-                scores,
-                rows=len(x),
-                classes=len(self.table.task.classes),
-                abstains=False,
-                output=copy.manifest.output,
-            )
-            labels[order] = answers.labels
+            labels[order] = self.table.read(scores, rows=len(x), package=copy).labels
         except PlayerError as error:
             if not any(copy.failed for copy in self.judged.values()):
                 self.logs["attack"] += f"The copy: {error}\n{error.log}"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from arena.errors import FaultCode, PlayerError, Side
 from arena.games.admission import Budget, within
@@ -42,13 +43,17 @@ class Doubt:
         """The fault of a defense that tells an attack what it tells nobody else."""
         if self.differing <= max(1, self.asked // ONE_IN):
             return None
-        return PlayerError(
-            Side.DEFENSE,
-            FaultCode.NOT_DETERMINISTIC,
-            f"{self.differing} of {self.asked} inputs that the attack asked about were answered "
-            "otherwise in a fresh process, with the same seeds; answers must hang on nothing but "
-            "input and seed.",
-        )
+        return misled(self.differing, self.asked)
+
+
+def misled(differing: int, asked: int) -> PlayerError:
+    """The fault of a defense, or a learner, that told an attack something else."""
+    return PlayerError(
+        Side.DEFENSE,
+        FaultCode.NOT_DETERMINISTIC,
+        f"{differing} of {asked} inputs that the attack asked about were answered otherwise in a "
+        "fresh process, with the same seeds; answers must hang on nothing but input and seed.",
+    )
 
 
 def asked_again(table: Table, heard: Sequence[Heard], budget: Budget) -> Doubt:
@@ -87,7 +92,19 @@ def compared(
     return session, Doubt(len(sampled), differing)
 
 
-def _one_an_example(table: Table, heard: Sequence[Heard], budget: Budget) -> dict[int, Heard]:
+def stand_ins(
+    table: Table, heard: Sequence[Heard], *, most: int = MOST
+) -> tuple[NDArray[np.int64], list[Heard]]:
+    """The (k,) judged examples in whose place some of what was ``heard``, wherever it lies, can be
+    asked, and that: at most ``most``, and half of the examples."""
+    told = _one_an_example(table, heard)
+    found = list(told.items())[: min(most, len(table.examples) // 2)]
+    return np.array([row for row, _ in found], np.int64), [each for _, each in found]
+
+
+def _one_an_example(
+    table: Table, heard: Sequence[Heard], budget: Budget | None = None
+) -> dict[int, Heard]:
     """By the example that lies nearest, and within the budget of it, one each."""
     if not heard:
         return {}
@@ -95,7 +112,7 @@ def _one_an_example(table: Table, heard: Sequence[Heard], budget: Budget) -> dic
     flat = rows_of(x)
     owners = ((clean**2).sum(axis=1) - 2 * flat @ clean.T).argmin(axis=1)
     near = np.ones(len(x), bool)
-    if budget.norm not in MOVES:
+    if budget is not None and budget.norm not in MOVES:
         near = within(x, table.examples.x[owners], budget)
     found: dict[int, Heard] = {}
     for owner, each, kept in zip(owners.tolist(), heard, near, strict=True):

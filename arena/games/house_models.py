@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.answers import Answers, read_scores
+from arena.answers import Answers
 from arena.errors import PlayerError, RefereeError
 from arena.games.base import Table
 from arena.packages import Package
@@ -31,18 +31,11 @@ def reference_scores(table: Table, x: Images) -> NDArray[np.float64]:
 
 def house_answers(table: Table, package: Package, x: Images) -> Answers:
     """What one house model answers, in a jail of its own."""
-    manifest, rows = package.manifest, len(x)
-    seeds = np.zeros(rows, np.uint64)
-    starts = range(0, rows, BATCH)
+    seeds = np.zeros(len(x), np.uint64)
+    starts = range(0, len(x), BATCH)
     try:
         with table.open_house(package) as seat:
             parts = [seat.predict(x[i : i + BATCH], seeds[i : i + BATCH]) for i in starts]
-        return read_scores(
-            np.concatenate(parts),
-            rows=rows,
-            classes=len(table.task.classes),
-            abstains=manifest.abstains,
-            output=manifest.output,
-        )
+        return table.read(np.concatenate(parts), rows=len(x), package=package)
     except PlayerError as error:
         raise RefereeError(f"A house model failed: {error}") from error

@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.answers import NO_ANSWER, Answers, read_scores
+from arena.answers import NO_ANSWER
 from arena.errors import FaultCode, PlayerError, Side
 from arena.games.base import Table
 from arena.games.draws import row_seeds
@@ -285,7 +285,8 @@ class Judge:
         for position, (kind, pairs) in enumerate(requests):
             rows, repetition = pairs // self.repeats, pairs % self.repeats
             try:
-                answers = self._answers(seat, inputs.x[rows], seeds[rows, repetition])
+                scores = seat.predict(inputs.x[rows], seeds[rows, repetition])
+                answers = self.table.read(scores, rows=len(rows))
             except PlayerError as error:
                 session.faults.append(error)
                 return requests[position + 1 :]
@@ -297,16 +298,6 @@ class Judge:
                 if pair in told:
                     told[pair].append((kind, row))
         return []
-
-    def _answers(self, seat: DefenseSeat, x: Images, seeds: NDArray[np.uint64]) -> Answers:
-        manifest = self.table.defense.manifest
-        return read_scores(
-            seat.predict(x, seeds),
-            rows=len(x),
-            classes=len(self.table.task.classes),
-            abstains=manifest.abstains,
-            output=manifest.output,
-        )
 
     def seeds(self, inputs: Inputs) -> NDArray[np.uint64]:
         """(m, k), a function of round secret, defense, example and repetition alone."""

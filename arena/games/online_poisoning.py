@@ -15,7 +15,8 @@ over time, beside it the error at the end. What keeps a learner honest is in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -24,10 +25,12 @@ from numpy.typing import NDArray
 from arena.answers import NO_ANSWER
 from arena.errors import PlayerError
 from arena.games.base import GameResult, Table, fault_of
-from arena.games.opening import guarded
+from arena.games.heard import MOST, stand_ins
+from arena.games.renamed import Renamed
 from arena.games.reveal import brief, revealed, training_data
-from arena.games.training import Points, Renamed, TrainingStage, mostly, told
+from arena.games.training import Points, TrainingStage, mostly, told
 from arena.metrics import Metrics
+from arena.oracle import Heard, Sample
 from arena.seats import Array, AttackSeat, DefenseSeat
 from arena.verdict import Kills, Outcome
 
@@ -51,10 +54,7 @@ class OnlinePoisoning:
         none: Stream = [None] * table.round.batches
         clean = np.stack([stage.judged(j, none, step=2 * j) for j in range(len(stage.seeds))])
         poisoned = np.stack(
-            [
-                stage.judged(j, stream, step=2 * j + 1) if any(stream) else clean[j]
-                for j, stream in enumerate(streams)
-            ]
+            [stage.judged_poisoned(j, stream, clean[j]) for j, stream in enumerate(streams)]
         )
         return _result(stage, clean, poisoned, streams)
 
@@ -64,6 +64,11 @@ class _Stage(TrainingStage):
 
     _answering = 0.0
     """Seconds that the probed learner of this stream may still spend on answers."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.watched = int(self.table.match_stream("watched").randint(len(self.seeds)))
+        """The stream whose learner is asked again what it told the poisoner."""
 
     def batches(self, j: int) -> list[Rows]:
         """Rows of S, batch by batch, in the order of stream ``j``."""
@@ -75,6 +80,7 @@ class _Stage(TrainingStage):
     def poisoned(self, j: int) -> Stream:
         """His poison for each batch of a stream; None from where on somebody failed."""
         batches, found = self.batches(j), list[Points | None]()
+        heard = list[list[Heard]]()
         if self.faults:
             return [None] * len(batches)
         probed: DefenseSeat | None = None
@@ -82,17 +88,18 @@ class _Stage(TrainingStage):
         asked = 0
         self._answering = ANSWERING * self.table.round.defense_limits.wall_seconds
         try:
-            model = self.table.round.threat_model
-            if model.gives_gradients or not model.probes.none:
+            if self.probes:
                 probed = Renamed(self.table.seats.open_defense(in_turn=True), self.permutation)
             seat = self.table.seats.open_attack(revealed(self.table, np.arange(0)))
             for number, rows in enumerate(batches):
                 self._report_poison(j, number)
+                self.sample = Sample(self.table.match_stream("heard", number))
                 points, spent = self._move(seat, probed, j, number, batches)
                 asked += spent
                 found.append(points)
+                heard.append(self.sample.heard())
                 if probed is not None:
-                    self._update(probed, rows, points, j, number, "probed")
+                    self._update(probed, rows, points, j, number, self._probed_seed_of(j))
         except PlayerError as error:
             self.faults.append(error)
         finally:
@@ -101,7 +108,40 @@ class _Stage(TrainingStage):
                 self.close(seat, "attack")
             if probed is not None:
                 self.close(probed, "defense")
+        if j == self.watched:
+            self._hold_stream(j, found, heard)
         return found + [None] * (len(batches) - len(found))
+
+    def _probed_seed_of(self, j: int) -> int:
+        return self.table.match_seed("probed", j)
+
+    def _hold_stream(self, j: int, stream: Stream, heard: Sequence[list[Heard]]) -> None:
+        """Ask again of a learner that meets the same stream: after each batch, as in the judgement,
+        some of what the poisoner was told before he poisoned the next."""
+        table = self.table
+        most = max(1, MOST // table.round.batches)
+        sheets = [stand_ins(table, each, most=most) for each in heard[1:]]
+        rows = [number * len(table.examples) + there for number, (there, _) in enumerate(sheets)]
+
+        def ask() -> NDArray[np.float64]:
+            said = []
+            with self._opened() as seat:
+                met = self._met(seat, j, stream, self._probed_seed_of(j))
+                for _, (there, sampled) in zip(met, sheets, strict=False):
+                    said.append(self._with_stand_ins(seat, there, sampled))
+            return np.concatenate(said)
+
+        sampled = [each for _, some in sheets for each in some]
+        self._ask_again(sampled, np.concatenate([np.zeros(0, np.int64), *rows]), ask)
+
+    @contextmanager
+    def _opened(self) -> Iterator[DefenseSeat]:
+        """A learner that has met nothing yet."""
+        seat = Renamed(self.table.seats.open_defense(), self.permutation)
+        try:
+            yield seat
+        finally:
+            self.close(seat, "defense")
 
     def _report_poison(self, j: int, number: int) -> None:
         total = self.table.round.batches * len(self.seeds)
@@ -147,7 +187,7 @@ class _Stage(TrainingStage):
     # ── Alice is trained, and judged ───────────────────────────────────────────────────────
 
     def _update(
-        self, seat: DefenseSeat, rows: Rows, points: Points | None, j: int, number: int, who: str
+        self, seat: DefenseSeat, rows: Rows, points: Points | None, j: int, number: int, seed: int
     ) -> None:
         """One batch with the poison in it, in an order that does not tell which points are his."""
         train = self.table.task.train
@@ -155,29 +195,33 @@ class _Stage(TrainingStage):
         if points is not None:
             x, y = points.applied(x, y)
         order = self.table.match_stream("batch", j, number, len(x)).permutation(len(x))
-        seed = self.seeds[j] if who == "judged" else self.table.match_seed(who, j)
         seat.fit(x[order], y[order], seed, told={"batch": number})
+
+    def _met(self, seat: DefenseSeat, j: int, stream: Stream, seed: int) -> Iterator[int]:
+        """Have it meet the stream; the number of each batch, when it has learned from it."""
+        for number, (rows, points) in enumerate(zip(self.batches(j), stream, strict=False)):
+            self._update(seat, rows, points, j, number, seed)
+            yield number
 
     def judged(self, j: int, stream: Stream, *, step: int) -> Rows:
         """(batches, n) labels on the held-out examples after each batch, by a fresh learner."""
-        table, batches = self.table, self.batches(j)
-        labels = np.full((len(batches), len(table.examples)), NO_ANSWER, np.int64)
-        opened = guarded(table.seats.open_defense)()
-        if isinstance(opened, PlayerError):
-            self.faults.append(opened)
-            return labels
-        seat = Renamed(opened, self.permutation)
+        table = self.table
+        labels = np.full((table.round.batches, len(table.examples)), NO_ANSWER, np.int64)
         total = 2 * len(self.seeds)
         table.report("train", step, total, f"The learner meets stream {step + 1} of {total}.")
         try:
-            for number, (rows, points) in enumerate(zip(batches, stream, strict=True)):
-                self._update(seat, rows, points, j, number, "judged")
-                labels[number] = self._predicted(seat, table.examples.x, j).labels
+            with self._opened() as seat:
+                for number in self._met(seat, j, stream, self.seeds[j]):
+                    labels[number] = self._predicted(seat, table.examples.x, j).labels
         except PlayerError as error:
             self.faults.append(error)
-        finally:
-            self.close(seat, "defense")
         return labels
+
+    def judged_poisoned(self, j: int, stream: Stream, clean: Rows) -> Rows:
+        """The same of a stream with poison in it; ``clean``, where there is none."""
+        if self.distrusted:
+            return np.full_like(clean, NO_ANSWER)
+        return self.judged(j, stream, step=2 * j + 1) if any(stream) else clean
 
 
 # ── the result ─────────────────────────────────────────────────────────────────────────────
@@ -209,6 +253,7 @@ def _result(stage: _Stage, clean: Rows, poisoned: Rows, streams: Sequence[Stream
         ),
         outcome=_outcome(stage, clean, poisoned, streams),
         faults=tuple(fault_of(error) for error in stage.faults),
+        flags=tuple(dict.fromkeys(stage.flags)),
         seconds=stage.seconds,
         logs=stage.logs,
         details={

@@ -73,6 +73,7 @@ def _result(
         ),
         outcome=_outcome(stage, clean, judged, poisons),
         faults=tuple(fault_of(error) for error in stage.faults),
+        flags=tuple(dict.fromkeys(stage.flags)),
         seconds=stage.seconds,
         logs=stage.logs,
         details={

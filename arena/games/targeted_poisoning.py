@@ -146,6 +146,7 @@ def _result(
         ),
         outcome=_outcome(stage, clean, poisoned, moves),
         faults=tuple(fault_of(error) for error in stage.faults),
+        flags=tuple(dict.fromkeys(stage.flags)),
         seconds=stage.seconds,
         logs=stage.logs,
         details={

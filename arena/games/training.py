@@ -11,20 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.answers import NO_ANSWER, Answers, read_scores
+from arena.answers import NO_ANSWER, Answers
 from arena.errors import FaultCode, PlayerError, Side
 from arena.games.base import Table
 from arena.games.draws import derive, row_seeds, seed_of
+from arena.games.heard import ONE_IN, misled, stand_ins
 from arena.games.opening import guarded
+from arena.games.renamed import Renamed
 from arena.games.reveal import brief, revealed
+from arena.games.trained_alike import QUANTILE, TRAINS_OTHERWISE, Differing
 from arena.metrics import Metrics, binomial_quantile, wilson
-from arena.oracle import Oracle
+from arena.oracle import Heard, Oracle, Sample
 from arena.players import Images, Labels
 from arena.rounds import PoisonMode
 from arena.seats import Array, AttackSeat, DefenseSeat
@@ -35,9 +38,6 @@ ROWS_ASKED_ALONE: Final = 8
 ROW_TOLERANCE: Final = 1e-4
 MODEL_TOLERANCE: Final = 0.05
 """What the confidence of equal models may differ by, each of which was trained for itself."""
-QUANTILE: Final = 0.999
-"""Of how many rows differ by chance, where training again makes another model."""
-TRAINS_OTHERWISE: Final = "training_not_repeatable"
 
 Move = TypeVar("Move")
 
@@ -105,6 +105,10 @@ class TrainingStage:
     logs: dict[str, str] = field(default_factory=lambda: {"attack": "", "defense": ""})
     queries: list[int] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
+    sample: Sample | None = None
+    """Some of what the poisoner was told."""
+    distrusted: bool = False
+    """Whether the learner answered one otherwise than another: then no poisoned model counts."""
 
     def __post_init__(self) -> None:
         classes = len(self.table.task.classes)
@@ -124,30 +128,90 @@ class TrainingStage:
     ) -> list[Move | None]:
         """What ``ask`` has of him for each share; None where he failed, and for every share after.
 
-        ``ask(seat, brief, oracle, count)`` puts the question and admits the answer.
+        ``ask(seat, brief, oracle, count)`` puts the question and admits the answer. What the
+        learner told him meanwhile is looked at before anything is judged.
         """
-        model, shares = self.table.round.threat_model, self.table.round.shares
-        probed: DefenseSeat | None = None
         try:
-            if model.gives_gradients or not model.probes.none:
-                probed = self._probed_model()
-            return self._moves(ask, probed)
+            if not self.probes:
+                return self._moves(ask, None)
+            self.sample = Sample(self.table.match_stream("heard"))
+            with self._trained(None, self._probed_seed, in_turn=True) as probed:
+                found = self._moves(ask, probed)
         except PlayerError as error:
             self.faults.append(error)
-            return [None] * len(shares)
-        finally:
-            if probed is not None:
-                self.close(probed, "defense")
+            return [None] * len(self.table.round.shares)
+        self._hold_to_what_it_told(self.sample.heard())
+        return found
 
-    def _probed_model(self) -> DefenseSeat:
-        """The learner trained on clean S, which the poisoner may probe; gone before judgement."""
-        seat = Renamed(self.table.seats.open_defense(in_turn=True), self.permutation)
+    @property
+    def probes(self) -> bool:
+        """Whether he may ask a learner anything before he is done."""
+        model = self.table.round.threat_model
+        return model.gives_gradients or not model.probes.none
+
+    @property
+    def _probed_seed(self) -> int:
+        return self.table.match_seed("probed")
+
+    def _hold_to_what_it_told(self, heard: Sequence[Heard]) -> None:
+        """Ask some of it again of a learner trained alike, which takes it for the judgement.
+
+        ``heard``: answers of the model that he probed. Each stands in the place of the judged
+        example that lies nearest to it, and all are asked at once.
+        """
+        rows, sampled = stand_ins(self.table, heard)
+        self._ask_again(sampled, rows, lambda: self._told_the_judge(rows, sampled))
+
+    def _ask_again(
+        self,
+        sampled: Sequence[Heard],
+        rows: NDArray[np.int64],
+        ask: Callable[[], NDArray[np.float64]],
+    ) -> None:
+        """Hold ``sampled`` (k) against what ``ask`` gets of a fresh process: (m, columns), the
+        answers to the same inputs in its ``rows`` (k,)."""
+        if not len(rows):
+            return
+        told = np.stack([each.probabilities for each in sampled])
         try:
-            seat.fit(*self.training_set(None), self.table.match_seed("probed"))
-        except PlayerError:
-            self.close(seat, "defense")
-            raise
-        return seat
+            again = ask()
+            doubt = Differing.between(told, again[rows])
+            if doubt.answers <= max(1, len(rows) // ONE_IN):
+                return
+            once_more = ask()
+        except PlayerError as error:
+            self.faults.append(error)
+            return
+        apart = replace(
+            Differing.between(again[rows], once_more[rows]),
+            answers=Differing.between(again, once_more).answers,
+        )
+        self._held(doubt, apart, misled(doubt.answers, len(rows)))
+
+    def _told_the_judge(
+        self, rows: NDArray[np.int64], sampled: Sequence[Heard]
+    ) -> NDArray[np.float64]:
+        """(n, columns) what a learner trained like the probed one says of the judged examples, and
+        of ``sampled`` in the place of ``rows``."""
+        with self._trained(None, self._probed_seed) as seat:
+            return self._with_stand_ins(seat, rows, sampled)
+
+    def _with_stand_ins(
+        self, seat: DefenseSeat, rows: NDArray[np.int64], sampled: Sequence[Heard]
+    ) -> NDArray[np.float64]:
+        j = len(self.seeds)
+        x, seeds = self.table.examples.x.copy(), self._row_seeds(j)
+        for row, each in zip(rows.tolist(), sampled, strict=True):
+            x[row], seeds[row] = each.x, each.seed
+        return self._predicted(seat, x, j, seeds).probabilities
+
+    def _held(self, doubt: Differing, apart: Differing, fault: PlayerError) -> None:
+        """Blame the learner for a ``doubt``, unless its training explains that."""
+        if doubt.explained_by(apart):
+            self.flags.append(TRAINS_OTHERWISE)
+            return
+        self.faults.append(fault)
+        self.distrusted = True
 
     def _moves(
         self,
@@ -217,6 +281,7 @@ class TrainingStage:
             examples=len(table.task.train) if examples is None else examples,
             seeds=seeds,
             seconds=max(0.0, left) if seconds is None else seconds,
+            sample=self.sample,
         )
 
     def admitted(
@@ -282,6 +347,8 @@ class TrainingStage:
         """
         table = self.table
         judged = Judged.nothing(len(self.seeds), len(asked))
+        if poison is not None and self.distrusted:
+            return judged
         opened = guarded(table.seats.open_defense)()
         if isinstance(opened, PlayerError):
             self.faults.append(opened)
@@ -349,10 +416,10 @@ class TrainingStage:
         rows = stream.permutation(len(table.examples))[:ROWS_ASKED_ALONE]
         seeds = row_seeds(table.secret, table.defense.sha256, table.examples.index[rows], 0)
         labels = surer = 0
-        with self._trained_alike(poison) as seat:
+        with self._trained(poison, self.seeds[0]) as seat:
             for i, row in enumerate(rows.tolist()):
                 side = stream.randint(2)
-                said = self._read(seat.predict(asked[side][[row]], seeds[i : i + 1]), rows=1)
+                said = self.table.read(seat.predict(asked[side][[row]], seeds[i : i + 1]), rows=1)
                 other = bool(said.labels[0] != judged[side].labels[0, row])
                 by = abs(float(said.confidence[0]) - judged[side].confidence[0, row])
                 labels, surer = labels + other, surer + (not other and by > MODEL_TOLERANCE)
@@ -362,29 +429,21 @@ class TrainingStage:
         """The share of rows that a model of the same seed, asked the same, labels otherwise; that
         of one row at least. A training that draws from the clock, or on a GPU, makes another model
         each time, which no rule forbids."""
-        with self._trained_alike(poison) as seat:
+        with self._trained(poison, self.seeds[0]) as seat:
             answers = self._predicted(seat, asked, 0)
         return float(max(1, (answers.labels != judged.labels[0]).sum()) / len(asked))
 
     @contextmanager
-    def _trained_alike(self, poison: Points) -> Iterator[Renamed]:
-        """A fresh process, trained with the first seed."""
-        seat = Renamed(self.table.seats.open_defense(), self.permutation)
+    def _trained(
+        self, poison: Points | None, seed: int, *, in_turn: bool = False
+    ) -> Iterator[Renamed]:
+        """A fresh process that is trained once, on S with this poison in it."""
+        seat = Renamed(self.table.seats.open_defense(in_turn=in_turn), self.permutation)
         try:
-            seat.fit(*self._shuffled(*self.training_set(poison)), self.seeds[0], told=self._told())
+            seat.fit(*self._shuffled(*self.training_set(poison)), seed, told=self._told())
             yield seat
         finally:
             self.close(seat, "defense")
-
-    def _read(self, scores: Array, *, rows: int) -> Answers:
-        manifest = self.table.defense.manifest
-        return read_scores(
-            scores,
-            rows=rows,
-            classes=len(self.table.task.classes),
-            abstains=manifest.abstains,
-            output=manifest.output,
-        )
 
     def _told(self) -> Mapping[str, Any] | None:
         """What a learner that moves second is told of its training set, clean or poisoned."""
@@ -398,11 +457,20 @@ class TrainingStage:
         order = self.table.match_stream("order", len(x)).permutation(len(x))
         return x[order], y[order]
 
-    def _predicted(self, seat: DefenseSeat, asked: Images, j: int) -> Answers:
-        """Answers on the held-out examples, in random order, some of them asked again alone."""
-        examples = self.table.examples
-        order = self.table.match_stream("judging", j).permutation(len(examples))
-        seeds = row_seeds(self.table.secret, self.table.defense.sha256, examples.index[order], j)
+    def _row_seeds(self, j: int) -> NDArray[np.uint64]:
+        """(n,) of the judged examples, for the ``j``-th training seed."""
+        table = self.table
+        return row_seeds(table.secret, table.defense.sha256, table.examples.index, j)
+
+    def _predicted(
+        self, seat: DefenseSeat, asked: Images, j: int, seeds: NDArray[np.uint64] | None = None
+    ) -> Answers:
+        """Answers on the held-out examples, in random order, some of them asked again alone.
+
+        ``seeds`` (n,): of the rows; those of the ``j``-th training seed where left out.
+        """
+        order = self.table.match_stream("judging", j).permutation(len(asked))
+        seeds = (self._row_seeds(j) if seeds is None else seeds)[order]
         x = asked[order]
         scores = seat.predict(x, seeds)
         for row in range(min(ROWS_ASKED_ALONE, len(x))):
@@ -414,63 +482,11 @@ class TrainingStage:
                     "Predictions of the trained model depend on the other rows of a request.",
                 )
         back = np.argsort(order)
-        return self._read(scores[back], rows=len(examples))
+        return self.table.read(scores[back], rows=len(asked))
 
     def close(self, seat: DefenseSeat | AttackSeat, side: str) -> None:
         self.seconds[side] += seat.seconds
         self.logs[side] += seat.close()
-
-
-class Renamed:
-    """A learner whose class names are permuted on the way in, and undone on the way out."""
-
-    def __init__(self, seat: DefenseSeat, permutation: NDArray[np.int64]) -> None:
-        self.seat = seat
-        self.manifest = seat.manifest
-        self.permutation = permutation
-
-    @property
-    def seconds(self) -> float:
-        return self.seat.seconds
-
-    def fit(self, x: Array, y: Array, seed: int, *, told: Mapping[str, Any] | None = None) -> None:
-        more = {} if told is None else {"told": told}
-        self.seat.fit(x, self.permutation[y], seed, **more)
-
-    def predict(self, x: Array, seeds: Array) -> Array:
-        return self._undone(self.seat.predict(x, seeds))
-
-    def logits(self, x: Array, seeds: Array) -> Array:
-        return self._undone(self.seat.logits(x, seeds))
-
-    def gradient(self, x: Array, weights: Array, seeds: Array) -> tuple[Array, Array]:
-        """The gradient of the renamed learner; weights are renamed alike."""
-        if weights.ndim == 1:
-            renamed = self.permutation[weights]
-        else:
-            renamed = weights.copy()
-            renamed[:, self.permutation] = weights[:, : len(self.permutation)]
-        logits, slope = self.seat.gradient(x, renamed, seeds)
-        return self._undone(logits), slope
-
-    def certify(self, x: Array, seeds: Array, *, norm: str, effort: int) -> tuple[Array, Array]:
-        labels, radii = self.seat.certify(x, seeds, norm=norm, effort=effort)
-        names = np.argsort(self.permutation)
-        return np.where(labels < 0, labels, names[labels]), radii
-
-    def _undone(self, scores: Array) -> Array:
-        """Column c becomes that of permutation[c]; an abstention stays last."""
-        classes = len(self.permutation)
-        return np.concatenate([scores[:, self.permutation], scores[:, classes:]], axis=1)
-
-    def close(self) -> str:
-        return self.seat.close()
-
-    def __enter__(self) -> DefenseSeat:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 def bootstrap_mean(

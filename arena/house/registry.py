@@ -154,11 +154,11 @@ def _has_manifest(path: Path) -> bool:
 def _manifest_text(path: Path, _modified: int) -> str:
     """The module constant MANIFEST, read from the source; empty where there is none."""
     for node in ast.parse(path.read_text("utf-8")).body:
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        if isinstance(node, ast.AnnAssign):
-            targets = [node.target]
+        if not isinstance(node, ast.Assign | ast.AnnAssign):
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         if any(isinstance(target, ast.Name) and target.id == "MANIFEST" for target in targets):
-            value = ast.literal_eval(node.value) if node.value is not None else ""  # type: ignore[attr-defined]
+            value = ast.literal_eval(node.value) if node.value is not None else ""
             return str(value).strip() + "\n"
     return ""
 

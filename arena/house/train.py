@@ -96,7 +96,7 @@ def save(path: Path, arrays: Arrays) -> None:
     if path.suffix == ".safetensors":
         path.write_bytes(safetensors.numpy.save(dict(sorted(arrays.items()))))
     else:
-        np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(path, allow_pickle=False, **arrays)
 
 
 def train(recipe: Recipe) -> tuple[Arrays, float]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena import house
-from arena.answers import Answers, read_scores
+from arena.answers import Answers, Columns
 from arena.errors import ArenaError, Side
 from arena.games.base import Progress, Step
 from arena.manifest import Manifest
@@ -86,13 +86,8 @@ class Check:
         return split.x[rows], split.y[rows]
 
     def read(self, scores: Array, rows: int) -> Answers:
-        return read_scores(
-            scores,
-            rows=rows,
-            classes=len(self.task.classes),
-            abstains=self.manifest.abstains,
-            output=self.manifest.output,
-        )
+        columns = Columns.of(self.manifest, classes=len(self.task.classes))
+        return columns.read(scores, rows=rows)
 
 
 def clean_accuracy(check: Check, scores: Array, y: Array) -> None:

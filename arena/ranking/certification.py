@@ -7,8 +7,8 @@ same norm are. A kill within a radius that was claimed for certain breaks the ce
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -37,15 +37,10 @@ def certified_accuracy(cell: CellResult) -> float | None:
 
 def held_to_every_kill(records: Records, tier: Tier) -> Records:
     """The same records, with certificates broken that a kill of a nested round contradicts."""
-    changed = {
-        cell.key: _broken(cell)
-        for cells in _by_defense(records, tier).values()
-        for cell in cells
-        if next(_contradictions(cell, cells), None)
-    }
-    if not changed:
+    contradicted = records.once(_contradictions, tier).cells
+    if not contradicted:
         return records
-    every = [changed.get(key, cell) for key, cell in records.cells.items()]
+    every = [_broken(cell) if key in contradicted else cell for key, cell in records.cells.items()]
     return Records(records.players.values(), records.tiers.values(), every)
 
 
@@ -59,23 +54,36 @@ class Refutation:
 
 def refutations(records: Records, tier: Tier) -> dict[str, Refutation]:
     """Defense -> the match that refutes most of its claims, where its certificate is broken."""
-    found = {}
+    return records.once(_contradictions, tier).refutations
+
+
+@dataclass
+class _Contradictions:
+    """``cells``: those whose claims do not hold; ``refutations``: by defense, the largest."""
+
+    cells: set[tuple[str, str, str]] = field(default_factory=set)
+    refutations: dict[str, Refutation] = field(default_factory=dict)
+
+
+def _contradictions(records: Records, tier: Tier) -> _Contradictions:
+    found = _Contradictions()
     for defense, cells in _by_defense(records, tier).items():
-        every = [refutation for cell in cells for refutation in _refutations(cell, cells)]
+        contradicted, refuted = _held_against_each_other(cells)
+        found.cells |= {cells[i].key for i in np.flatnonzero(contradicted)}
+        every = [Refutation(cells[i], int(refuted[i])) for i in np.flatnonzero(refuted)]
+        every += [
+            Refutation(cell, int(metric(cell, "claims_refuted") or 0))
+            for cell in cells
+            if metric(cell, "certificate_broken")
+        ]
         if every:
-            found[defense] = max(every, key=lambda r: (r.examples, r.by.key))
+            found.refutations[defense] = max(every, key=lambda r: (r.examples, r.by.key))
     return found
-
-
-def _refutations(cell: CellResult, others: Iterable[CellResult]) -> Iterator[Refutation]:
-    if metric(cell, "certificate_broken"):
-        yield Refutation(cell, int(metric(cell, "claims_refuted") or 0))
-    yield from _contradictions(cell, others)
 
 
 def _by_defense(records: Records, tier: Tier) -> dict[str, list[CellResult]]:
     """The cells that tell who fell, of this tier and of those nested in it."""
-    rounds = [tier.id, *nested_in(tier, records.tiers.values())]
+    rounds = {tier.id, *nested_in(tier, records.tiers.values())}
     found: dict[str, list[CellResult]] = {}
     for cell in records.cells.values():
         if cell.round in rounds and cell.kills is not None:
@@ -83,20 +91,37 @@ def _by_defense(records: Records, tier: Tier) -> dict[str, list[CellResult]]:
     return found
 
 
-def _contradictions(cell: CellResult, others: Iterable[CellResult]) -> Iterator[Refutation]:
-    """Claims that leave something to chance are judged where they can be looked at again."""
-    if cell.kills is None or cell.kills.radii is None or metric(cell, "claim_alpha") != 0:
-        return
-    known = ExampleSet(np.sort(cell.kills.examples))
-    radii = cell.kills.radii[np.argsort(cell.kills.examples)]
-    for other in others:
-        kills = other.kills
-        if kills is None or other.key == cell.key:
-            continue
-        places, here = known.places(kills.examples)
-        within = int((distance_bound(kills)[here] <= radii[places] - MARGIN).sum())
-        if within:
-            yield Refutation(other, within)
+def _held_against_each_other(
+    cells: Sequence[CellResult],
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Of m matches of one defense: (m,) whether a kill of another lies within what was claimed in
+    this one, and (m,) on how many examples a kill of this one refutes what others claimed.
+
+    One pass over (m, n examples): each match is held against the nearest kill and the largest
+    claim of all others.
+    """
+    verdicts = [(cell, cell.kills) for cell in cells if cell.kills is not None]
+    examples = ExampleSet.of(kills.examples for _, kills in verdicts)
+    radii = np.full((len(verdicts), len(examples)), -np.inf)
+    bounds = np.full((len(verdicts), len(examples)), np.inf)
+    for row, (cell, kills) in enumerate(verdicts):
+        places, _ = examples.places(kills.examples)
+        bounds[row, places] = distance_bound(kills)
+        if kills.radii is not None and metric(cell, "claim_alpha") == 0:
+            # Claims that leave something to chance are judged where they can be looked at again.
+            radii[row, places] = kills.radii
+    contradicted = _least_of_others(bounds) <= radii - MARGIN
+    refuting = bounds <= -_least_of_others(-radii) - MARGIN
+    return np.asarray(contradicted.any(axis=1)), np.asarray(refuting.sum(axis=1))
+
+
+def _least_of_others(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(m, n) the smallest value of a column beside one's own; inf in a row that is alone."""
+    if len(rows) < 2:
+        return np.full(rows.shape, np.inf)
+    least, second = np.partition(rows, 1, axis=0)[:2]
+    alone = (rows == least).sum(axis=0) == 1
+    return np.asarray(np.where((rows == least) & alone, second, least))
 
 
 def _broken(cell: CellResult) -> CellResult:

@@ -71,10 +71,7 @@ class Field:
 
 def fold_defenses(records: Records, tier: Tier) -> Field:
     """Fold every cell that counts on ``tier``, its own and those of nested tiers; once."""
-    folded = records.folded.get(tier.id)
-    if not isinstance(folded, Field):
-        folded = records.folded[tier.id] = _fold(records, tier)
-    return folded
+    return records.once(_fold, tier)
 
 
 def _fold(records: Records, tier: Tier) -> Field:
@@ -218,7 +215,7 @@ def _accuracy_metrics(
         {"epsilon": epsilon, "robust_worst": accuracy}
         for epsilon, accuracy in zip(tier.spec.epsilons, accuracies, strict=True)
     ]
-    against = held.per_attack
+    strongest, where = held.strongest or (None, None)
     return {
         **_common_metrics(standing),
         "robust_worst": held.robust(),
@@ -228,7 +225,8 @@ def _accuracy_metrics(
         ),
         "robust_mean": held.mean,
         **_under_corruptions(standing),
-        "strongest_attack": min(against, key=lambda a: (against[a], a)) if against else None,
+        "strongest_attack": strongest,
+        "strongest_round": None if where == tier.id else where,
         "broken_only_with_less": held.from_nested,
         "curve": curve,
         "curve_area": _area(tier.spec.epsilons, accuracies, held.clean),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from arena.errors import Side
 from arena.rounds import RoundSpec
 from arena.verdict import Kills, Status
+
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,14 @@ class ExampleSet:
 
     indices: NDArray[np.int64]
 
+    @classmethod
+    def of(cls, arrays: Iterable[NDArray[np.int64]]) -> ExampleSet:
+        """Their union. Most matches of a round judged the very same examples: look before sorting
+        them all."""
+        distinct = {array.tobytes(): array for array in arrays}
+        every = [np.zeros(0, np.int64), *distinct.values()]
+        return cls(np.unique(np.concatenate(every)))
+
     def __len__(self) -> int:
         return len(self.indices)
 
@@ -138,8 +148,7 @@ class Records:
         self.players = {player.id: player for player in players}
         self.tiers = {tier.id: tier for tier in tiers}
         self.cells: dict[tuple[str, str, str], CellResult] = {}
-        self.folded: dict[str, object] = {}
-        """What both boards of a tier share, by tier (``defenses.fold_defenses``)."""
+        self._once: dict[tuple[object, str], Any] = {}
         for cell in cells:
             if self._known(cell):
                 self._keep(cell)
@@ -157,6 +166,14 @@ class Records:
         held = self.cells.get(cell.key)
         if held is None or (cell.met, cell.recorded) >= (held.met, held.recorded):
             self.cells[cell.key] = cell
+
+    def once(self, work_out: Callable[[Records, Tier], _Found], tier: Tier) -> _Found:
+        """``work_out(self, tier)``, kept for whoever asks next: the other board, or its flags."""
+        key = (work_out, tier.id)
+        if key not in self._once:
+            self._once[key] = work_out(self, tier)
+        found: _Found = self._once[key]
+        return found
 
     def without_rows(self, entries: Collection[str]) -> Records:
         """The same records with these entries off the board; their kills stay."""
@@ -194,14 +211,8 @@ class Records:
                 if cell.kills is not None
             ]
             if found:
-                return ExampleSet(_union(found))
-        return ExampleSet(np.zeros(0, np.int64))
-
-
-def _union(arrays: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Most matches of a round judged the very same examples: look before sorting them all."""
-    distinct = {array.tobytes(): array for array in arrays}
-    return np.unique(np.concatenate(list(distinct.values())))
+                return ExampleSet.of(found)
+        return ExampleSet.of(())
 
 
 def finite_or_none(value: Any) -> float | None:

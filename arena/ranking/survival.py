@@ -29,6 +29,7 @@ class Survival:
     right and not broken by any attack of the pool. ``distances`` (n,): the smallest perturbation
     any attack found, 0 for clean mistakes, inf where none was found; NaN where unknown.
     ``per_attack``: robust accuracy at the last epsilon against each attack of the tier itself.
+    ``strongest``: (attack, round) that breaks most at the last epsilon, in whatever tier it played.
     """
 
     known: Bits
@@ -38,6 +39,7 @@ class Survival:
     per_attack: Mapping[str, float]
     from_nested: int
     """Examples at the last epsilon that only kills of nested tiers break."""
+    strongest: tuple[str, str] | None = None
     forfeited: frozenset[str] = frozenset()
     """Attacks of ``per_attack`` that failed in their match: their kills count, no mean does."""
 
@@ -76,6 +78,8 @@ class Ledger:
         self.bound = np.full(n, np.inf)
         self.per_attack: dict[str, float] = {}
         self.forfeited: set[str] = set()
+        self.strengths: list[tuple[float, bool, str, str]] = []
+        """(robust accuracy, in a nested tier, attack, round): the least is the strongest."""
 
     def add(self, cell: CellResult) -> None:
         """A met cell of the tier itself."""
@@ -93,6 +97,7 @@ class Ledger:
         self._bound(places, _distances, cell.kills, here)
         if len(right) and len(broken):
             self.per_attack[cell.attack] = float((right & ~broken[-1]).mean())
+            self._weigh(cell, nested=False, robust=self.per_attack[cell.attack])
             if cell.forfeited_by_attack:
                 self.forfeited.add(cell.attack)
 
@@ -104,7 +109,10 @@ class Ledger:
         right = cell.kills.clean_right
         self.nested_asked[places] += 1
         self.nested_right[places] += right[here]
-        self.lost_to_nested[:, places] |= (self._broken(cell.kills) & right)[:, here]
+        broken = self._broken(cell.kills)[:, here]
+        self.lost_to_nested[:, places] |= broken & right[here]
+        if len(places) and len(broken):
+            self._weigh(cell, nested=True, robust=float((right[here] & ~broken[-1]).mean()))
         self._bound(places, distance_bound, cell.kills, here)
 
     def close(self) -> Survival:
@@ -124,8 +132,12 @@ class Ledger:
             distances=np.where(known, distances, np.nan),
             per_attack=self.per_attack,
             from_nested=int(only_nested[-1].sum()) if len(only_nested) else 0,
+            strongest=min(self.strengths)[2:] if self.strengths else None,
             forfeited=frozenset(self.forfeited),
         )
+
+    def _weigh(self, cell: CellResult, *, nested: bool, robust: float) -> None:
+        self.strengths.append((robust, nested, cell.attack, cell.round))
 
     def _bound(
         self,
@@ -149,6 +161,7 @@ class Ledger:
         self.asked += 1
         self.ever_wrong |= True
         self.per_attack[cell.attack] = 0.0
+        self._weigh(cell, nested=False, robust=0.0)
 
 
 def survival(

@@ -43,6 +43,16 @@ def names() -> list[str]:
     return house + sorted(own - set(house))
 
 
+def at_hand() -> list[str]:
+    """The names of the tasks that can be played on this machine."""
+    found = []
+    for name in names():
+        with suppress(TaskError):
+            load(name)
+            found.append(name)
+    return found
+
+
 def on_a_gpu(names: Iterable[str]) -> list[str]:
     """Those of ``names`` whose players may use a GPU; what is no task is left to who loads it."""
     found = []

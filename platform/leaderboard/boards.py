@@ -139,10 +139,11 @@ def _standing(
 
 
 def _with_entries(metrics: object) -> dict[str, object]:
-    """``strongest_attack`` as a primary key, as every other reference to an entry."""
+    """The strongest attack and its round as primary keys, as every other reference."""
     assert isinstance(metrics, dict)
-    strongest = metrics.get("strongest_attack")
-    return {**metrics, "strongest_attack": pk_of(strongest)} if strongest else dict(metrics)
+    keys = ("strongest_attack", "strongest_round")
+    named = {key: pk_of(metrics[key]) for key in keys if metrics.get(key)}
+    return {**metrics, **named}
 
 
 def _digest(rows: list[Standing]) -> str:

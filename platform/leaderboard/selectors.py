@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -59,6 +60,22 @@ def standings(
         BoardView(board, board.round, tuple(by_board.get((board.round_id, board.role), ())))
         for board in boards.order_by("round__number", "-role")
     ]
+
+
+@dataclass(frozen=True)
+class Strongest:
+    """The attacks that rows name as those that break them most, and the rounds they did it in."""
+
+    entries: dict[int, Entry]
+    rounds: dict[int, Round]
+
+    @classmethod
+    def of(cls, views: Iterable[BoardView]) -> Strongest:
+        metrics = [row.metrics for view in views for row in view.rows]
+        attacks = {told.get("strongest_attack") for told in metrics} - {None}
+        rounds = {told.get("strongest_round") for told in metrics} - {None}
+        named = Entry.objects.filter(pk__in=attacks).select_related("team")
+        return cls(named.in_bulk(), Round.objects.in_bulk(rounds) if rounds else {})
 
 
 def standings_of(entry: Entry, *, user: Person) -> list[Standing]:

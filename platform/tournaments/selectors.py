@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -134,24 +135,38 @@ def entries_of(tournament: Tournament, user: Person) -> QuerySet[Entry]:
     return entries(tournament).filter(team__in=team_ids(user)).order_by("-entered_at")
 
 
-def active_of(user: Person) -> QuerySet[Entry]:
-    """What a newer entry of the user's teams may supersede; ``unplayed`` counts the matches that
-    are then cancelled."""
+@dataclass(frozen=True)
+class Place:
+    """An active entry that a newer one of its team and role may supersede. ``unplayed``: the
+    matches that are then cancelled."""
+
+    entry: Entry
+    unplayed: int
+
+    def goes_to(self, submission: Submission) -> bool:
+        taken = (self.entry.team_id, self.entry.player) == (submission.team_id, submission.role)
+        return taken and self.entry.submission_id != submission.pk
+
+
+def places_of(user: Person, tournaments: Iterable[Tournament]) -> list[Place]:
+    """Those of the user's teams in these tournaments."""
 
     def unplayed(matches: str) -> Count:
         return Count(matches, filter=Q(**{f"{matches}__state__in": UNPLAYED}), distinct=True)
 
-    active = Entry.objects.filter(team__in=team_ids(user), state=EntryState.ACTIVE)
+    active = Entry.objects.filter(
+        team__in=team_ids(user), tournament__in=tournaments, state=EntryState.ACTIVE
+    )
     counted = active.annotate(unplayed=unplayed("attack_matches") + unplayed("defense_matches"))
-    return counted.select_related("team", "tournament").order_by(
+    listed = counted.select_related("team", "tournament").order_by(
         "tournament__title", "team__name", "player"
     )
+    return [Place(entry, entry.unplayed) for entry in listed]
 
 
-def superseded_by(user: Person, tournament: Tournament, submission: Submission) -> Entry | None:
-    """The entry of ``active_of`` whose place a submission takes once it plays here."""
-    places = active_of(user).filter(tournament=tournament, team=submission.team)
-    return places.filter(player=submission.role).exclude(submission=submission).first()
+def superseded_by(user: Person, tournament: Tournament, submission: Submission) -> Place | None:
+    """The place that a submission takes once it plays here."""
+    return next((p for p in places_of(user, [tournament]) if p.goes_to(submission)), None)
 
 
 def entries_known_to(user: Person, tournament: Tournament) -> QuerySet[Entry]:

@@ -6,7 +6,6 @@ Whoever changes what is planned holds the tournament's row, so that two never pl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -137,17 +136,19 @@ def check(plan: TournamentPlan) -> None:
 
 
 def check_fit(round_: RoundPlan) -> None:
-    """Refuse a game that its task is not for, more examples than there are, or a game that needs a
-    house model which is not there.
-
-    A task that is not on this machine is looked at where it is played.
+    """Refuse a task that is not on this machine, whose matches would be void and whose boards stay
+    empty; a game that it is not for, more examples than there are, or a game that needs a house
+    model which is not there.
     """
     spec = round_.spec
-    with suppress(TaskError):
-        largest, task = max(spec.epsilons, default=0.0), arena.tasks.load(spec.task)
-        reason = misfit(task, spec.game, largest=largest, norm=spec.norm) or too_many(task, spec)
-        if reason is not None:
-            raise Invalid(f"Round {round_.title!r}: {reason}")
+    try:
+        task = arena.tasks.load(spec.task)
+    except TaskError as error:
+        raise Invalid(f"Round {round_.title!r}: {error}") from error
+    largest = max(spec.epsilons, default=0.0)
+    reason = misfit(task, spec.game, largest=largest, norm=spec.norm) or too_many(task, spec)
+    if reason is not None:
+        raise Invalid(f"Round {round_.title!r}: {reason}")
     missing = arena.house.no_weights(arena.house.REFERENCE, spec.task)
     if spec.needs_reference and missing:
         raise Invalid(

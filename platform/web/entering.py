@@ -18,11 +18,10 @@ def enter(request: HttpRequest, tournament: Tournament, submission: Submission) 
     old = selectors.superseded_by(user, tournament, submission)
     entry = services.enter(tournament=tournament, submission=submission, user=user)
     if old is not None:
-        messages.info(request, _told(entry, old))
+        messages.info(request, _told(entry, old.entry, old.unplayed))
 
 
-def _told(entry: Entry, old: Entry) -> str:
-    unplayed: int = old.unplayed  # type: ignore[attr-defined] # counted by the selector
+def _told(entry: Entry, old: Entry, unplayed: int) -> str:
     matches = "1 match" if unplayed == 1 else f"{unplayed} matches"
     later = "" if entry.state == EntryState.ACTIVE else " once it has qualified"
     return (

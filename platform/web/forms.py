@@ -31,6 +31,12 @@ def _class_of(widget: forms.Widget) -> str:
     return next(known, "form-control")
 
 
+def tasks_offered() -> list[tuple[str, str]]:
+    """All tasks as choices; one whose data was not imported here says so."""
+    here = set(arena.tasks.at_hand())
+    return [(n, n if n in here else f"{n} (not on this machine)") for n in arena.tasks.names()]
+
+
 class Styled(forms.Form):
     """Widgets with the site's classes, and errors tied to them for screen readers."""
 
@@ -202,7 +208,7 @@ class TournamentForm(Styled):
         super().__init__(*args, **kwargs)
         task = self.fields["task"]
         assert isinstance(task, forms.ChoiceField)
-        task.choices = [(name, name) for name in arena.tasks.names()]
+        task.choices = tasks_offered()
 
     def plan(self, rounds: tuple[RoundPlan, ...]) -> TournamentPlan:
         data = self.cleaned_data

@@ -183,20 +183,22 @@ def _leave_politely(hub: Hub) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         before = signal.getsignal(number)
-        if not callable(before) or getattr(before, "closes_streams", False):
+        if not callable(before) or isinstance(before, _Closing):
             continue
-        signal.signal(number, _closing(hub, loop, before))
+        signal.signal(number, _Closing(hub, loop, before))
 
 
-def _closing(
-    hub: Hub, loop: asyncio.AbstractEventLoop, before: Callable[..., Any]
-) -> Callable[..., Any]:
-    def handle(number: int, frame: Any) -> None:
-        loop.call_soon_threadsafe(hub.close)
-        before(number, frame)
+@dataclass(frozen=True)
+class _Closing:
+    """A handler of signals that ends the streams before the server's own is called."""
 
-    handle.closes_streams = True  # type: ignore[attr-defined]
-    return handle
+    hub: Hub
+    loop: asyncio.AbstractEventLoop
+    before: Callable[..., Any]
+
+    def __call__(self, number: int, frame: Any) -> None:
+        self.loop.call_soon_threadsafe(self.hub.close)
+        self.before(number, frame)
 
 
 async def in_thread(function: Callable[..., R], *args: Any) -> R:

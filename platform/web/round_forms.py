@@ -39,7 +39,7 @@ from arena.rounds import (
 from arena.threat_model import PRESET_NAMES, OracleOutput, Probes, ThreatModel, TrainingData
 from tournaments.services import MOST_ROUNDS, RoundPlan
 from web import round_usuals
-from web.forms import Moment, Numbers, Styled, utc
+from web.forms import Moment, Numbers, Styled, tasks_offered, utc
 from web.games import words_of
 from web.glossary import BY_SLUG
 
@@ -414,7 +414,7 @@ class RoundForm(Styled):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         cast(forms.ChoiceField, self.fields["task"]).choices = [
-            ("", "the tournament's"), *((name, name) for name in arena.tasks.names())
+            ("", "the tournament's"), *tasks_offered()
         ]  # fmt: skip
         for name, value in PRESETS["white"].items():
             self.fields[name].initial = value
@@ -512,7 +512,7 @@ class RoundForm(Styled):
         """The remedy for a switch that changes nothing."""
         wanted = PRESETS[self._preset_name]
         group = next(group for group in GROUPS if switch in group)
-        words = dict(cast(forms.ChoiceField, self.fields[group[0]]).choices)  # type: ignore[arg-type]
+        words = _words(cast(forms.ChoiceField, self.fields[group[0]]))
         numbers = [wanted[number] for number in group[1:] if wanted[number]]
         told = ", ".join([words[wanted[group[0]]], *numbers])
         return f"Leave it as the {self._preset_name} preset has it: {told}."
@@ -521,7 +521,7 @@ class RoundForm(Styled):
         """The remedy for a setting that changes nothing."""
         field = self.fields[name]
         if isinstance(field, forms.ChoiceField):
-            words = dict(cast(list[tuple[str, str]], field.choices))
+            words = _words(field)
             return f"Choose {words[field.initial or next(iter(words))]}."
         return "Leave it empty."
 
@@ -612,6 +612,10 @@ def _spec(data: Mapping[str, Any], model: ThreatModel) -> RoundSpec:
         attack_limits=_limits(data["attack_seconds"]),
         defense_limits=_limits(data["defense_seconds"], data["query_seconds"]),
     )
+
+
+def _words(field: forms.ChoiceField) -> dict[str, str]:
+    return dict(cast(list[tuple[str, str]], field.choices))
 
 
 def _norm(game: str, chosen: str) -> Norm:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax as peer
 
-from arena.answers import ABSTAIN, Answers, read_scores, softmax
+from arena.answers import ABSTAIN, Answers, Columns, softmax
 from arena.errors import FaultCode, PlayerError, Side
 from arena.manifest import Output
 
@@ -14,9 +14,8 @@ from arena.manifest import Output
 def read(
     scores: object, *, abstains: bool = False, output: Output = Output.LOGITS, rows: int = 2
 ) -> Answers:
-    return read_scores(
-        np.asarray(scores, np.float32), rows=rows, classes=3, abstains=abstains, output=output
-    )
+    columns = Columns(3, abstains, output)
+    return columns.read(np.asarray(scores, np.float32), rows=rows)
 
 
 def test_softmax_agrees_with_scipy_and_survives_large_logits() -> None:

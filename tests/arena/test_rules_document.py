@@ -93,7 +93,7 @@ def test_every_metric_is_in_the_table(game: GameName) -> None:
 
 
 def test_every_switch_of_the_threat_model_is_explained() -> None:
-    names = [name.casefold() for name, _ in ThreatModel.white().switches()]
+    names = [switch.name.casefold() for switch in ThreatModel.white().switches()]
     rows = re.findall(r"^\| ([a-z ]+) \|", section("Threat models"), re.MULTILINE)
     short = {"defense structure": "structure", "oracle output": "output"}
     assert rows[1:] == [short.get(name, name) for name in names]

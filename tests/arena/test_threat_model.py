@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
@@ -108,11 +108,14 @@ def test_grey_reads_as_a_plain_sentence() -> None:
 
 @pytest.mark.parametrize("name", PRESET_NAMES)
 def test_every_switch_is_shown_by_name_and_sentence_never_by_number(name: str) -> None:
-    switches = ThreatModel.preset(name).switches()
-    assert len(switches) == 11
-    for title, sentence in switches:
-        assert not title.startswith("S")
-        assert sentence.endswith(".")
+    model = ThreatModel.preset(name)
+    switches = model.switches()
+    assert [switch.field for switch in switches] == [
+        field.name for field in fields(model) if field.name not in ("repeats", "true_label")
+    ]
+    for switch in switches:
+        assert not switch.name.startswith("S")
+        assert switch.sentence.endswith(".")
 
 
 @pytest.mark.parametrize(

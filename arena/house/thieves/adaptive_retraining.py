@@ -210,7 +210,7 @@ def _packed(copy: nn.Module) -> Surrogate:
     stored = io.BytesIO()
     named = {f"w{i}": w for i, (w, _) in enumerate(arrays)}
     named |= {f"b{i}": b for i, (_, b) in enumerate(arrays)}
-    np.savez(stored, **named)  # type: ignore[arg-type]
+    np.savez(stored, allow_pickle=False, **named)
     return Surrogate(
         {
             "manifest.toml": NET_MANIFEST,

@@ -48,10 +48,12 @@ class StandingSerializer(serializers.Serializer[Standing]):
 
     @extend_schema_field(serializers.DictField())
     def get_metrics(self, row: Standing) -> dict[str, Any]:
-        """Entries inside are named by their opaque ids, as everywhere."""
-        metrics = dict(row.metrics)
-        if strongest := metrics.get("strongest_attack"):
-            metrics["strongest_attack"] = self.context["uids"].get(strongest)
+        """Entries and rounds inside are named by their opaque ids, as everywhere."""
+        metrics, known = dict(row.metrics), self.context["strongest"]
+        for key, named in (("strongest_attack", known.entries), ("strongest_round", known.rounds)):
+            if metrics.get(key):
+                found = named.get(metrics[key])
+                metrics[key] = found.uid if found else None
         return metrics
 
 

@@ -12,6 +12,7 @@ from arena.threat_model import PRESET_NAMES
 from submissions.models import ROLES
 from tournaments import loading
 from tournaments.models import SIDES, Entry, Round, Tournament, Visibility
+from tournaments.selectors import Place
 from tournaments.states import EntryState, Phase
 from tournaments.viewer import Viewer
 
@@ -144,11 +145,11 @@ class EntryWishSerializer(serializers.Serializer[Any]):
     submission = serializers.CharField(max_length=16, help_text="The submission's id.")
 
 
-class SupersededSerializer(serializers.Serializer[Entry]):
+class SupersededSerializer(serializers.Serializer[Place]):
     """An entry that goes, and how many of its matches are not played yet."""
 
-    id = serializers.CharField(source="uid")
-    name = serializers.CharField()
+    id = serializers.CharField(source="entry.uid")
+    name = serializers.CharField(source="entry.name")
     unplayed = serializers.IntegerField(help_text="Matches that are cancelled when it goes.")
 
 
@@ -197,8 +198,12 @@ class EntrySerializer(serializers.Serializer[Entry]):
 
 
 class EnteredSerializer(EntrySerializer):
-    supersedes = SupersededSerializer(
-        allow_null=True,
+    supersedes = serializers.SerializerMethodField(
         help_text="Your team's active entry of the same role, as it stood before; it goes when "
         "this one becomes active.",
     )
+
+    @extend_schema_field(SupersededSerializer(allow_null=True))
+    def get_supersedes(self, _row: Entry) -> dict[str, Any] | None:
+        place = self.context["supersedes"]
+        return None if place is None else SupersededSerializer(place).data

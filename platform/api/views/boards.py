@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,9 +11,8 @@ from api.views.base import IF_NONE_MATCH, View, problem
 from arena.errors import Side
 from leaderboard import selectors as boards
 from leaderboard.models import Standing
-from leaderboard.selectors import BoardView
 from tournaments import selectors
-from tournaments.models import Entry, Round, Tournament
+from tournaments.models import Round, Tournament
 
 ROLE = OpenApiParameter("role", str, enum=[side.value for side in Side])
 ROUND = OpenApiParameter("round", str, description="A round's id; all rounds without it.")
@@ -31,7 +27,8 @@ class BoardsView(View):
         found = boards.standings(tournament, user=self.person, round_=round_, role=_role(request))
         for view in found:
             view.round.tournament = tournament  # known already; spares a query a board
-        context = {**self.get_serializer_context(), "uids": _uids(found)}
+        strongest = boards.Strongest.of(found)
+        context = {**self.get_serializer_context(), "strongest": strongest}
         shown = BoardsSerializer({"boards": found}, context=context)
         return conditional(request, shown.data)
 
@@ -39,12 +36,6 @@ class BoardsView(View):
 def _role(request: Request) -> Side | None:
     given = one_of(request, "role", list(Side))
     return None if given is None else Side(given)
-
-
-def _uids(found: Iterable[BoardView]) -> dict[Any, str]:
-    """Opaque ids of the entries that rows name inside their metrics."""
-    named = {row.metrics.get("strongest_attack") for view in found for row in view.rows}
-    return dict(Entry.objects.filter(pk__in=named - {None}).values_list("pk", "uid"))
 
 
 @extend_schema(tags=["boards"])

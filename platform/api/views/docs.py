@@ -9,12 +9,13 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from api import problems
 from api.query import check_names
 
 
-class ForEverybody:
+class ForEverybody(APIView):
     """Errors are problem bodies, whatever the view shows when all is well."""
 
     authentication_classes: Any = ()
@@ -22,7 +23,7 @@ class ForEverybody:
     query: ClassVar[tuple[str, ...]] = ()
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)  # type: ignore[misc]
+        super().initial(request, *args, **kwargs)
         check_names(request, self.query, empty=self.query)
 
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response]:
@@ -34,9 +35,7 @@ class ForEverybody:
         if response.exception:
             request.accepted_renderer = problems.ProblemRenderer()
             request.accepted_media_type = problems.CONTENT_TYPE
-        done: Response = super().finalize_response(  # type: ignore[misc]
-            request, response, *args, **kwargs
-        )
+        done: Response = super().finalize_response(request, response, *args, **kwargs)
         return done
 
 

@@ -7,8 +7,6 @@ from rest_framework.response import Response
 import arena.tasks
 from api.serializers.tasks import TaskDetailSerializer, TaskSerializer
 from api.views.base import View, problem
-from arena.errors import TaskError
-from arena.tasks import Task
 from events.errors import NotThere
 
 
@@ -21,7 +19,7 @@ class TasksView(View):
     )
     def get(self, request: Request) -> Response:
         """The data sets of this arena."""
-        found = [task for name in arena.tasks.names() if (task := _loaded(name)) is not None]
+        found = [arena.tasks.load(name) for name in arena.tasks.at_hand()]
         return Response(self.get_serializer(found, many=True).data)
 
 
@@ -34,15 +32,6 @@ class TaskView(View):
     )
     def get(self, request: Request, name: str) -> Response:
         """One data set with its splits."""
-        task = _loaded(name) if name in arena.tasks.names() else None
-        if task is None:
+        if name not in arena.tasks.at_hand():
             raise NotThere("There is no such task here.")
-        return Response(task.public_json())
-
-
-def _loaded(name: str) -> Task | None:
-    """None for a data set that was not imported here."""
-    try:
-        return arena.tasks.load(name)
-    except TaskError:
-        return None
+        return Response(arena.tasks.load(name).public_json())

@@ -394,9 +394,8 @@ class EntriesView(MembersView):
         old = selectors.superseded_by(self.user, tournament, submission)
         entry = services.enter(tournament=tournament, submission=submission, user=self.user)
         shown = selectors.get_entry(self.user, entry.uid)
-        shown.supersedes = old  # type: ignore[attr-defined] # for this answer alone
-        data = EnteredSerializer(shown, context=self.get_serializer_context()).data
-        return Response(data, status=status.HTTP_201_CREATED)
+        context = {**self.get_serializer_context(), "supersedes": old}
+        return Response(EnteredSerializer(shown, context=context).data, status.HTTP_201_CREATED)
 
 
 @extend_schema(tags=["entries"])

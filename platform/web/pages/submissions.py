@@ -116,9 +116,7 @@ def _upload_page(request: HttpRequest, form: UploadForm, status: int = 200) -> H
         "teams": teams,
         "quotas": [(team, queue.quota(team, person=person(request))) for team in teams],
         "revealing": _revealing(request),
-        "places": selectors.active_of(request.user).filter(
-            tournament__in=selectors.open_for(request.user)
-        ),
+        "places": selectors.places_of(request.user, selectors.open_for(request.user)),
         "section": "submissions",
     }
     return render(request, "web/upload.html", context, status=status)
@@ -158,7 +156,7 @@ def _shown(request: HttpRequest, found: Submission) -> dict[str, Any]:
     mine = found.team_id in team_ids(request.user)
     entries = found.entries.filter(tournament__in=selectors.visible_to(request.user))
     enterable = _enterable(request, found) if mine else []
-    places = selectors.active_of(request.user).filter(tournament__in=enterable)
+    places = selectors.places_of(request.user, enterable)
     readable = visibility.may_see_log(request.user, found)
     played = Match.objects.filter(Q(attack__in=entries) | Q(defense__in=entries))
     return {
@@ -175,7 +173,7 @@ def _shown(request: HttpRequest, found: Submission) -> dict[str, Any]:
         "matches": played.select_related("tournament", "round", "attack__team", "defense__team",
                                          "verdict").order_by("-finished_at", "-id")[:60],
         "enterable": enterable,
-        "places": places.filter(team=found.team, player=found.role),
+        "places": [place for place in places if place.goes_to(found)],
     }  # fmt: skip
 
 

@@ -32,19 +32,10 @@ def _load(name: str) -> Task:
         raise NotThere(str(error)) from error
 
 
-def _known() -> list[Task]:
-    found = []
-    for name in arena.tasks.names():
-        try:
-            found.append(arena.tasks.load(name))
-        except TaskError:
-            continue  # listed by the house, not yet imported on this machine
-    return found
-
-
 @page
 def tasks(request: HttpRequest) -> HttpResponse:
-    return render(request, "web/tasks.html", {"tasks": _known(), "section": "tasks"})
+    found = [arena.tasks.load(name) for name in arena.tasks.at_hand()]
+    return render(request, "web/tasks.html", {"tasks": found, "section": "tasks"})
 
 
 @page

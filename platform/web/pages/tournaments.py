@@ -99,7 +99,7 @@ def _boards(request: HttpRequest, tournament: Tournament) -> dict[str, Any]:
     views = boards.standings(tournament, user=request.user, round_=round_)
     matrix = boards.matrix(round_, user=request.user)
     viewer = Viewer.of(request.user)
-    attacks = {entry.pk: viewer.name_of(entry) for entry in matrix.attacks}
+    strongest = boards.Strongest.of(views)
     mine = team_ids(request.user)
     return {
         "tournament": tournament,
@@ -108,7 +108,8 @@ def _boards(request: HttpRequest, tournament: Tournament) -> dict[str, Any]:
             (view, board_rows(view.board, view.rows), view.role is Side.DEFENSE) for view in views
         ],
         "matrix": matrix,
-        "attack_names": attacks,
+        "strongest_attacks": {pk: viewer.name_of(e) for pk, e in strongest.entries.items()},
+        "strongest_rounds": strongest.rounds,
         "mine": mine,
     }
 
@@ -158,14 +159,14 @@ def _entries(
     listed = listed.exclude(state=EntryState.WAITING)
     enterable = _fitting(request, tournament)
     roles = {(one.team_id, one.role) for one in enterable}
-    active = selectors.active_of(request.user).filter(tournament=tournament)
+    places = selectors.places_of(request.user, [tournament])
     context |= {
         "own": selectors.entries_of(tournament, request.user),
         "guests": sorted(listed.filter(team__isnull=False), key=_in_order),
         "house": listed.filter(team__isnull=True).order_by("role", "name"),
         "form": form,
         "enterable": bool(roles),
-        "places": [entry for entry in active if (entry.team_id, entry.player) in roles],
+        "places": [p for p in places if (p.entry.team_id, p.entry.player) in roles],
         "revealing": [round_ for round_ in context["rounds"] if reveals(round_) == "package"],
     }
     return render(request, "web/entries.html", context, status=status)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from arena.errors import Side
-from arena.ranking import nests
+from arena.ranking import certification, nests
 from arena.ranking.cells import cell_figures
-from arena.ranking.certification import refutations
+from arena.ranking.certification import MARGIN, held_to_every_kill, refutations
+from arena.ranking.nesting import distance_bound
 from arena.rounds import GameName, Norm
 from arena.verdict import Status
 
@@ -143,3 +144,53 @@ def test_a_broken_certificate_names_the_match_that_refutes_most(
     found = refutations(certified.records, certified.tiers["proof"])
     assert (found["dana"].by.key, found["dana"].examples) == (("white", "alice", "dana"), 3)
     assert (found["linear"].by.key, found["linear"].examples) == (("proof", "bob", "linear"), 2)
+
+
+def test_each_verdict_is_read_once_for_the_board_and_its_flags(
+    certified: Any, make_kills: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two claims and three kills of one defense are five verdicts: no pair of them is looked at."""
+    read = []
+    monkeypatch.setattr(
+        certification, "distance_bound", lambda kills: read.append(kills) or distance_bound(kills)
+    )
+    certified.attack("bob", "carol")
+    for name in ("alice", "bob"):
+        proves(certified, make_kills, name, "dana", [0.3] * N)
+    for name in ("alice", "bob", "carol"):
+        certified.plays(name, "dana", [4], examples=range(N))
+    records, tier = certified.records, certified.tiers["proof"]
+    assert refutations(records, tier)
+    assert held_to_every_kill(records, tier) is not records
+    assert len(read) == 5
+
+
+def test_contradictions_are_those_that_a_look_at_every_pair_finds(
+    certified: Any, make_kills: Any
+) -> None:
+    rng = np.random.default_rng(5)
+    attacks = [f"a{i}" for i in range(6)]
+    certified.attack(*attacks)
+    for attack in attacks:
+        proves(certified, make_kills, attack, "dana", rng.choice([0.05, 0.3], N).tolist())
+        if rng.random() < 0.7:
+            missed = rng.choice(N, rng.integers(2), replace=False).tolist()
+            examples = rng.permutation(N)[3:].tolist()
+            certified.plays(attack, "dana", [i for i in missed if i in examples], examples=examples)
+    records, tier = certified.records, certified.tiers["proof"]
+    cells = [cell for cell in records.cells.values() if cell.kills is not None]
+
+    def within(claim: Any, other: Any) -> set[int]:
+        if claim.kills.radii is None or claim.key == other.key:
+            return set()
+        claimed = dict(zip(claim.kills.examples.tolist(), claim.kills.radii, strict=True))
+        killed = zip(other.kills.examples.tolist(), distance_bound(other.kills), strict=True)
+        return {i for i, bound in killed if bound <= claimed[i] - MARGIN}
+
+    held = held_to_every_kill(records, tier)
+    broken = {key for key, cell in held.cells.items() if cell.metrics.get("certificate_broken")}
+    assert broken == {claim.key for claim in cells if any(within(claim, o) for o in cells)}
+    assert 0 < len(broken) < len(attacks)
+    most = max((len(set().union(*(within(c, o) for c in cells))), o.key) for o in cells)
+    found = refutations(records, tier)["dana"]
+    assert (found.examples, found.by.key) == most

@@ -58,6 +58,20 @@ def test_a_kill_found_in_a_black_box_counts_on_the_white_board_and_not_the_other
     assert world.defenses().row("dana").contender.metrics["broken_only_with_less"] == 2
 
 
+def test_the_strongest_attack_may_have_played_with_less_and_the_row_says_where(world: Any) -> None:
+    world.tier("black")
+    world.attack("bob")
+    world.plays("alice", "dana", [0])
+    world.plays("bob", "dana", [0], tier="black")
+    metrics = world.defenses().row("dana").contender.metrics
+    assert (metrics["strongest_attack"], metrics["strongest_round"]) == ("alice", None)
+    world.plays("bob", "dana", [5, 6], tier="black", recorded=1)
+    metrics = world.defenses().row("dana").contender.metrics
+    assert (metrics["strongest_attack"], metrics["strongest_round"]) == ("bob", "black")
+    black = world.defenses("black").row("dana").contender.metrics
+    assert (black["strongest_attack"], black["strongest_round"]) == ("bob", None)
+
+
 @pytest.mark.parametrize("preset", ["transfer", "black", "grey"])
 def test_every_preset_nests_in_white(world: Any, preset: str) -> None:
     world.tier("weak", preset=preset)

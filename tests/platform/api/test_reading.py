@@ -19,6 +19,7 @@ from arena.rounds import RoundSpec
 from arena.verdict import Fault, Kills, Status
 from arena.verdict import Verdict as Finding
 from leaderboard import services as leaderboard
+from leaderboard.models import Standing
 from submissions.states import SubmissionState
 from tournaments import claims, recording
 from tournaments.models import Entry, Match, Tournament
@@ -337,10 +338,16 @@ def test_standings_name_entries_by_their_opaque_ids(
     assert (defense["entry"]["name"], defense["headline"]) == ("Plain CNN", 0.75)
     known = set(Entry.objects.values_list("uid", flat=True))
     assert defense["metrics"]["strongest_attack"] in known
+    assert defense["metrics"]["strongest_round"] is None
     assert uid in [row["entry"]["id"] for row in boards["attack"]["rows"]]
     round_ = spring.rounds.get().uid
     one = visitor.get(f"rounds/{round_}/standings/", {"role": "defense"}).json()
     assert one["boards"] == [boards["defense"]]
+    row = Standing.objects.get(role="defense")
+    row.metrics |= {"strongest_round": spring.rounds.get().pk}
+    row.save()
+    (told,) = visitor.get(f"rounds/{round_}/standings/", {"role": "defense"}).json()["boards"]
+    assert told["rows"][0]["metrics"]["strongest_round"] == round_
     assert visitor.get("tournaments/spring/standings/", {"round": round_}).status_code == 200
     assert visitor.get("tournaments/spring/standings/", {"role": "both"}).status_code == 400
     assert visitor.get("tournaments/spring/standings/", {"round": "nowhere"}).status_code == 404

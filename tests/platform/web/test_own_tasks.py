@@ -89,3 +89,16 @@ def test_a_house_defense_without_weights_for_it_meets_nobody_and_says_why(
     assert states["logistic-regression"][0] == MatchState.PENDING
     assert states["cnn"][0] == MatchState.NOT_APPLICABLE
     assert "has no weights for task" in states["cnn"][1]
+
+
+def test_no_round_is_made_on_data_that_is_not_on_this_machine(
+    world: World, as_: As, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its matches would be void, and its boards stay empty."""
+    monkeypatch.setenv("ADVERSARIUM_DATA", str(tmp_path))
+    oscar = as_(world.oscar)
+    assert "mnist (not on this machine)" in oscar.get("/tournaments/new/").content.decode()
+    refused = oscar.post("/tournaments/new/", sent(filled("black"), task="mnist"))
+    assert refused.status_code == 422
+    assert "arena tasks import mnist" in refused.content.decode()
+    assert set(Tournament.objects.values_list("slug", flat=True)) == {"spring"}

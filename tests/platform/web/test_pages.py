@@ -360,12 +360,28 @@ def test_the_board_shows_rank_range_interval_and_team(world: World, as_: Browser
     assert "S1" not in page
 
 
+def test_a_row_names_the_attack_that_breaks_it_most_and_the_round_where_that_was_another(
+    world: World, as_: Browser
+) -> None:
+    row = Standing.objects.get(entry__name="Bulwark v3", round__number=1)
+    attack, other = world.entries["Momentum PGD"], world.round(2)
+    row.metrics |= {"strongest_attack": attack.pk, "strongest_round": None}
+    row.save()
+    page = text_of(as_(None).get("/tournaments/spring/"))
+    assert ">weakest against Momentum PGD</span>" in page
+    row.metrics |= {"strongest_round": other.pk}
+    row.save()
+    page = text_of(as_(None).get("/tournaments/spring/"))
+    link = f'<a href="?round=2">{other.title}</a>'
+    assert f">weakest against Momentum PGD in {link}</span>" in page
+
+
 def test_the_threat_model_is_shown_by_names_and_sentences(world: World, as_: Browser) -> None:
     page = text_of(as_(None).get("/tournaments/spring/rules/"))
     model = world.round(1).rules.threat_model
     assert model.sentence() in page
-    for name, _ in model.switches():
-        assert name in page
+    for switch in model.switches():
+        assert switch.name in page
     assert not re.search(r"\bS(1[01]|[1-9])\b", page)
 
 

@@ -336,7 +336,7 @@ def test_the_form_calls_the_switches_what_the_glossary_calls_them(
     world: World, as_: Browser
 ) -> None:
     shown = text(as_(world.oscar).get("/tournaments/new/"))
-    names = [name for name, _ in ThreatModel.white().switches()]
+    names = [switch.name for switch in ThreatModel.white().switches()]
     terms = {term.name for term in BY_SLUG.values()}
     for name in (*names, "True labels", "Target rule"):
         assert name in shown, name
