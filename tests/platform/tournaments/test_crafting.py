@@ -233,7 +233,7 @@ def test_workers_begin_with_attacks_that_no_other_crafts(board: Any) -> None:
 
 
 def _names(match: Match | None) -> tuple[str, str] | None:
-    return match and (match.attack.name[:-2], match.defense.name[:-2])
+    return (match.attack.name[:-2], match.defense.name[:-2]) if match else None
 
 
 def _begin_alice_against_dana(board: Any) -> Match:
@@ -264,7 +264,7 @@ def test_a_house_player_that_is_gone_stops_no_claim(
         raise PackageError(f"There is no house player {name}.")
 
     match = _begin_alice_against_dana(board)
-    Entry.objects.filter(pk=match.attack_id).update(submission=None, house="of-old")
+    Entry.objects.filter(pk=match.attack_id).update(submission=None, team=None, house="old")
     monkeypatch.setattr("arena.house.package", gone)
     assert claims.claim(worker="w:2") is not None
 
