@@ -14,7 +14,7 @@ import arena.tasks
 from arena.sandbox import gpu
 from submissions import room
 from submissions.jobs import Leases
-from tournaments import announcing, selectors
+from tournaments import announcing, crafting, selectors
 from tournaments.clock import SecondsSince
 from tournaments.models import Entry, Match
 from tournaments.states import MATCHES, MatchState
@@ -37,7 +37,8 @@ def claim(*, worker: str) -> Match | None:
     """The best waiting match, now ours; None where none waits, or the disk is full.
 
     Of tournaments and rounds that play, the team with the least recent running time first, then
-    priority, then age. Others may claim the same at once: the conditional UPDATE lets one have it.
+    priority, then age; before all, what need not wait for what another match still makes. Others
+    may claim the same at once: the conditional UPDATE lets one have it.
     """
     if not room.may_work():
         return None
@@ -55,6 +56,8 @@ def _best() -> list[int]:
     if settings.TRUSTED_ONLY:
         waiting = waiting.filter(attack__team__isnull=True, defense__team__isnull=True)
     waiting = _playable_here(waiting)
+    at_once = waiting.exclude(pk__in=crafting.waiting_for_others(waiting))
+    waiting = at_once if at_once.exists() else waiting
     teams = list(waiting.order_by().values_list("beneficiary", flat=True).distinct())
     if not teams:
         return []

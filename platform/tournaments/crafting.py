@@ -26,16 +26,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 import arena.house
+from arena.errors import PackageError
 from arena.games import controls, crafted
 from arena.games.blind import shared_facts
 from arena.games.control import has_controls
 from arena.manifest import Manifest
 from submissions import processes
 from tournaments.models import Entry, Match, Round
-from tournaments.states import PLAYABLE, UNDER_WAY, Phase
+from tournaments.states import PLAYABLE, UNDER_WAY, MatchState, Phase
 
 POLL_SECONDS: Final = 0.2
 
@@ -47,10 +48,14 @@ Run = Callable[[Mapping[str, object], Path], processes.Ended]
 
 @dataclass(frozen=True)
 class Made:
-    """What one ``program`` of the referee's makes for many matches, and leaves as ``file``."""
+    """What one ``program`` of the referee's makes for many matches, and leaves as ``file``.
+
+    ``side``: attack or defense, whose matches of the round it is for.
+    """
 
     program: str
     file: str
+    side: str
     path: Callable[[Match], Path | None]
 
 
@@ -70,6 +75,36 @@ def kept(
         if path is not None:
             made[key] = str(path)
     return made
+
+
+def waiting_for_others(waiting: QuerySet[Match]) -> list[int]:
+    """Primary keys of those that would wait, if begun now, for what a running match still makes."""
+    if settings.RUNNER:
+        return []
+    missing, alike = set(), Q()
+    for match in _with_players(Match.objects.filter(state=MatchState.RUNNING)):
+        for what, path in _needed(match):
+            if not path.exists():
+                missing.add(path)
+                alike |= Q(round=match.round, **{what.side: getattr(match, what.side)})
+    if not missing:
+        return []
+    found = _with_players(waiting.filter(alike))
+    return [m.pk for m in found if any(path in missing for _, path in _needed(m))]
+
+
+def _needed(match: Match) -> list[tuple[Made, Path]]:
+    """What is made for it, and where; nothing for a house player that this version has no more:
+    such a match fails alone, and no claim with it."""
+    try:
+        found = [(what, what.path(match)) for what in _MADE.values()]
+    except PackageError:
+        return []
+    return [(what, path) for what, path in found if path is not None]
+
+
+def _with_players(matches: QuerySet[Match]) -> QuerySet[Match]:
+    return matches.select_related("round", "attack__submission", "defense__submission")
 
 
 def _made(
@@ -109,8 +144,8 @@ def _of_defense(match: Match) -> Path | None:
 
 
 _MADE: Final = {
-    "crafted": Made("crafting", crafted.FILE, _of_attack),
-    "controls": Made("controls", controls.FILE, _of_defense),
+    "crafted": Made("crafting", crafted.FILE, "attack", _of_attack),
+    "controls": Made("controls", controls.FILE, "defense", _of_defense),
 }
 
 

@@ -14,6 +14,7 @@ import pytest
 from django.conf import LazySettings
 from django.db import OperationalError
 
+from arena.errors import PackageError
 from arena.games import controls
 from arena.games.crafted import FILE
 from arena.manifest import Role
@@ -21,7 +22,7 @@ from arena.rounds import GameName
 from submissions.processes import Ended
 from tests.platform.tournaments.conftest import spec
 from tournaments import claims, crafting, reaping, running
-from tournaments.models import Match, Round
+from tournaments.models import Entry, Match, Round
 from tournaments.services import RoundPlan
 from tournaments.states import MatchState, Phase
 
@@ -229,6 +230,43 @@ def test_a_round_that_plays_again_crafts_anew(board: Any, tmp_path: Path) -> Non
 def test_workers_begin_with_attacks_that_no_other_crafts(board: Any) -> None:
     first = Match.objects.order_by("pk")[:2]
     assert {match.attack.name for match in first} == {"Alice's", "Mallory's"}
+
+
+def _names(match: Match | None) -> tuple[str, str] | None:
+    return (match.attack.name[:-2], match.defense.name[:-2]) if match else None
+
+
+def _begin_alice_against_dana(board: Any) -> Match:
+    match: Match = board("Alice", "Dana")
+    claims.LEASES.take(match.pk, worker="w:1")
+    return match
+
+
+def test_no_slot_waits_for_a_crafting_while_it_could_play(board: Any) -> None:
+    """What Alice needs against Finn is another crafting. Matches that wait are begun when nothing
+    else is left."""
+    _begin_alice_against_dana(board)
+    order = [_names(claims.claim(worker="w:2")) for _ in range(6)]
+    assert order[:2] == [("Mallory", "Eve"), ("Alice", "Finn")]
+    waiting = {("Alice", "Eve"), ("Mallory", "Dana"), ("Mallory", "Finn"), None}
+    assert set(order[2:]) == waiting
+
+
+def test_once_it_is_crafted_the_order_is_the_usual_one(board: Any, tmp_path: Path) -> None:
+    keep(_begin_alice_against_dana(board), tmp_path, Referees())
+    assert _names(claims.claim(worker="w:2")) == ("Alice", "Eve")
+
+
+def test_a_house_player_that_is_gone_stops_no_claim(
+    board: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(name: str, task: str) -> None:
+        raise PackageError(f"There is no house player {name}.")
+
+    match = _begin_alice_against_dana(board)
+    Entry.objects.filter(pk=match.attack_id).update(submission=None, team=None, house="old")
+    monkeypatch.setattr("arena.house.package", gone)
+    assert claims.claim(worker="w:2") is not None
 
 
 def _read(order: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -21,16 +21,26 @@
   function percent(value) { return value === null || value === undefined ? "–" : (100 * value).toFixed(1) + " %"; }
   const TONES = { "Robust accuracy": "--defense", "Attack success": "--attack", "Error, poisoned": "--attack", "Error added": "--iris", "Trends kept": "--defense", "Made again": "--iris", "Error on fresh examples": "--attack" };
 
+  // The whole scale of shares, unless all that is shown lies near its foot.
+  function heights(low, high) {
+    const top = [0.05, 0.1, 0.2, 0.5].find(function (most) { return high <= most && low >= -most; }) || 1;
+    const step = top / 5;
+    return { max: top, min: Math.floor(low / step) * step, interval: step };
+  }
+
   function curve(data) {
     const option = base();
     option.xAxis.name = data.axis;
     option.tooltip.valueFormatter = percent;
     option.series = [];
-    let low = 0;
+    let low = 0, high = 0;
     data.series.forEach(function (series) {
       const tone = colour(TONES[series.name] || "--iris");
       const known = series.points.filter(function (p) { return p[1] !== null; });
-      known.forEach(function (p) { low = Math.min(low, p[1], p[2] === null || p[2] === undefined ? 0 : p[2]); });
+      known.forEach(function (p) {
+        low = Math.min(low, p[1], p[2] ?? 0);
+        high = Math.max(high, p[1], p[3] ?? 0);
+      });
       option.series.push({ name: series.name, type: "line", symbol: "circle", symbolSize: 8, lineStyle: { width: 2.5, color: tone }, itemStyle: { color: tone }, data: known.map(function (p) { return [p[0], p[1]]; }) });
       const banded = known.filter(function (p) { return p[2] !== null && p[2] !== undefined; });
       option.series.push({
@@ -43,7 +53,7 @@
       });
     });
     option.legend.data = data.series.map(function (series) { return series.name; });
-    if (low < 0) { option.yAxis.min = Math.floor(10 * low) / 10; }
+    Object.assign(option.yAxis, heights(low, high));
     return option;
   }
   function probes(data) {
