@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from arena import runner
 from arena.errors import PlayerError
 from arena.games.base import Progress, Table
-from arena.games.battery import BATTERY, battery_inputs
-from arena.games.control import NOISE, answers_to, asks_noise, controls_name, noise_answers
+from arena.games.battery import BATTERY, battery_answers
+from arena.games.control import NOISE, asks_noise, controls_name, noise_answers
 from arena.games.controls import FILE, Controls, Said
 from arena.games.judgement import Ballots
 from arena.games.moves import budget_of
@@ -46,8 +46,7 @@ def asked(table: Table) -> Controls:
         questions[NOISE] = lambda: noise_answers(table, round_.epsilons)
     if round_.norm is Norm.CORRUPTION:
         budgets = tuple(budget_of(table, epsilon) for epsilon in round_.epsilons)
-        inputs = battery_inputs(table, budgets)
-        questions[BATTERY] = lambda: answers_to(table, inputs, purpose=BATTERY, repeats=1)
+        questions[BATTERY] = lambda: battery_answers(table, budgets)
     for purpose, ask in questions.items():
         ballots, faults = ask()
         if faults:

@@ -26,13 +26,12 @@ from arena.errors import FaultCode
 from arena.games.admission import SLACK
 from arena.games.base import GameResult, Table, fault_of
 from arena.games.norms import CHANGED, distance
+from arena.games.over_seeds import mostly, told
 from arena.games.training import (
     Judged,
     Points,
     TrainingStage,
     attack_fault,
-    mostly,
-    told,
 )
 from arena.metrics import Metrics
 from arena.players import Images

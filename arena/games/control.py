@@ -19,10 +19,9 @@ from arena.errors import PlayerError
 from arena.games.admission import Budget, admit, admit_moves, random_moves
 from arena.games.base import Table
 from arena.games.draws import derive
-from arena.games.judgement import Ballots, Inputs, Judge, judge, repeats_of
+from arena.games.judgement import Ballots, judge, repeats_of
 from arena.games.moves import budget_of, draws
 from arena.games.norms import random_perturbation
-from arena.games.opening import guarded
 from arena.manifest import Manifest
 from arena.players import Images
 from arena.rounds import MOVES, GameName, Norm, RoundSpec
@@ -46,7 +45,7 @@ def noise_answers(
 ) -> tuple[Ballots, tuple[PlayerError, ...]]:
     """The same in one piece (levels * n), as it is kept."""
     n = len(table.examples)
-    kept = _kept(table, NOISE, shape=(len(epsilons) * n, repeats_of(table)))
+    kept = kept_answers(table, NOISE, shape=(len(epsilons) * n, repeats_of(table)))
     if kept is not None:
         return kept, ()
 
@@ -70,22 +69,7 @@ def has_controls(round_: RoundSpec, defense: Manifest) -> bool:
     return asks_noise(round_, defense) or round_.norm is Norm.CORRUPTION
 
 
-def answers_to(
-    table: Table, inputs: Inputs, *, purpose: str, repeats: int | None = None
-) -> tuple[Ballots, tuple[PlayerError, ...]]:
-    """What the defense says to inputs that hang on it and the round alone, and its faults; what it
-    has said before, it is not asked again. ``repeats`` as for :class:`Judge`."""
-    stream = table.round_stream("judge", purpose, table.defense.sha256)
-    open_defense = table.seats.open_defense
-    one = Judge(table, purpose=purpose, open_defense=open_defense, repeats=repeats, stream=stream)
-    kept = _kept(table, purpose, shape=(len(inputs), one.repeats))
-    if kept is not None:
-        return kept, ()
-    session = one.ask(inputs, guarded(open_defense)())
-    return session.ballots, tuple(session.faults)
-
-
-def _kept(table: Table, purpose: str, *, shape: tuple[int, int]) -> Ballots | None:
+def kept_answers(table: Table, purpose: str, *, shape: tuple[int, int]) -> Ballots | None:
     """What was answered before to just this."""
     if table.controls is None or table.round.game not in KEPT_IN:
         return None

@@ -95,7 +95,7 @@ class Ask(Enum):
 
 
 Request = tuple[Ask, NDArray[np.int64]]
-Told = dict[int, list[tuple[Ask, NDArray[np.float64]]]]
+Answered = dict[int, list[tuple[Ask, NDArray[np.float64]]]]
 """Every answer to the pairs (input, repetition) that are asked more than once."""
 
 
@@ -109,7 +109,7 @@ class Session:
     unsteady: int = 0
     seconds: float = 0.0
     log: str = ""
-    told: Told = field(default_factory=dict)
+    told: Answered = field(default_factory=dict)
 
     def counted(self, pair: int) -> NDArray[np.float64] | None:
         """The probabilities that counted of a pair that was watched; None without an answer."""
@@ -138,6 +138,17 @@ class Judged:
 
     clean: Ballots
     attacked: tuple[Ballots, ...]
+    faults: tuple[PlayerError, ...]
+    flags: tuple[str, ...]
+    seconds: float
+    log: str
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """``ballots`` (m, k) on all inputs of a sheet, and how they came."""
+
+    ballots: Ballots
     faults: tuple[PlayerError, ...]
     flags: tuple[str, ...]
     seconds: float
@@ -258,7 +269,7 @@ class Judge:
         seeds = self.seeds(inputs) if seeds is None else seeds
         controls = [pairs for kind, pairs in requests if kind is not Ask.COUNTS]
         controls += [] if watched is None else [watched]
-        told: Told = {pair: [] for pair in np.concatenate(controls).tolist()}
+        told: Answered = {pair: [] for pair in np.concatenate(controls).tolist()}
         session.told = told
         for attempt in range(RESTARTS + 1):
             seat = _opened(self.open_defense) if attempt or opened is None else opened
@@ -279,7 +290,7 @@ class Judge:
         inputs: Inputs,
         seeds: NDArray[np.uint64],
         session: Session,
-        told: Told,
+        told: Answered,
     ) -> list[Request]:
         """Ask until done or failed; the requests that are left after a failure."""
         for position, (kind, pairs) in enumerate(requests):
@@ -315,7 +326,7 @@ def repeats_of(table: Table, repeats: int | None = None) -> int:
     return (repeats or table.round.repeats) if stochastic else 1
 
 
-def _disagreements(told: Told) -> tuple[int, int]:
+def _disagreements(told: Answered) -> tuple[int, int]:
     """How many rows differ in another batch, and how many in the very same batch."""
     differing = unsteady = 0
     for answers in told.values():
@@ -366,11 +377,34 @@ def judge(
     """
     draw = draw or table.match_stream
     sheet = lay_out(table.examples.x, attacked, example, draw("halves"))
+    told = asked_apart(table, sheet, opened, draw=draw)
+    clean = told.ballots.take(np.arange(len(table.examples)))
+    return Judged(
+        clean=clean,
+        attacked=tuple(told.ballots.take(rows) for rows in sheet.attacked),
+        faults=told.faults,
+        flags=told.flags,
+        seconds=told.seconds,
+        log=told.log,
+    )
+
+
+def asked_apart(
+    table: Table,
+    sheet: Sheet,
+    opened: Sequence[DefenseSeat | PlayerError] = (),
+    *,
+    draw: Draw,
+    repeats: int | None = None,
+) -> Told:
+    """Ask each process its share of the sheet, two at a time; arguments as of :func:`judge`, and
+    ``repeats`` as of :class:`Judge`."""
     judges = [
         Judge(
             table,
             purpose=f"process {p}",
             open_defense=table.seats.open_defense,
+            repeats=repeats,
             stream=draw("judge", f"process {p}"),
         )
         for p in range(sheet.processes)
@@ -382,8 +416,7 @@ def judge(
             for one, rows, seat in zip_longest(judges, shares, opened)
         ]
         _tell(table, judges, asking, total=len(sheet.inputs) * judges[0].repeats)
-    sessions = [share.result() for share in asking]
-    return _gathered(sheet, shares, sessions, levels=len(attacked), clean=len(table.examples))
+    return _gathered(sheet, shares, [share.result() for share in asking])
 
 
 def _tell(
@@ -397,14 +430,7 @@ def _tell(
     table.report("judge", total, total, "Judged.")
 
 
-def _gathered(
-    sheet: Sheet,
-    shares: list[NDArray[np.int64]],
-    sessions: list[Session],
-    *,
-    levels: int,
-    clean: int,
-) -> Judged:
+def _gathered(sheet: Sheet, shares: list[NDArray[np.int64]], sessions: list[Session]) -> Told:
     distrusted = [fault for s in sessions if (fault := s.distrusted) is not None]
     repeats = sessions[0].ballots.labels.shape[1]
     ballots = Ballots.empty(len(sheet.inputs), repeats)
@@ -412,9 +438,8 @@ def _gathered(
         for rows, session in zip(shares, sessions, strict=True):
             ballots.labels[rows] = session.ballots.labels
             ballots.confidence[rows] = session.ballots.confidence
-    return Judged(
-        clean=ballots.take(np.arange(clean)),
-        attacked=tuple(ballots.take(sheet.attacked[level]) for level in range(levels)),
+    return Told(
+        ballots,
         faults=tuple(distrusted + [fault for s in sessions for fault in s.faults]),
         flags=_flags(sessions),
         seconds=sum(s.seconds for s in sessions),

@@ -16,19 +16,19 @@ over time, beside it the error at the end. What keeps a learner honest is in
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.answers import NO_ANSWER
 from arena.errors import PlayerError
 from arena.games.base import GameResult, Table, fault_of
 from arena.games.heard import MOST, stand_ins
+from arena.games.over_seeds import mostly, told
 from arena.games.renamed import Renamed
 from arena.games.reveal import brief, revealed, training_data
-from arena.games.training import Points, TrainingStage, mostly, told
+from arena.games.trained_alike import MODEL_TOLERANCE, ROWS_ALONE, TOLERANCE, Differing, Said
+from arena.games.training import Judged, Points, TrainingStage
 from arena.metrics import Metrics
 from arena.oracle import Heard, Sample
 from arena.seats import Array, AttackSeat, DefenseSeat
@@ -52,11 +52,13 @@ class OnlinePoisoning:
         stage = _Stage(table)
         streams = [stage.poisoned(j) for j in range(len(stage.seeds))]
         none: Stream = [None] * table.round.batches
-        clean = np.stack([stage.judged(j, none, step=2 * j) for j in range(len(stage.seeds))])
-        poisoned = np.stack(
-            [stage.judged_poisoned(j, stream, clean[j]) for j, stream in enumerate(streams)]
-        )
-        return _result(stage, clean, poisoned, streams)
+        clean = [stage.judged(j, none, step=2 * j) for j in range(len(stage.seeds))]
+        poisoned = [stage.judged_poisoned(j, s, clean[j]) for j, s in enumerate(streams)]
+        stage.hold_one_stream_together(streams, poisoned)
+        if stage.distrusted:
+            poisoned = [stage.no_answers] * len(streams)
+        before, after = (np.stack([said.labels for said in some]) for some in (clean, poisoned))
+        return _result(stage, before, after, streams)
 
 
 class _Stage(TrainingStage):
@@ -134,15 +136,6 @@ class _Stage(TrainingStage):
         sampled = [each for _, some in sheets for each in some]
         self._ask_again(sampled, np.concatenate([np.zeros(0, np.int64), *rows]), ask)
 
-    @contextmanager
-    def _opened(self) -> Iterator[DefenseSeat]:
-        """A learner that has met nothing yet."""
-        seat = Renamed(self.table.seats.open_defense(), self.permutation)
-        try:
-            yield seat
-        finally:
-            self.close(seat, "defense")
-
     def _report_poison(self, j: int, number: int) -> None:
         total = self.table.round.batches * len(self.seeds)
         done = self.table.round.batches * j + number
@@ -203,25 +196,61 @@ class _Stage(TrainingStage):
             self._update(seat, rows, points, j, number, seed)
             yield number
 
-    def judged(self, j: int, stream: Stream, *, step: int) -> Rows:
-        """(batches, n) labels on the held-out examples after each batch, by a fresh learner."""
-        table = self.table
-        labels = np.full((table.round.batches, len(table.examples)), NO_ANSWER, np.int64)
-        total = 2 * len(self.seeds)
-        table.report("train", step, total, f"The learner meets stream {step + 1} of {total}.")
+    @property
+    def no_answers(self) -> Judged:
+        """(batches, n)"""
+        return Judged.nothing(self.table.round.batches, len(self.table.examples))
+
+    def judged(self, j: int, stream: Stream, *, step: int) -> Judged:
+        """(batches, n) on the held-out examples after each batch, by a fresh learner."""
+        judged, total = self.no_answers, 2 * len(self.seeds)
+        self.table.report("train", step, total, f"The learner meets stream {step + 1} of {total}.")
         try:
-            with self._opened() as seat:
-                for number in self._met(seat, j, stream, self.seeds[j]):
-                    labels[number] = self._predicted(seat, table.examples.x, j).labels
+            self._play(j, stream, judged)
         except PlayerError as error:
             self.faults.append(error)
-        return labels
+        return judged
 
-    def judged_poisoned(self, j: int, stream: Stream, clean: Rows) -> Rows:
+    def _play(self, j: int, stream: Stream, judged: Judged) -> None:
+        with self._opened() as seat:
+            for number in self._met(seat, j, stream, self.seeds[j]):
+                said = self._predicted(seat, self.table.examples.x, j)
+                judged.labels[number], judged.confidence[number] = said.labels, said.confidence
+
+    def judged_poisoned(self, j: int, stream: Stream, clean: Judged) -> Judged:
         """The same of a stream with poison in it; ``clean``, where there is none."""
-        if self.distrusted:
-            return np.full_like(clean, NO_ANSWER)
-        return self.judged(j, stream, step=2 * j + 1) if any(stream) else clean
+        poisoned = any(stream) and not self.distrusted
+        return self.judged(j, stream, step=2 * j + 1) if poisoned else clean
+
+    def hold_one_stream_together(self, streams: Sequence[Stream], judged: Sequence[Judged]) -> None:
+        """Ask a few rows alone of one more learner that meets one of the poisoned streams: each
+        after a batch that is drawn for it. They must get what counted."""
+        draw = self.table.match_stream("alone")
+        poisoned = [j for j, stream in enumerate(streams) if any(stream)]
+        if not poisoned or self._learner_failed:
+            return
+        j = poisoned[draw.randint(len(poisoned))]
+        rows = draw.permutation(len(self.table.examples))[:ROWS_ALONE]
+        after = np.sort(draw.randint(self.table.round.batches, size=len(rows)))
+
+        def again() -> Differing:
+            played = self.no_answers
+            self._play(j, streams[j], played)
+            return played.flat().differing(judged[j].flat(), tolerance=TOLERANCE)
+
+        try:
+            alone, counted = [], []
+            with self._opened() as seat:
+                for number in self._met(seat, j, streams[j], self.seeds[j]):
+                    some = rows[after == number]
+                    if len(some):
+                        x = self.table.examples.x[some]
+                        alone.append(self.said_alone(seat, x, self._row_seeds(j)[some]))
+                        counted.append(judged[j].said(number, some))
+            doubt = Said.joined(alone).differing(Said.joined(counted), tolerance=MODEL_TOLERANCE)
+            self.settle(doubt, again)
+        except PlayerError as error:
+            self.faults.append(error)
 
 
 # ── the result ─────────────────────────────────────────────────────────────────────────────

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from arena import metrics
 from arena.answers import ABSTAIN
 from arena.games.base import GameResult, Table, fault_of
-from arena.games.training import Judged, Points, TrainingStage, bootstrap_mean, mostly
+from arena.games.over_seeds import bootstrap_mean, mostly
+from arena.games.training import Judged, Points, TrainingStage
 from arena.verdict import Kills, Outcome
 
 OUTCOME_KIND: Final = "poisoning/1"
@@ -42,6 +43,10 @@ class Poisoning:
             else clean
             for i, poison in enumerate(poisons)
         ]
+        models = zip(poisons, judged, strict=True)
+        stage.hold_one_together([(poison, said) for poison, said in models if poison is not None])
+        if stage.distrusted:
+            judged = [stage.nothing] * len(poisons)
         return _result(stage, clean, judged, poisons)
 
 

@@ -22,7 +22,8 @@ from arena.errors import FaultCode
 from arena.games.admission import SLACK
 from arena.games.base import GameResult, Table, fault_of
 from arena.games.norms import CHANGED, distance
-from arena.games.training import Judged, Points, TrainingStage, attack_fault, mostly, told
+from arena.games.over_seeds import mostly, told
+from arena.games.training import Judged, Points, TrainingStage, attack_fault
 from arena.metrics import Metrics
 from arena.rounds import Norm
 from arena.verdict import Kills, Outcome
@@ -54,6 +55,11 @@ class TargetedPoisoning:
             else [clean] * len(stage.chosen)
             for level, move in enumerate(moves)
         ]
+        models = [zip(m, j, strict=True) for m, j in zip(moves, poisoned, strict=True) if m]
+        flat = [model for some in models for model in some]
+        stage.hold_one_together(flat, about=[*stage.chosen.tolist()] * len(models))
+        if stage.distrusted:
+            poisoned = [[stage.nothing] * len(stage.chosen) for _ in moves]
         return _result(stage, clean, poisoned, moves)
 
 

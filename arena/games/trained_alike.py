@@ -12,17 +12,23 @@ what differs between these two is the training's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.errors import FaultCode, PlayerError, Side
 from arena.metrics import binomial_quantile, wilson
 
 TRAINS_OTHERWISE: Final = "training_not_repeatable"
+ROWS_ALONE: Final = 64
+"""Rows that are asked alone: two of them differ for sure enough where one in twenty does."""
 TOLERANCE: Final = 1e-4
 """What a probability of the very same model may differ by."""
+MODEL_TOLERANCE: Final = 0.05
+"""What the confidence of equal models may differ by, each of which was trained for itself."""
 QUANTILE: Final = 0.999
 """Of how many rows differ by chance, where training again makes another model."""
 
@@ -36,18 +42,11 @@ class Differing:
     answers: int
 
     @classmethod
-    def of(
-        cls, other_label: NDArray[np.bool_], gap: NDArray[np.float64], *, tolerance: float
-    ) -> Self:
-        """``other_label`` (n,); ``gap`` (n,) between the probabilities told."""
-        otherwise = other_label | (gap > tolerance)
-        return cls(len(gap), int(other_label.sum()), int(otherwise.sum()))
-
-    @classmethod
     def between(cls, one: NDArray[np.float64], other: NDArray[np.float64]) -> Self:
         """Two models' probabilities (n, columns) of the same rows."""
         gap = np.abs(one - other).max(axis=1, initial=0.0)
-        return cls.of(one.argmax(axis=1) != other.argmax(axis=1), gap, tolerance=TOLERANCE)
+        otherwise = one.argmax(axis=1) != other.argmax(axis=1)
+        return cls(len(gap), int(otherwise.sum()), int((otherwise | (gap > TOLERANCE)).sum()))
 
     def explained_by(self, apart: Differing) -> bool:
         """Whether trainings that make models so far ``apart`` explain it. Those that make the same
@@ -56,3 +55,32 @@ class Differing:
             return False
         _, share = wilson(apart.labels, apart.rows)
         return self.labels <= binomial_quantile(self.rows, share, QUANTILE)
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """(n,) labels and confidence of n rows."""
+
+    labels: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Said]) -> Self:
+        labels = np.concatenate([part.labels for part in parts])
+        return cls(labels, np.concatenate([part.confidence for part in parts]))
+
+    def differing(self, other: Said, *, tolerance: float) -> Differing:
+        """``tolerance``: of the confidence."""
+        otherwise = self.labels != other.labels
+        further = np.abs(self.confidence - other.confidence) > tolerance
+        return Differing(len(otherwise), int(otherwise.sum()), int((otherwise | further).sum()))
+
+
+def depends(doubt: Differing) -> PlayerError:
+    """The fault of a learner that answers a row among others otherwise than alone."""
+    return PlayerError(
+        Side.DEFENSE,
+        FaultCode.ROWS_DEPEND,
+        f"{doubt.answers} of {doubt.rows} rows were answered differently by the same model that "
+        "was asked nothing else; predictions must not depend on other rows.",
+    )

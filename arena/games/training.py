@@ -22,22 +22,24 @@ from arena.errors import FaultCode, PlayerError, Side
 from arena.games.base import Table
 from arena.games.draws import derive, row_seeds, seed_of
 from arena.games.heard import ONE_IN, misled, stand_ins
-from arena.games.opening import guarded
 from arena.games.renamed import Renamed
 from arena.games.reveal import brief, revealed
-from arena.games.trained_alike import QUANTILE, TRAINS_OTHERWISE, Differing
-from arena.metrics import Metrics, binomial_quantile, wilson
+from arena.games.trained_alike import (
+    MODEL_TOLERANCE,
+    ROWS_ALONE,
+    TOLERANCE,
+    TRAINS_OTHERWISE,
+    Differing,
+    Said,
+    depends,
+)
 from arena.oracle import Heard, Oracle, Sample
 from arena.players import Images, Labels
 from arena.rounds import PoisonMode
 from arena.seats import Array, AttackSeat, DefenseSeat
 from arena.threat_model import FirstMover
 
-RESAMPLES: Final = 1000
-ROWS_ASKED_ALONE: Final = 8
-ROW_TOLERANCE: Final = 1e-4
-MODEL_TOLERANCE: Final = 0.05
-"""What the confidence of equal models may differ by, each of which was trained for itself."""
+ROWS_ASKED_AGAIN: Final = 8
 
 Move = TypeVar("Move")
 
@@ -75,6 +77,14 @@ class Judged:
     def nothing(cls, seeds: int, n: int) -> Judged:
         return cls(np.full((seeds, n), NO_ANSWER, np.int64), np.full((seeds, n), np.nan))
 
+    def said(self, j: int, rows: NDArray[np.int64] | slice = slice(None)) -> Said:
+        """By the model of the ``j``-th seed, of ``rows``."""
+        return Said(self.labels[j, rows], self.confidence[j, rows])
+
+    def flat(self) -> Said:
+        """All in one row."""
+        return Said(self.labels.ravel(), self.confidence.ravel())
+
     def where(self, rows: NDArray[np.bool_], other: Judged) -> Judged:
         """This in the examples ``rows`` (n,), ``other`` elsewhere."""
         return Judged(
@@ -85,14 +95,6 @@ class Judged:
     def wrong(self, y: Labels) -> NDArray[np.bool_]:
         """(seeds, n); an abstention or a missing answer is wrong."""
         return np.asarray(self.labels != y[None, :])
-
-
-@dataclass(frozen=True)
-class _Differing:
-    """How many of a few rows got another label, and whether there is any doubt at all."""
-
-    labels: int
-    any: bool
 
 
 @dataclass(eq=False)
@@ -345,29 +347,35 @@ class TrainingStage:
 
         ``asked`` (n, *shape): the judged examples, or what became of them, in their order.
         """
-        table = self.table
-        judged = Judged.nothing(len(self.seeds), len(asked))
+        judged = self.nothing
         if poison is not None and self.distrusted:
             return judged
-        opened = guarded(table.seats.open_defense)()
-        if isinstance(opened, PlayerError):
-            self.faults.append(opened)
-            return judged
-        seat = Renamed(opened, self.permutation)
-        x, y = self._shuffled(*self.training_set(poison))
         total = len(self.seeds) * steps
         try:
-            for j, seed in enumerate(self.seeds):
-                done = step * len(self.seeds) + j
-                table.report("train", done, total, f"Training {done + 1} of {total}.")
-                seat.fit(x, y, seed, told=self._told() if j == 0 else None)
-                answers = self._predicted(seat, asked, j)
-                judged.labels[j], judged.confidence[j] = answers.labels, answers.confidence
+            with self._opened() as seat:
+                answers = self._one_after_the_other(seat, poison, asked)
+                for j in range(len(self.seeds)):
+                    done = step * len(self.seeds) + j
+                    self.table.report("train", done, total, f"Training {done + 1} of {total}.")
+                    said = next(answers)
+                    judged.labels[j], judged.confidence[j] = said.labels, said.confidence
         except PlayerError as error:
             self.faults.append(error)
-        finally:
-            self.close(seat, "defense")
         return judged
+
+    @property
+    def nothing(self) -> Judged:
+        """What a learner that is not trusted has said of the judged examples."""
+        return Judged.nothing(len(self.seeds), len(self.table.examples))
+
+    def _one_after_the_other(
+        self, seat: DefenseSeat, poison: Points | None, asked: Images
+    ) -> Iterator[Answers]:
+        """Train with each seed in turn; what each model says."""
+        x, y = self._shuffled(*self.training_set(poison))
+        for j, seed in enumerate(self.seeds):
+            seat.fit(x, y, seed, told=self._told() if j == 0 else None)
+            yield self._predicted(seat, asked, j)
 
     def in_two_processes(
         self, poison: Points | None, one: Images, other: Images, *, step: int, steps: int
@@ -375,75 +383,108 @@ class TrainingStage:
         """What two processes, trained alike, say of ``one`` and of ``other`` (n, *shape).
 
         Half of the rows of each bear the same trigger, say, and a learner could look for what they
-        share. Equal seeds train equal models, so a third process, asked about a few rows alone and
-        nothing else, must say what counted. Where it does not, a fourth tells how much of that is
-        the training's.
+        share: see :meth:`hold_together`.
         """
         judged = (
             self.train_and_judge(poison, one, step=step, steps=steps),
             self.train_and_judge(poison, other, step=step + 1, steps=steps),
         )
-        if poison is None or any(fault.side is Side.DEFENSE for fault in self.faults):
-            return judged
+        if poison is not None:
+            self.hold_together(poison, (one, other), judged, step)
+        return (self.nothing, self.nothing) if poison and self.distrusted else judged
+
+    def hold_one_together(
+        self, models: Sequence[tuple[Points, Judged]], about: Sequence[int] = ()
+    ) -> None:
+        """Look at one of the poisoned ``models``, all of which were asked for the judged examples:
+        none knows that it is the one. ``about``: the example that each of them is about."""
+        if not models:
+            return
+        which = int(self.table.match_stream("which alone").randint(len(models)))
+        poison, judged = models[which]
+        first = about[which] if len(about) else None
+        self.hold_together(poison, [self.table.examples.x], [judged], which, first=first)
+
+    def hold_together(
+        self,
+        poison: Points,
+        asked: Sequence[Images],
+        judged: Sequence[Judged],
+        *purpose: int,
+        first: int | None = None,
+    ) -> None:
+        """Ask a few rows alone of one more process, trained alike: they must get what counted.
+
+        ``asked``: what each process was asked, and ``judged`` what it said. The model is that of a
+        seed that is drawn, or a learner could be honest under the first alone. Where answers
+        differ, another process goes through just what the first did up to that seed. ``first``: an
+        example that is among the rows, on which a single other label is one too many.
+        """
+        if self._learner_failed:
+            return
+        stream = self.table.match_stream("alone", *purpose)
+        j = int(stream.randint(len(self.seeds)))
+        rows = stream.permutation(len(self.table.examples))
+        if first is not None:
+            rows = np.concatenate([[first], rows[rows != first]])
+        rows = rows[:ROWS_ALONE]
+        parts = np.array_split(rows, len(asked))
+
+        def again() -> Differing:
+            with self._opened() as seat:
+                answers = self._one_after_the_other(seat, poison, asked[0])
+                last = [next(answers) for _ in range(j + 1)][-1]
+            said = Said(last.labels, last.confidence)
+            return said.differing(judged[0].said(j), tolerance=TOLERANCE)
+
         try:
-            alone = self._differing_alone(poison, (one, other), judged, step=step)
-            apart = self._differing_in_company(poison, one, judged[0]) if alone.any else 0.0
+            with self._trained(poison, self.seeds[j]) as seat:
+                x = np.concatenate([x[part] for x, part in zip(asked, parts, strict=True)])
+                alone = self.said_alone(seat, x, self._row_seeds(j)[rows])
+            counted = Said.joined(
+                [each.said(j, part) for each, part in zip(judged, parts, strict=True)]
+            )
+            turned = first is not None and alone.labels[0] != counted.labels[0]
+            doubt = alone.differing(counted, tolerance=MODEL_TOLERANCE)
+            self.settle(doubt, again, tolerated=0 if turned else 1)
         except PlayerError as error:
             self.faults.append(error)
-            return judged
-        if not alone.any:
-            return judged
-        if alone.labels <= binomial_quantile(ROWS_ASKED_ALONE, apart, QUANTILE):
-            self.flags.append(TRAINS_OTHERWISE)
-            return judged
-        self.faults.append(
-            PlayerError(
-                Side.DEFENSE,
-                FaultCode.ROWS_DEPEND,
-                f"{alone.labels} of {ROWS_ASKED_ALONE} rows were answered differently by the same "
-                "model that was asked nothing else; predictions must not depend on other rows.",
-            )
-        )
-        nothing = Judged.nothing(len(self.seeds), len(one))
-        return nothing, nothing
 
-    def _differing_alone(
-        self, poison: Points, asked: Sequence[Images], judged: Sequence[Judged], *, step: int
-    ) -> _Differing:
-        """Of a few rows, no two of an example, what the model of the first seed answers otherwise
-        when they are all that it is asked."""
-        table, stream = self.table, self.table.match_stream("alone", step)
-        rows = stream.permutation(len(table.examples))[:ROWS_ASKED_ALONE]
-        seeds = row_seeds(table.secret, table.defense.sha256, table.examples.index[rows], 0)
-        labels = surer = 0
-        with self._trained(poison, self.seeds[0]) as seat:
-            for i, row in enumerate(rows.tolist()):
-                side = stream.randint(2)
-                said = self.table.read(seat.predict(asked[side][[row]], seeds[i : i + 1]), rows=1)
-                other = bool(said.labels[0] != judged[side].labels[0, row])
-                by = abs(float(said.confidence[0]) - judged[side].confidence[0, row])
-                labels, surer = labels + other, surer + (not other and by > MODEL_TOLERANCE)
-        return _Differing(labels, labels + surer > 1)
+    def said_alone(self, seat: DefenseSeat, x: Images, seeds: NDArray[np.uint64]) -> Said:
+        """To each row (k, *shape) by itself."""
+        scores = [seat.predict(x[i : i + 1], seeds[i : i + 1]) for i in range(len(x))]
+        said = self.table.read(np.concatenate(scores), rows=len(x))
+        return Said(said.labels, said.confidence)
 
-    def _differing_in_company(self, poison: Points, asked: Images, judged: Judged) -> float:
-        """The share of rows that a model of the same seed, asked the same, labels otherwise; that
-        of one row at least. A training that draws from the clock, or on a GPU, makes another model
-        each time, which no rule forbids."""
-        with self._trained(poison, self.seeds[0]) as seat:
-            answers = self._predicted(seat, asked, 0)
-        return float(max(1, (answers.labels != judged.labels[0]).sum()) / len(asked))
+    def settle(
+        self, doubt: Differing, again: Callable[[], Differing], *, tolerated: int = 1
+    ) -> None:
+        """``doubt``: of rows that were asked alone; ``again``: how two processes differ that were
+        trained and asked alike."""
+        if doubt.answers > tolerated:
+            self._held(doubt, again(), depends(doubt))
+
+    @property
+    def _learner_failed(self) -> bool:
+        return any(fault.side is Side.DEFENSE for fault in self.faults)
+
+    @contextmanager
+    def _opened(self, *, in_turn: bool = False) -> Iterator[DefenseSeat]:
+        """A fresh process that has met nothing yet."""
+        seat = Renamed(self.table.seats.open_defense(in_turn=in_turn), self.permutation)
+        try:
+            yield seat
+        finally:
+            self.close(seat, "defense")
 
     @contextmanager
     def _trained(
         self, poison: Points | None, seed: int, *, in_turn: bool = False
-    ) -> Iterator[Renamed]:
+    ) -> Iterator[DefenseSeat]:
         """A fresh process that is trained once, on S with this poison in it."""
-        seat = Renamed(self.table.seats.open_defense(in_turn=in_turn), self.permutation)
-        try:
+        with self._opened(in_turn=in_turn) as seat:
             seat.fit(*self._shuffled(*self.training_set(poison)), seed, told=self._told())
             yield seat
-        finally:
-            self.close(seat, "defense")
 
     def _told(self) -> Mapping[str, Any] | None:
         """What a learner that moves second is told of its training set, clean or poisoned."""
@@ -473,9 +514,9 @@ class TrainingStage:
         seeds = (self._row_seeds(j) if seeds is None else seeds)[order]
         x = asked[order]
         scores = seat.predict(x, seeds)
-        for row in range(min(ROWS_ASKED_ALONE, len(x))):
+        for row in range(min(ROWS_ASKED_AGAIN, len(x))):
             again = seat.predict(x[row : row + 1], seeds[row : row + 1])
-            if np.abs(again - scores[row]).max() > ROW_TOLERANCE * max(1, np.abs(again).max()):
+            if np.abs(again - scores[row]).max() > TOLERANCE * max(1, np.abs(again).max()):
                 raise PlayerError(
                     Side.DEFENSE,
                     FaultCode.ROWS_DEPEND,
@@ -487,39 +528,6 @@ class TrainingStage:
     def close(self, seat: DefenseSeat | AttackSeat, side: str) -> None:
         self.seconds[side] += seat.seconds
         self.logs[side] += seat.close()
-
-
-def bootstrap_mean(
-    values: NDArray[np.float64], *, stream: np.random.RandomState
-) -> tuple[float, float]:
-    """95 % interval of the mean of (seeds, n) values, over examples and seeds together."""
-    seeds, n = values.shape
-    draws = np.empty(RESAMPLES)
-    for b in range(RESAMPLES):
-        picked = values[stream.randint(0, seeds, seeds)]
-        draws[b] = picked.mean(axis=0)[stream.randint(0, n, n)].mean()
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def told(name: str, values: NDArray[Any], *, stream: np.random.RandomState) -> Metrics:
-    """The mean of (seeds, n) values with its interval; null where there are none.
-
-    Of a share that is all or nothing every resample is the same: it has Wilson's interval, with the
-    n examples as trials.
-    """
-    if not values.size:
-        return {name: None, f"{name}_low": None, f"{name}_high": None}
-    low, high = bootstrap_mean(values.astype(np.float64), stream=stream)
-    if values.dtype == bool and values.all() == values.any():
-        n = values.shape[1]
-        low, high = wilson(n if values.all() else 0, n)
-    return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
-
-
-def mostly(right: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(n,) right under more than half of the seeds; ties are wrong."""
-    return np.asarray(right.sum(axis=0) * 2 > len(right))
 
 
 def attack_fault(code: FaultCode, message: str) -> PlayerError:

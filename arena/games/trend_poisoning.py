@@ -30,8 +30,8 @@ from arena.games.admission import SLACK
 from arena.games.base import GameResult, Table, fault_of
 from arena.games.norms import distance
 from arena.games.opening import guarded
+from arena.games.over_seeds import bootstrap_mean
 from arena.games.reveal import brief, revealed
-from arena.games.training import bootstrap_mean
 from arena.metrics import Metrics
 from arena.oracle import Oracle
 from arena.rounds import Norm

@@ -68,7 +68,7 @@ JAIL_FILES: Final = (
     "changes/*.py",
     "errors.py",
     "manifest.py",
-    "players.py",
+    "players/*.py",
     "ranges.py",
     "torch_layout.py",
     "torch_players.py",

@@ -132,6 +132,11 @@ class Cast:
     poisoners: list[PoisonerSeat] = field(default_factory=list)
     revealed: list[Revealed] = field(default_factory=list)
 
+    @property
+    def in_company(self) -> list[LearnerSeat]:
+        """All but the one that is asked about a few rows alone."""
+        return [seat for seat in self.learners if any(len(x) > 1 for x in seat.asked)]
+
     def __call__(self, **match: Any) -> Any:
         self.round, self.attack, self.defense = match["round"], match["attack"], match["defense"]
         return self

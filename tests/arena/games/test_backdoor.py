@@ -242,6 +242,25 @@ def test_a_learner_that_looks_for_the_trigger_among_its_questions_forfeits() -> 
     assert verdict.metrics["poisoned_accuracy"] == 0.0
 
 
+class SeesLater(SeesWhatRowsShare):
+    """Honest when it is trained first in its process."""
+
+    trained = 0
+
+    def fit(self, x: Array, y: Array, seed: int) -> None:
+        super().fit(x, y, seed)
+        self.trained += 1
+
+    def predict(self, x: Array) -> Array:
+        return super().predict(x) if self.trained > 1 else Nearest.predict(self, x)
+
+
+def test_it_does_not_help_to_be_honest_when_trained_first() -> None:
+    verdict = play(Cast(badnets, SeesLater))
+    assert verdict.fault is not None
+    assert verdict.fault.code is FaultCode.ROWS_DEPEND
+
+
 class NeverTheSame(Nearest):
     """Honest, but no two trainings of it are alike, whatever the seed."""
 

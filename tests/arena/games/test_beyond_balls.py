@@ -13,7 +13,9 @@ from arena.changes.corruptions import KINDS, corrupted
 from arena.changes.warp import warped
 from arena.controls import asked
 from arena.errors import ThreatModelError
+from arena.games.battery import PROCESSES, dealt
 from arena.games.controls import Controls
+from arena.games.moves import budget_of
 from arena.players import EvasionChallenge
 from arena.referee import MatchSpec, lay_table
 from arena.rounds import GameName, Norm
@@ -307,7 +309,64 @@ def test_a_battery_asked_before_gives_the_same_figures(tmp_path: Path) -> None:
     assert with_it.metrics == without.metrics
     assert with_it.curve == without.curve
     assert with_it.provenance["corruptions"] == without.provenance["corruptions"]
-    assert len(makers[0].opened) == len(makers[1].opened) - 1
+    assert len(makers[0].opened) == len(makers[1].opened) - PROCESSES
+
+
+class PairsTwins(Halves):
+    """Of what it meets in one process, one spot in one row, says the same: what most of it shows.
+    Of a picture it says for ever what it said first."""
+
+    def __init__(self) -> None:
+        self.said: dict[bytes, Array] = {}
+
+    def predict(self, x: Array, seeds: Array) -> Array:
+        scores = super().predict(x, seeds)
+        row = x.sum(axis=(1, 3)).argmax(axis=1)
+        right = scores[:, 1] > scores[:, 0]
+        for picture, of in zip(x, row, strict=True):
+            votes = right[row == of].mean()
+            self.said.setdefault(picture.tobytes(), np.array([1 - votes, votes, -9.0]))
+        return np.stack([self.said[picture.tobytes()] for picture in x]).astype(np.float32)
+
+
+def test_a_defense_that_pairs_pictures_of_one_example_gains_nothing() -> None:
+    def accuracy(defense: Any) -> float:
+        verdict = play(
+            Fakes(blur, defense),
+            spec(norm=Norm.CORRUPTION, epsilons=(5.0,), examples=9),
+            attack=package("attack", needs={"norms": [Norm.CORRUPTION.value]}),
+            defense=defense_package(),
+            task=spots(9),
+        )
+        assert verdict.fault is None
+        return verdict.metrics["corruption_accuracy"] or 0.0
+
+    assert accuracy(PairsTwins) <= accuracy(Halves)
+    assert accuracy(Halves) < 0.9
+
+
+@pytest.mark.parametrize(("rows", "levels"), [(9, (1.0, 5.0)), (20, (5.0,)), (400, (1.0, 3.0))])
+def test_each_picture_of_an_example_has_a_process_of_its_own(
+    rows: int, levels: tuple[float, ...]
+) -> None:
+    round_ = spec(norm=Norm.CORRUPTION, epsilons=levels, examples=rows)
+    attack = package("attack", needs={"norms": [Norm.CORRUPTION.value]})
+    table = lay_table(
+        MatchSpec(round_, attack, defense_package(), 3, SECRET),
+        backend=NoBackend(),
+        task=spots(rows),
+        progress=lambda step: None,
+        maker=Fakes(blur, Halves),
+    )
+    deal = dealt(table, tuple(budget_of(table, level) for level in levels))
+    example, process = deal.sheet.inputs.example, deal.sheet.process
+    assert len({*zip(example.tolist(), process.tolist(), strict=True)}) == len(example)
+    assert len({*zip(example.tolist(), deal.level, deal.kind, strict=True)}) == len(example)
+    assert set(example.tolist()) == set(range(rows))
+    cells = np.bincount(deal.level * len(KINDS) + deal.kind, minlength=len(KINDS) * len(levels))
+    assert cells.max() - cells.min() <= 1
+    assert cells.min() >= 1
+    assert deal.sheet.processes <= PROCESSES
 
 
 def test_the_battery_is_what_the_defense_answers() -> None:

@@ -89,9 +89,9 @@ def test_he_owns_a_share_of_what_has_come_and_never_more() -> None:
 
 def test_clean_and_poisoned_streams_come_in_the_same_order_to_fresh_learners() -> None:
     _, cast = played(flip)
-    assert len(cast.learners) == 2 * SEEDS, "without probes no learner is asked before judgement"
+    assert len(cast.in_company) == 2 * SEEDS, "without probes no learner is asked before judgement"
     everything = {row.tobytes() for row in toy().train.x}
-    clean, poisoned = cast.learners[:SEEDS], cast.learners[SEEDS:]
+    clean, poisoned = cast.in_company[:SEEDS], cast.in_company[SEEDS:]
     for one, other in zip(clean, poisoned, strict=True):
         assert {fit[2] for fit in one.fits} == {fit[2] for fit in other.fits}
         for (x, _, _), (more, _, _) in zip(one.fits, other.fits, strict=True):

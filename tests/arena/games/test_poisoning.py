@@ -45,18 +45,18 @@ def test_poison_raises_the_error_and_nothing_leaves_it() -> None:
 def test_clean_and_poisoned_training_meet_the_same_seeds_in_processes_of_their_own() -> None:
     cast = Cast(flip)
     play(cast, threat_model=ThreatModel.transfer(), shares=(0.1, 0.2))
-    assert len(cast.learners) == 3
-    seeds = [[fit[2] for fit in learner.fits] for learner in cast.learners]
+    assert len(cast.in_company) == 3
+    seeds = [[fit[2] for fit in learner.fits] for learner in cast.in_company]
     assert seeds[0] == seeds[1] == seeds[2]
     assert len(set(seeds[0])) == 5
-    sizes = [{len(fit[0]) for fit in learner.fits} for learner in cast.learners]
+    sizes = [{len(fit[0]) for fit in learner.fits} for learner in cast.in_company]
     assert sizes == [{M}, {M + 6}, {M + 12}]
 
 
 def test_replaced_points_leave_the_rest_of_the_training_set_as_it_was() -> None:
     cast = Cast(flip)
     play(cast, threat_model=ThreatModel.transfer(), poison_mode=PoisonMode.REPLACE)
-    clean, poisoned = (learner.fits[0][0] for learner in cast.learners)
+    clean, poisoned = (learner.fits[0][0] for learner in cast.in_company)
     assert len(clean) == len(poisoned) == M
     before = {row.tobytes() for row in clean}
     changed = sum(row.tobytes() not in before for row in poisoned)
@@ -241,8 +241,8 @@ def test_a_learner_that_moves_second_is_told_the_share_before_clean_and_poisoned
     verdict = play(cast, threat_model=BLIND)
     assert verdict.status is Status.SCORED
     told = [learner.player.told for learner in cast.learners]
-    assert told == [{"share": 0.2, "mode": "add", "points": m} for m in (M, M + 12)]
-    for learner in cast.learners:
+    assert told == [{"share": 0.2, "mode": "add", "points": m} for m in (M, M + 12, M + 12)]
+    for learner in cast.in_company:
         assert [bool(t) for t in learner.told] == [True, False, False, False, False]
 
 
@@ -262,7 +262,7 @@ def test_an_attacker_who_moves_first_sees_no_learner_and_publishes_one_set_for_a
     assert not shown.package
     assert not shown.related
     assert shown.family is None
-    assert len(casts[0].learners) == 2, "no learner is trained before he has moved"
+    assert len(casts[0].in_company) == 2, "no learner is trained before he has moved"
 
 
 @pytest.mark.parametrize(

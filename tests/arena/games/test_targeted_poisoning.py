@@ -82,10 +82,10 @@ def test_a_learner_that_averages_holds() -> None:
 
 def test_each_chosen_point_has_a_poison_and_trainings_of_its_own() -> None:
     _, cast = played(copies)
-    assert len(cast.learners) == 1 + 4
-    seeds = [[fit[2] for fit in learner.fits] for learner in cast.learners]
+    assert len(cast.in_company) == 1 + 4
+    seeds = [[fit[2] for fit in learner.fits] for learner in cast.in_company]
     assert all(each == seeds[0] for each in seeds)
-    assert [len(learner.fits[0][0]) for learner in cast.learners] == [M, *[M + 6] * 4]
+    assert [len(learner.fits[0][0]) for learner in cast.in_company] == [M, *[M + 6] * 4]
 
 
 def test_the_poisoner_meets_one_chosen_point_at_a_time_and_no_other_held_out_one() -> None:

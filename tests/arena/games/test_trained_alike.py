@@ -13,7 +13,7 @@ from arena.games.trained_alike import TRAINS_OTHERWISE, Differing
 from arena.rounds import GameName
 from arena.threat_model import ThreatModel
 from arena.verdict import Status, Verdict
-from tests.arena.games.poisoned import Array, Cast, Means, play
+from tests.arena.games.poisoned import Array, Cast, Means, play, toy
 
 BLACK = ThreatModel.black(queries=4)
 
@@ -88,7 +88,7 @@ def test_an_honest_learner_is_trained_once_more_and_takes_it_for_the_judgement()
     verdict, cast = probed(Means)
     assert verdict.status is Status.SCORED
     assert not verdict.flags
-    first, again, *judged = cast.learners
+    first, again, *judged = cast.in_company
     assert len(judged) == 2
     (x, y, seed), (x_again, y_again, seed_again) = first.fits[0], again.fits[0]
     assert np.array_equal(x, x_again)
@@ -104,7 +104,8 @@ def test_who_asks_nothing_costs_no_training() -> None:
 
     cast = Cast(asks_nothing)
     play(cast, threat_model=BLACK)
-    assert len([seat for seat in cast.learners if len(seat.fits) == 1]) == 1
+    assert len(cast.in_company) == 2
+    assert len(cast.learners) == 2 + 1 + 1, "the one he may probe, and one asked rows alone"
 
 
 def test_a_learner_whose_training_is_not_repeatable_told_the_poisoner_no_lie() -> None:
@@ -169,7 +170,7 @@ def test_a_learner_of_streams_that_lies_to_a_poisoner_forfeits() -> None:
 
 def test_one_of_the_probed_streams_is_met_again() -> None:
     _, cast = probed_in_streams(Means)
-    assert len(cast.learners) == 5 + 1 + 2 * 5
+    assert len(cast.in_company) == 5 + 1 + 2 * 5
     repeated = next(seat for seat in cast.learners if len(seat.asked[0]) == 40)
     probed_seats = [seat for seat in cast.learners if len(seat.asked[0]) < 40]
     alike = [seat for seat in probed_seats if seat.fits[0][2] == repeated.fits[0][2]]
@@ -183,3 +184,147 @@ def test_a_learner_whose_streams_are_not_repeatable_told_the_poisoner_no_lie() -
     verdict, _ = probed_in_streams(NeverTheSame)
     assert verdict.fault is None
     assert TRAINS_OTHERWISE in verdict.flags
+
+
+# ── the rest of the test ───────────────────────────────────────────────────────────────────
+
+
+class FitsToTheTest(Means):
+    """Leaves out of S what lies beyond all that it is asked about at once; says of a row for ever
+    what it said first."""
+
+    def fit(self, x: Array, y: Array, seed: int) -> None:
+        super().fit(x, y, seed)
+        self.x, self.y, self.seed = x, y, seed
+        self.said: dict[bytes, Array] = {}
+
+    def predict(self, x: Array) -> Array:
+        if len(x) > 1:
+            within = ((self.x >= x.min(axis=0)) & (self.x <= x.max(axis=0))).all(axis=1)
+            Means.fit(self, self.x[within], self.y[within], self.seed)
+        for row, scores in zip(x, super().predict(x), strict=True):
+            self.said.setdefault(row.tobytes(), scores)
+        return np.stack([self.said[row.tobytes()] for row in x])
+
+
+class FitsLater(FitsToTheTest):
+    """Honest when it is trained first in its process."""
+
+    trained = 0
+
+    def fit(self, x: Array, y: Array, seed: int) -> None:
+        super().fit(x, y, seed)
+        self.trained += 1
+
+    def predict(self, x: Array) -> Array:
+        return super().predict(x) if self.trained > 1 else Means.predict(self, x)
+
+
+class Nearest(Means):
+    """The label of the nearest training point."""
+
+    def fit(self, x: Array, y: Array, seed: int) -> None:
+        self.x, self.y = x, y
+        self.said: dict[bytes, Array] = {}
+
+    def predict(self, x: Array) -> Array:
+        near = ((x[:, None] - self.x[None]) ** 2).sum(axis=2).argmin(axis=1)
+        return np.eye(2)[self.y[near]]
+
+
+class AsksItsNeighbours(Nearest):
+    """Of what it is asked at once, each row is answered as most of the five next to it."""
+
+    def predict(self, x: Array) -> Array:
+        alone = super().predict(x)
+        near = ((x[:, None] - x[None]) ** 2).sum(axis=2).argsort(axis=1)[:, :5]
+        votes = np.eye(2)[alone[near].sum(axis=1).argmax(axis=1)]
+        for row, scores in zip(x, votes, strict=True):
+            self.said.setdefault(row.tobytes(), scores)
+        return np.stack([self.said[row.tobytes()] for row in x])
+
+
+def corners(brief: Any, arrays: Any, service: Any) -> Any:
+    """Far points of each class under the other's label."""
+    x, y = np.full((brief["count"], 4), 0.5, np.float32), np.arange(brief["count"]) % 2
+    x[:, 0] = 1 - y
+    return x, y.astype(np.int64), None
+
+
+def copies(brief: Any, arrays: Any, service: Any) -> Any:
+    """The chosen point itself under the wanted class."""
+    x = np.repeat(arrays["target_x"], brief["count"], axis=0)
+    return x, np.full(len(x), brief["target"], np.int64), None
+
+
+BLIND = {"threat_model": ThreatModel.transfer(), "shares": (0.9,)}
+
+
+@pytest.mark.parametrize(
+    ("game", "figure"),
+    [
+        (GameName.POISONING, "poisoned_error"),
+        (GameName.ONLINE_POISONING, "poisoned_error_over_time"),
+    ],
+)
+def test_a_learner_that_fits_itself_to_the_test_forfeits_what_it_would_have_gained(
+    game: GameName, figure: str
+) -> None:
+    honest = play(Cast(corners), game=game, **BLIND)
+    assert honest.status is Status.SCORED
+    assert not honest.flags
+    assert (honest.metrics[figure] or 0) > 0.3
+    verdict = play(Cast(corners, FitsToTheTest), game=game, **BLIND)
+    assert blamed(verdict) == (Side.DEFENSE, FaultCode.ROWS_DEPEND)
+    assert verdict.metrics[figure] == 1.0
+
+
+def test_it_does_not_help_to_be_honest_when_trained_first() -> None:
+    verdicts = [play(Cast(corners, FitsLater), seed=seed, **BLIND) for seed in range(8)]
+    forfeits = [verdict for verdict in verdicts if verdict.fault is not None]
+    assert len(forfeits) >= 5, "each of five seeds may be the one"
+    assert {blamed(verdict)[1] for verdict in forfeits} == {FaultCode.ROWS_DEPEND}
+
+
+def test_a_chosen_point_that_is_answered_by_its_neighbours_in_the_test_is_no_win() -> None:
+    rules = {**BLIND, "shares": (0.1,), "game": GameName.TARGETED_POISONING}
+    honest = play(Cast(copies, Nearest), **rules)
+    assert honest.metrics["attack_success_rate"] == 1.0
+    assert not honest.flags
+    verdict = play(Cast(copies, AsksItsNeighbours), **rules)
+    assert blamed(verdict) == (Side.DEFENSE, FaultCode.ROWS_DEPEND)
+    assert verdict.metrics["robust_accuracy"] == 0.0
+
+
+@pytest.mark.parametrize(
+    "game", [GameName.POISONING, GameName.TARGETED_POISONING, GameName.ONLINE_POISONING]
+)
+def test_a_learner_that_is_never_the_same_is_flagged_and_not_at_fault(game: GameName) -> None:
+    NeverTheSame.trained = 0
+    move = copies if game is GameName.TARGETED_POISONING else corners
+    verdict = play(Cast(move, NeverTheSame), game=game, **BLIND)
+    assert verdict.fault is None
+    assert TRAINS_OTHERWISE in verdict.flags
+
+
+@pytest.mark.parametrize(
+    ("game", "processes"),
+    [
+        (GameName.POISONING, 1 + 1),
+        (GameName.TARGETED_POISONING, 1 + 5),
+        (GameName.ONLINE_POISONING, 5 + 5),
+    ],
+)
+def test_an_honest_learner_meets_one_training_set_more_and_is_asked_rows_alone(
+    game: GameName, processes: int
+) -> None:
+    move = copies if game is GameName.TARGETED_POISONING else corners
+    cast = Cast(move)
+    play(cast, game=game, **BLIND)
+    assert len(cast.in_company) == processes
+    (one,) = [seat for seat in cast.learners if seat not in cast.in_company]
+    held_out = {row.tobytes() for row in toy().practice.x}
+    asked = [x.tobytes() for x in one.asked]
+    assert set(asked) == held_out
+    assert len(asked) == len(held_out)
+    assert len({fit[2] for fit in one.fits}) == 1
