@@ -82,6 +82,11 @@ urlpatterns = [
     path("parts/tournaments/<slug:slug>/matches/", tournaments.matches_live, name="matches-live"),
     path("tournaments/<slug:slug>/organize/", organizing.organize, name="organize"),
     path("parts/tournaments/<slug:slug>/organize/", organizing.organize_live, name="organize-live"),
+    path(
+        "parts/tournaments/<slug:slug>/organize/entries/",
+        organizing.organize_entries_live,
+        name="organize-entries-live",
+    ),
     path("tournaments/<slug:slug>/move/", organizing.move, name="move"),
     path(
         "tournaments/<slug:slug>/rounds/<int:number>/move/",

@@ -172,6 +172,27 @@ def organize_live(request: HttpRequest, slug: str) -> HttpResponse:
     return render(request, "web/parts/organize_live.html", _machinery(found))
 
 
+@never_cache
+@member_page
+def organize_entries_live(request: HttpRequest, slug: str) -> HttpResponse:
+    found = selectors.get_organized(request.user, slug)
+    return render(request, "web/parts/organize_entries_live.html", _guests(found))
+
+
+OUT = (EntryState.REFUSED, EntryState.DISQUALIFIED)
+"""Entries that play no more, with why: what a team will ask its organizer about."""
+
+
+def _guests(tournament: Tournament) -> dict[str, Any]:
+    """The entries of teams: those that play, wait, or are out."""
+    return {
+        "tournament": tournament,
+        "entries": selectors.entries(tournament).filter(
+            team__isnull=False, state__in=(EntryState.ACTIVE, EntryState.WAITING, *OUT)
+        ),
+    }
+
+
 def _machinery(tournament: Tournament) -> dict[str, Any]:
     """What plays, waits and went wrong."""
     return {
@@ -201,16 +222,10 @@ def _organize(
             (round_, sorted(ROUNDS.moves[Phase(round_.state)]), ClockForm.of(round_))
             for round_ in context["rounds"]
         ],
+        **_guests(found),
         **_machinery(found),
-        "entries": selectors.entries(found).filter(
-            team__isnull=False, state__in=(EntryState.ACTIVE, EntryState.WAITING, *OUT)
-        ),
     }
     return render(request, "web/organize.html", context, status=status)
-
-
-OUT = (EntryState.REFUSED, EntryState.DISQUALIFIED)
-"""Entries that play no more, with why: what a team will ask its organizer about."""
 
 
 def _shown(name: str, tournament: Tournament, *states: MatchState) -> dict[str, Any]:

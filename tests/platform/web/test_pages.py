@@ -596,6 +596,16 @@ def test_the_organizers_lists_follow_the_matches(world: World, as_: Browser) -> 
     assert f'id="again-{match.uid}"' in text_of(as_(world.oscar).get(part))
 
 
+def test_the_organizers_list_of_guests_follows_the_entries(world: World, as_: Browser) -> None:
+    page = text_of(as_(world.oscar).get("/tournaments/spring/organize/"))
+    part = "/parts/tournaments/spring/organize/entries/"
+    assert f'hx-get="{part}" hx-trigger="sse:entry, refresh"' in page
+    entry = Entry.objects.get(name="Bulwark v3")
+    for state, remedy in ((EntryState.WAITING, "disqualify"), (EntryState.DISQUALIFIED, "reinst")):
+        Entry.objects.filter(pk=entry.pk).update(state=state)
+        assert f"/entries/{entry.uid}/{remedy}" in text_of(as_(world.oscar).get(part))
+
+
 def test_the_organizers_page_says_how_many_matches_it_does_not_show(
     world: World, as_: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,11 @@ ROUTES = (
     Route("matches-live", "/parts/tournaments/spring/matches/", everyone()),
     Route("organize", "/tournaments/spring/organize/", (LOGIN, 404, 404, 404, 200)),
     Route("organize-live", "/parts/tournaments/spring/organize/", (LOGIN, 404, 404, 404, 200)),
+    Route(
+        "organize-entries-live",
+        "/parts/tournaments/spring/organize/entries/",
+        (LOGIN, 404, 404, 404, 200),
+    ),
     Route("move", "/tournaments/spring/move/", OSCAR_POSTS, "post"),
     Route("move-round", "/tournaments/spring/rounds/1/move/", OSCAR_POSTS, "post"),
     Route("clock", "/tournaments/spring/clock/", OSCAR_POSTS, "post"),

@@ -40,6 +40,10 @@
   document.addEventListener("htmx:beforeSwap", function (event) {
     const target = event.detail.target;
     if (!target || !target.hasAttribute("data-live")) { return; }
+    if (target.querySelector("details[open] form")) { // somebody may be writing in it
+      event.detail.shouldSwap = false;
+      return;
+    }
     if (last.get(target) === event.detail.serverResponse) { event.detail.shouldSwap = false; }
     last.set(target, event.detail.serverResponse);
   });
