@@ -149,8 +149,9 @@ def submit(
         entry: EntryBody | None = entered
         if wait:
             row = wait_for_submission(arena, row["id"], clock)
-            if entry is not None and row["state"] == "qualified":
-                wait_for_matches(arena, clock, entry=entry["id"])
+            if entry is not None:
+                if row["state"] == "qualified":
+                    wait_for_matches(arena, clock, entry=entry["id"])
                 entry = arena.entry(entry["id"])
     if json:
         print_json({"submission": row, "entry": entry})

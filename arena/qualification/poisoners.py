@@ -21,7 +21,8 @@ def check_poisoner(check: Check) -> str:
         return _leveller(check)
     named = [game for game in _FRIENDLIES if game.value in check.manifest.needs.games]
     found = [_friendly_of(check, game) for game in named or [GameName.POISONING]]
-    return f"Qualified; {' and '.join(found)}."
+    listed = " and ".join([", ".join(found[:-1]), found[-1]] if found[1:] else found)
+    return f"Qualified; {listed}."
 
 
 _FRIENDLIES: Final[dict[GameName, tuple[str, str, str]]] = {

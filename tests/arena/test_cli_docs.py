@@ -12,6 +12,7 @@ import importlib.metadata
 import inspect
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -52,6 +53,33 @@ def written(guide: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
             [sys.executable, str(root / script)], capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, f"{script}: {done.stderr}"
+    return root
+
+
+@pytest.fixture(scope="module")
+def grown(guide: str, written: Path) -> Path:
+    """The page's packages with the methods that it adds to them further down."""
+    root = written.with_name("grown")
+    shutil.copytree(written, root)
+    methods = {
+        "my-defense": ["def certify"],
+        "my-learner": ["def choose", "class Online"],
+        "my-poisoner": ["def backdoor", "def poison_target", "def poison_batch"],
+    }
+    for name, wanted in methods.items():
+        with (root / name / "player.py").open("a") as player:
+            for method in wanted:
+                (block,) = re.findall(rf"```python\n( *{method}\(.*?)```", guide, re.DOTALL)
+                player.write(f"\n{block}")
+    poisoner = root / "my-poisoner" / "player.py"
+    poisoner.write_text("import numpy as np\n\n" + poisoner.read_text())
+    manifest = root / "my-learner" / "manifest.toml"
+    manifest.write_text(manifest.read_text().replace("player.py:Learner", "player.py:Online"))
+    manifest = root / "my-defense" / "manifest.toml"
+    manifest.write_text(manifest.read_text() + 'certifies = ["l2"]\n')
+    games = 'games = ["backdoor", "targeted_poisoning", "online_poisoning", "poisoning"]'
+    manifest = root / "my-poisoner" / "manifest.toml"
+    manifest.write_text(f"{manifest.read_text()}\n[needs]\n{games}\n")
     return root
 
 
@@ -146,6 +174,34 @@ def test_the_thief_steals_a_linear_model_as_written(
     verdict = json.loads(capsys.readouterr().out)
     assert verdict["metrics"]["fidelity"] > 0.95
     assert verdict["curve"][-1]["queries"] == 130
+
+
+@pytest.mark.jail
+def test_the_certificates_hold_as_written(grown: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["play", str(grown / "my-defense"), "random-noise", "--task", "digits"]
+    more = ["--game", "certification", "--norm", "l2", "--epsilon", "0.1", "--examples", "40"]
+    assert run([*arguments, *more, "--json"]) == ExitCode.OK
+    metrics = json.loads(capsys.readouterr().out)["metrics"]
+    assert metrics["certified_accuracy"] > 0.3
+    assert metrics["claims_refuted"] == 0
+
+
+@pytest.mark.jail
+@pytest.mark.parametrize(
+    ("game", "options"),
+    [
+        ("backdoor", []),
+        ("targeted_poisoning", ["--targets", "2"]),
+        ("online_poisoning", ["--batches", "4"]),
+        ("poisoning", ["--first-mover", "attacker"]),
+    ],
+)
+def test_the_methods_for_other_rounds_play_as_written(
+    game: str, options: list[str], grown: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["play", str(grown / "my-learner"), str(grown / "my-poisoner"), "--game", game]
+    more = ["--task", "digits", "--share", "0.1", "--examples", "40", *options]
+    assert run([*arguments, *more, "--json"]) == ExitCode.OK, capsys.readouterr().out
 
 
 @pytest.mark.slow

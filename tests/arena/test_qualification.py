@@ -6,13 +6,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from arena import house, tasks
 from arena.packages import Package
-from arena.qualification import OK, Qualification, main, qualify
+from arena.qualification import OK, Qualification, main, poisoners, qualify
 from arena.sandbox import choose
 
 pytestmark = pytest.mark.jail
@@ -289,3 +290,16 @@ def test_a_broken_zip_is_a_finding_not_a_fault_of_ours(tmp_path: Path) -> None:
     finding = json.loads((tmp_path / "qualification.json").read_text())
     assert not finding["accepted"]
     assert "zip" in finding["sentence"]
+
+
+def test_what_a_poisoner_of_three_games_did_is_told_as_a_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    games = ["backdoor", "targeted_poisoning", "online_poisoning"]
+    manifest = SimpleNamespace(needs=SimpleNamespace(games=games))
+    check: Any = SimpleNamespace(task=SimpleNamespace(is_regression=False), manifest=manifest)
+    monkeypatch.setattr(poisoners, "_friendly_of", lambda _, game: game.value)
+    told = "Qualified; backdoor, targeted_poisoning and online_poisoning."
+    assert poisoners.check_poisoner(check) == told
+    manifest.needs.games = []
+    assert poisoners.check_poisoner(check) == "Qualified; poisoning."

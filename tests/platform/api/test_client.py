@@ -210,6 +210,14 @@ def test_a_rejected_package_ends_with_status_4_and_the_sentence(
     assert "It answers NaN." in capsys.readouterr().out
 
 
+def test_the_entry_of_a_rejected_package_is_told_as_it_then_stands(
+    alices: Any, spring: Tournament, site: Site, push: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.work = lambda: site.qualify(accepted=False)
+    assert run(["submit", push, "--enter", "spring", "--wait"]) == ExitCode.REJECTED
+    assert "in spring: refused" in capsys.readouterr().out
+
+
 def test_waiting_ends_at_the_timeout_and_the_submission_goes_on(
     alices: Any, site: Site, push: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
