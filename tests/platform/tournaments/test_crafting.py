@@ -272,3 +272,8 @@ def test_a_house_player_that_is_gone_stops_no_claim(
 def _read(order: Mapping[str, Any]) -> Mapping[str, Any]:
     found: Mapping[str, Any] = json.loads(Path(order["arguments"][0]).read_text())
     return found
+
+
+def test_a_referee_is_told_when_its_match_is_ended(board: Any, tmp_path: Path) -> None:
+    orders = running.orders_for(board("Alice", "Dana"), tmp_path, tmp_path)
+    assert orders["seconds"] == running.settings.MATCH_SECONDS
