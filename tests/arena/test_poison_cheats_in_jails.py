@@ -162,11 +162,12 @@ def test_what_a_learner_keeps_ends_with_the_training_set_it_met(backend: Sandbox
     assert verdict.status is Status.SCORED, verdict.fault
     fitted = [line.split()[1:] for line in verdict.logs["defense"].splitlines()]
     met = np.array(fitted, int)
-    assert len(met) == 2 * 5
+    assert len(met) == 2 * 5 + 1
     for size in np.unique(met[:, 0]):
         kept = met[met[:, 0] == size]
-        assert kept[:, 1].tolist() == [0, 1, 2, 3, 4]  # its own fits alone
+        assert kept[:5, 1].tolist() == [0, 1, 2, 3, 4]  # its own fits alone
         assert kept[0, 2] == 0  # no file of the other process
+    assert met[-1, 1:].tolist() == [0, 0]  # nor has the one that is asked rows alone
 
 
 def test_a_learner_that_never_ends_is_ended_and_wrong(backend: SandboxBackend) -> None:

@@ -279,6 +279,34 @@ CONTRAST = """() => {
   cell.remove();
   return Math.min(...found);
 }"""
+FAINT = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  function colour(name) {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = name;
+    canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  }
+  const over = (top, below) => below.map((v, k) => top[k] * top[3] + v * (1 - top[3]));
+  function ground(e) {
+    const own = colour(getComputedStyle(e).backgroundColor);
+    return over(own, e.parentElement ? ground(e.parentElement) : [255, 255, 255]);
+  }
+  function light(parts) {
+    const [r, g, b] = parts.map((v) =>
+      v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  }
+  const written = (e) => Array.from(e.childNodes).some((n) => n.nodeType === 3 && n.data.trim());
+  return Array.from(document.querySelectorAll("main *"))
+    .filter((e) => written(e) && e.getClientRects().length)
+    .filter((e) => {
+      const below = ground(e), ink = over(colour(getComputedStyle(e).color), below);
+      const [low, high] = [light(ink), light(below)].sort((a, b) => a - b);
+      return (high + 0.05) / (low + 0.05) < 4.5;
+    }).map((e) => e.className + " in " + e.parentElement.className);
+}"""
 
 
 @pytest.mark.parametrize(
@@ -345,6 +373,67 @@ def test_figures_on_their_colours_can_be_read_on_screen_and_on_paper(
                 ink = "getComputedStyle(document.body).getPropertyValue('--ink').trim()"
                 assert page.evaluate(ink) == "#16191f"
     page.emulate_media(media="screen")
+
+
+def test_the_page_of_the_api_can_be_read(site: Site, browser_page: Watched) -> None:
+    """As it opens, with operations of every kind unfolded and tried, and where a token goes."""
+    page = browser_page.page
+    browser_page.goto("/api/v1/docs/")
+    expect(page.locator(".opblock-get").first).to_be_visible()
+    assert page.evaluate(FAINT) == []
+    for kind in ("get", "post"):
+        page.locator(f".opblock-{kind} .opblock-summary-control").first.click()
+        page.locator(f".opblock-{kind} .try-out__btn").first.click()
+        expect(page.locator(f".opblock-{kind} .execute")).to_be_visible()
+    assert page.evaluate(FAINT) == []
+    page.locator(".btn.authorize").click()
+    expect(page.locator(".modal-ux")).to_be_visible()
+    assert page.evaluate(FAINT) == []
+
+
+IVY_ENTERS = """
+from pathlib import Path
+from submissions import artifacts
+from submissions.models import Submission
+from tournaments import services
+from tournaments.models import Entry, Tournament
+row = Submission.objects.get(name="Ivy wall")
+path = Path(artifacts.store().path(artifacts.name_of(row.sha256)))
+path.parent.mkdir(parents=True, exist_ok=True)
+path.touch()
+spring = Tournament.objects.get(slug="spring")
+services.enter(tournament=spring, submission=row, user=row.team.memberships.get().user)
+"""
+RENAMED = """
+from tournaments.models import Entry
+Entry.objects.filter(submission__name="Ivy wall").update(name="Poison ivy")
+"""
+
+
+def test_an_open_form_is_left_alone_by_what_happens_meanwhile(
+    site: Site, browser_page: Watched
+) -> None:
+    """Oscar writes why he disqualifies an entry while the list of entries is fetched anew."""
+    site.shell(IVY_ENTERS)
+    oscar = browser_page.another()
+    oscar.sign_in("oscar")
+    page = oscar.page
+    oscar.goto("/tournaments/spring/organize/")
+    guests = page.locator("[data-live][hx-get$='/organize/entries/']")
+    row = guests.locator("li", has_text="Ivy wall")
+    row.locator("summary").click()
+    row.locator("input[name=reason]").fill("It asks for")
+    with page.expect_response("**/organize/entries/"):
+        guests.evaluate("e => window.htmx.trigger(e, 'refresh')")
+    site.shell(RENAMED)
+    with page.expect_response("**/organize/entries/") as answer:
+        guests.evaluate("e => window.htmx.trigger(e, 'refresh')")
+    assert "Poison ivy" in answer.value.text()
+    expect(row.locator("input[name=reason]")).to_have_value("It asks for")
+    row.locator("summary").click()
+    guests.evaluate("e => window.htmx.trigger(e, 'refresh')")
+    expect(guests.get_by_text("Poison ivy")).to_be_visible()
+    page.context.close()
 
 
 def test_the_choice_of_light_or_dark_stays(site: Site, browser_page: Watched) -> None:
