@@ -31,8 +31,11 @@ from arena.sandbox.seats import JailSeats
 from arena.seats import DefenseSeat, Seats
 from arena.tasks import Task
 from arena.tasks.fitting import misfit
+from arena.timed_seats import TimedSeats
 from arena.verdict import Fault, Status, Verdict
 
+LOG: Final = 2**20
+"""Characters of what a side printed in all its processes: a verdict too large is no verdict."""
 VERSIONED: Final = ("adversarium", "numpy", "torch", "scikit-learn", "onnxruntime")
 
 
@@ -47,7 +50,8 @@ class MatchSpec:
     declared family; ``reference`` is the house model on which least likely targets are chosen.
     ``versions``: of what is installed, for a referee that cannot see it. ``crafted``: what the
     attack handed in before, in a round in which it asks nothing; ``controls``: what the defense
-    answered before to what hangs on it and the round alone.
+    answered before to what hangs on it and the round alone. ``seconds``: after so many the match
+    is ended from outside; None where it is not.
     """
 
     round: RoundSpec
@@ -61,6 +65,7 @@ class MatchSpec:
     versions: Mapping[str, str] | None = None
     crafted: Crafted | None = None
     controls: Controls | None = None
+    seconds: float | None = None
 
 
 class SeatMaker(Protocol):
@@ -154,7 +159,7 @@ def verdict_of(result: GameResult) -> Verdict:
             "seconds": {side: round(spent, 3) for side, spent in result.seconds.items()},
             **result.details,
         },
-        logs=result.logs,
+        logs={side: text[:LOG] for side, text in result.logs.items()},
     )
 
 
@@ -177,6 +182,8 @@ def lay_table(
     if reason is not None:
         raise RefereeError(reason)
     seats = _seats(match, backend, task, maker)
+    if match.seconds is not None:
+        seats = TimedSeats(seats, match.seconds)
 
     def open_house(package: Package) -> DefenseSeat:
         return _seats(replace(match, defense=package), backend, task, maker).open_defense()

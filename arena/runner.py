@@ -145,6 +145,7 @@ def read_match(order: Mapping[str, Any]) -> MatchSpec:
         related=_related(order, round_, attack, defense),
         reference=_reference(order, round_),
         versions=order.get("versions"),
+        seconds=order.get("seconds"),
         crafted=Crafted.read(Path(order["crafted"])) if order.get("crafted") else None,
         controls=Controls.read(Path(order["controls"])) if order.get("controls") else None,
     )

@@ -116,11 +116,13 @@ def exit_of(verdict: Verdict) -> ExitCode:
 def played(round_: RoundSpec) -> str:
     """What two players met in: ``Evasion on digits, patch 0.05.``"""
     from arena.round_settings import uses
+    from arena.rounds import Goal
 
     bound = ", ".join(f"{e:g}" for e in round_.epsilons)
     normed = uses(round_.game, "norm") and (bound or not uses(round_.game, "epsilons"))
     norm = f", {round_.norm.value} {bound}".rstrip() if normed else ""
-    game = round_.game.value.replace("_", " ").capitalize()
+    goal = "targeted " if round_.goal is Goal.TARGETED else ""
+    game = f"{goal}{round_.game.value.replace('_', ' ')}".capitalize()
     return f"{game} on {round_.task}{norm}."
 
 

@@ -88,6 +88,7 @@ def orders_for(match: Match, scratch: Path, out: Path) -> dict[str, Any]:
         "secret": bytes(match.round.secret).hex(),
         "split_secret": bytes(match.round.tournament.secret).hex(),
         "out": str(out),
+        "seconds": settings.MATCH_SECONDS,
         "trusted": match.house_only,
     }
 

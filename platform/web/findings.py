@@ -27,11 +27,12 @@ FLAGS: Final = {
 """What a verdict's flags say, which are no faults (docs/rules.md)."""
 
 
-def found(attack: str, defense: str, metrics: Metrics) -> str:
+def found(attack: str, defense: str, metrics: Metrics, *, targeted: bool = False) -> str:
     """The first sentence whose figure the verdict has."""
     for key, sentence in SENTENCES:
         if metrics.get(key) is not None:
-            return sentence(attack, defense, metrics)
+            told = _reached if targeted and sentence is _broken else sentence
+            return told(attack, defense, metrics)
     return f"{attack} played against {defense}."
 
 
@@ -132,6 +133,15 @@ def _broken(attack: str, defense: str, metrics: Metrics) -> str:
     return (
         f"{attack} broke {percent(success)} of what {defense} had right; "
         f"{percent(robust)} of all examples stayed right."
+    )
+
+
+def _reached(attack: str, defense: str, metrics: Metrics) -> str:
+    """Targeted: another mistake than the one that was set breaks nothing."""
+    success, robust = metrics["attack_success_rate"], metrics.get("robust_accuracy")
+    return (
+        f"{attack} reached the target on {percent(success)} of what {defense} had right. The rest, "
+        f"{percent(robust)} of all examples, counts as robust, also where the answer was wrong."
     )
 
 

@@ -386,6 +386,12 @@ def test_a_verdict_says_what_was_played(values: dict[str, Any], told: str) -> No
     assert line == f"{game} on digits" + (told and f", {told}") + "."
 
 
+def test_a_verdict_says_that_it_was_targeted() -> None:
+    options = rules.Options(threat_model="white", task="digits", goal="targeted", epsilons=(0.1,))
+    line = verdicts.played(rules.round_of(options, load("digits")))
+    assert line == "Targeted evasion on digits, linf 0.1."
+
+
 @pytest.mark.parametrize(
     ("role", "template"),
     [(role, name) for role in Role for name in names(role) if name != "audit-suite"],

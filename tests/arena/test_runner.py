@@ -80,3 +80,8 @@ def test_the_runner_needs_neither_torch_nor_django() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_order_says_when_the_match_is_ended(tmp_path: Path) -> None:
+    assert read_match(order(tmp_path)).seconds is None
+    assert read_match(order(tmp_path, seconds=60)).seconds == 60

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 
 from arena.errors import Side
-from arena.rounds import GameName, Norm
+from arena.rounds import GameName, Goal, Norm
 from events import hints
 from events.errors import NotThere
 from tournaments import files, selectors, visibility
@@ -127,7 +127,8 @@ def sentence(request: HttpRequest, match: Match, verdict: Verdict | None) -> str
         loser = attack if verdict.fault_side == Side.ATTACK else defense
         fault = visibility.fault_sentence(request.user, match)
         return f"{loser} forfeits. {fault} The other side's row is untouched by it."
-    return found(attack, defense, verdict.metrics)
+    targeted = match.round.spec.get("goal") == Goal.TARGETED.value
+    return found(attack, defense, verdict.metrics, targeted=targeted)
 
 
 def curve(verdict: Verdict) -> dict[str, Any] | None:

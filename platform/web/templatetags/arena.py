@@ -14,7 +14,7 @@ from django.utils.timesince import timesince, timeuntil
 
 from arena.errors import ArenaError
 from arena.round_switches import rows_of, sentence_of
-from arena.rounds import GameName, Norm, PoisonMode, RoundSpec
+from arena.rounds import GameName, Goal, Norm, PoisonMode, RoundSpec
 from events.selectors import latest
 from tournaments.models import Entry, Round
 from tournaments.viewer import Viewer
@@ -186,6 +186,16 @@ def flag_sentence(flag: str) -> str:
 def told_as(round_: Round) -> Words:
     """What the pages call the two sides of a round, and their figures."""
     return words_of(round_.game)
+
+
+@register.filter
+def game_of(round_: Round) -> str:
+    """``poisoning``, ``evasion, untargeted`` or ``evasion, targeted (least-likely)``."""
+    game, rules = words(round_.game), spec(round_)
+    if rules is None or not told_as(round_).aimed:
+        return game
+    rule = f" ({words(rules.target_rule.value)})" if rules.goal is Goal.TARGETED else ""
+    return f"{game}, {rules.goal.value}{rule}"
 
 
 @register.filter

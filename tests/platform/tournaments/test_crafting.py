@@ -162,7 +162,7 @@ def test_where_the_controls_fail_the_match_asks_for_itself(board: Any, tmp_path:
 
 
 def test_a_match_is_handed_what_was_kept(
-    board: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    board: Any, settings: LazySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     referees, out = Referees(), tmp_path / "out"
     out.mkdir()
@@ -272,3 +272,11 @@ def test_a_house_player_that_is_gone_stops_no_claim(
 def _read(order: Mapping[str, Any]) -> Mapping[str, Any]:
     found: Mapping[str, Any] = json.loads(Path(order["arguments"][0]).read_text())
     return found
+
+
+def test_a_referee_is_told_when_its_match_is_ended(
+    board: Any, settings: LazySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "player", lambda entry, scratch: entry.name)
+    orders = running.orders_for(board("Alice", "Dana"), tmp_path, tmp_path)
+    assert orders["seconds"] == settings.MATCH_SECONDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,25 @@ def pages(world: World, as_: Browser, match: Match) -> tuple[str, str]:
     boards = browser.get(f"/tournaments/{match.tournament.slug}/?round={match.round.number}")
     assert (found.status_code, boards.status_code) == (200, 200)
     return text_of(found), text_of(boards)
+
+
+# ── targeted goals ─────────────────────────────────────────────────────────────────────────
+
+
+def test_a_targeted_round_says_so_and_calls_no_other_mistake_right(
+    world: World, as_: Browser
+) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3")
+    assert "evasion, untargeted" in pages(world, as_, match)[1]
+    match.round.spec = replace(
+        match.round.rules, goal=Goal.TARGETED, target_rule=TargetRule.LEAST_LIKELY
+    ).to_json()
+    match.round.save()
+    page, boards = pages(world, as_, match)
+    for told in (page, boards):
+        assert "evasion, targeted (least-likely)" in told
+    assert "Momentum PGD reached the target on" in page
+    assert "stayed right" not in page
 
 
 # ── extraction ─────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,104 @@
+"""Seats of a match that is ended from outside after so many seconds.
+
+Every process has a clock of its own, and a match may need dozens of them: a player that lets each
+run nearly out would have the match ended from outside, which is our fault, void and never scored.
+So near the end no further process is opened for a side that has taken more than half of the time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from arena.errors import FaultCode, PlayerError, Side
+from arena.packages import Package
+from arena.rounds import Limits, RoundSpec
+from arena.seats import AttackSeat, DefenseSeat, Revealed, Seats
+
+MARGIN: Final = 60.0
+"""Seconds that the referee may need for itself after the last process."""
+MOST: Final = 0.5
+"""The share of a match that one side may take."""
+
+Seat = TypeVar("Seat", AttackSeat, DefenseSeat)
+
+
+@dataclass(eq=False)
+class _Spent:
+    """Seconds in which processes were opened, and those opened, whose own clocks tell the rest."""
+
+    opening: float = 0.0
+    seats: list[AttackSeat | DefenseSeat] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        return self.opening + sum(seat.seconds for seat in self.seats)
+
+
+@dataclass(frozen=True, eq=False)
+class TimedSeats:
+    """``seats``, whose match is ended ``seconds`` after it began."""
+
+    seats: Seats
+    seconds: float
+    clock: Callable[[], float] = time.monotonic
+    began: float = field(init=False)
+    spent: dict[Side, _Spent] = field(
+        default_factory=lambda: {side: _Spent() for side in (Side.ATTACK, Side.DEFENSE)}
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "began", self.clock())
+
+    @property
+    def round(self) -> RoundSpec:
+        return self.seats.round
+
+    @property
+    def attack(self) -> Package:
+        return self.seats.attack
+
+    @property
+    def defense(self) -> Package:
+        return self.seats.defense
+
+    def open_attack(self, revealed: Revealed) -> AttackSeat:
+        """As ever, in time.
+
+        Raises:
+            PlayerError: the attack's, if it has taken too much of the match.
+        """
+        limits = self.round.attack_limits
+        return self._opened(Side.ATTACK, limits, lambda: self.seats.open_attack(revealed))
+
+    def open_defense(self, *, in_turn: bool = False) -> DefenseSeat:
+        """As ever, in time.
+
+        Raises:
+            PlayerError: the defense's, if it has taken too much of the match.
+        """
+        limits = self.round.defense_limits
+        return self._opened(Side.DEFENSE, limits, lambda: self.seats.open_defense(in_turn=in_turn))
+
+    def prepare(self, *openers: Callable[[], object]) -> list[Any]:
+        return self.seats.prepare(*openers)
+
+    def _opened(self, side: Side, limits: Limits, open_: Callable[[], Seat]) -> Seat:
+        spent, begun = self.spent[side], self.clock()
+        elapsed = begun - self.began
+        last = self.seconds - limits.load_seconds - limits.wall_seconds - MARGIN
+        if elapsed > max(last, self.seconds * MOST) and spent.seconds > elapsed * MOST:
+            raise PlayerError(
+                side,
+                FaultCode.WALL_TIME,
+                f"Its processes have taken {spent.seconds:.0f} of the {elapsed:.0f} seconds that "
+                f"the match has lasted; after {self.seconds:.0f} it would be ended.",
+            )
+        try:
+            seat = open_()
+        finally:
+            spent.opening += self.clock() - begun
+        spent.seats.append(seat)
+        return seat
