@@ -28,7 +28,8 @@ from arena.games.admission import Admitted
 from arena.games.ball import Play, craft
 from arena.games.base import Examples, GameResult, Table, fault_of
 from arena.games.over_seeds import bootstrap_mean, mostly
-from arena.games.training import Judged, Points, TrainingStage
+from arena.games.points import Judged, Points
+from arena.games.training import TrainingStage
 from arena.metrics import Metrics
 from arena.packages import Package
 from arena.players import Images

@@ -25,10 +25,11 @@ from arena.errors import PlayerError
 from arena.games.base import GameResult, Table, fault_of
 from arena.games.heard import MOST, stand_ins
 from arena.games.over_seeds import mostly, told
+from arena.games.points import Judged, Points
 from arena.games.renamed import Renamed
 from arena.games.reveal import brief, revealed, training_data
 from arena.games.trained_alike import MODEL_TOLERANCE, ROWS_ALONE, TOLERANCE, Differing, Said
-from arena.games.training import Judged, Points, TrainingStage
+from arena.games.training import TrainingStage
 from arena.metrics import Metrics
 from arena.oracle import Heard, Sample
 from arena.seats import Array, AttackSeat, DefenseSeat

@@ -19,7 +19,8 @@ from arena import metrics
 from arena.answers import ABSTAIN
 from arena.games.base import GameResult, Table, fault_of
 from arena.games.over_seeds import bootstrap_mean, mostly
-from arena.games.training import Judged, Points, TrainingStage
+from arena.games.points import Judged, Points
+from arena.games.training import TrainingStage
 from arena.verdict import Kills, Outcome
 
 OUTCOME_KIND: Final = "poisoning/1"

@@ -23,7 +23,8 @@ from arena.games.admission import SLACK
 from arena.games.base import GameResult, Table, fault_of
 from arena.games.norms import CHANGED, distance
 from arena.games.over_seeds import mostly, told
-from arena.games.training import Judged, Points, TrainingStage, attack_fault
+from arena.games.points import Judged, Points
+from arena.games.training import TrainingStage, attack_fault
 from arena.metrics import Metrics
 from arena.rounds import Norm
 from arena.verdict import Kills, Outcome

@@ -17,11 +17,12 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.answers import NO_ANSWER, Answers
+from arena.answers import Answers
 from arena.errors import FaultCode, PlayerError, Side
 from arena.games.base import Table
-from arena.games.draws import derive, row_seeds, seed_of
+from arena.games.draws import row_seeds, seed_of
 from arena.games.heard import ONE_IN, misled, stand_ins
+from arena.games.points import Judged, Points
 from arena.games.renamed import Renamed
 from arena.games.reveal import brief, revealed
 from arena.games.trained_alike import (
@@ -42,59 +43,6 @@ from arena.threat_model import FirstMover
 ROWS_ASKED_AGAIN: Final = 8
 
 Move = TypeVar("Move")
-
-
-@dataclass(frozen=True, eq=False)
-class Points:
-    """Admitted poison: ``x`` (k, *shape), ``y`` (k,), ``replaces`` (k,) or None."""
-
-    x: Images
-    y: Labels
-    replaces: NDArray[np.int64] | None
-
-    def applied(self, x: Images, y: Labels) -> tuple[Images, Labels]:
-        """S with the poison in it; nothing else of S changes."""
-        if self.replaces is None:
-            return np.concatenate([x, self.x]), np.concatenate([y, self.y])
-        x, y = x.copy(), y.copy()
-        x[self.replaces], y[self.replaces] = self.x, self.y
-        return x, y
-
-    @property
-    def fingerprint(self) -> str:
-        rows = b"" if self.replaces is None else self.replaces.tobytes()
-        return derive(self.x.tobytes(), self.y.tobytes(), rows).hex()[:16]
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """(seeds, n) labels and confidences of the models trained on one training set."""
-
-    labels: NDArray[np.int64]
-    confidence: NDArray[np.float64]
-
-    @classmethod
-    def nothing(cls, seeds: int, n: int) -> Judged:
-        return cls(np.full((seeds, n), NO_ANSWER, np.int64), np.full((seeds, n), np.nan))
-
-    def said(self, j: int, rows: NDArray[np.int64] | slice = slice(None)) -> Said:
-        """By the model of the ``j``-th seed, of ``rows``."""
-        return Said(self.labels[j, rows], self.confidence[j, rows])
-
-    def flat(self) -> Said:
-        """All in one row."""
-        return Said(self.labels.ravel(), self.confidence.ravel())
-
-    def where(self, rows: NDArray[np.bool_], other: Judged) -> Judged:
-        """This in the examples ``rows`` (n,), ``other`` elsewhere."""
-        return Judged(
-            np.where(rows, self.labels, other.labels),
-            np.where(rows, self.confidence, other.confidence),
-        )
-
-    def wrong(self, y: Labels) -> NDArray[np.bool_]:
-        """(seeds, n); an abstention or a missing answer is wrong."""
-        return np.asarray(self.labels != y[None, :])
 
 
 @dataclass(eq=False)
