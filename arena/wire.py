@@ -183,7 +183,6 @@ DTYPES: Final[dict[int, np.dtype[Any]]] = {
 _CODES: Final = {dtype: code for code, dtype in DTYPES.items()}
 FLOAT32: Final = DTYPES[1]
 INT64: Final = DTYPES[2]
-UINT64: Final = DTYPES[3]
 UINT8: Final = DTYPES[4]
 BOOL: Final = DTYPES[5]
 FLOAT64: Final = DTYPES[6]

@@ -211,11 +211,6 @@ def forget_keeper() -> None:
 os.register_at_fork(after_in_child=forget_keeper)
 
 
-def end_keeper() -> None:
-    """End the keeper of this process, if it has one."""
-    _kept.end()
-
-
 def _ask(process: subprocess.Popen[bytes], order: Mapping[str, object]) -> None:
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):  # that it is dead is seen right after

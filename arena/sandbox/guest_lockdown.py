@@ -175,11 +175,6 @@ def _kernel() -> tuple[int, ...]:
     return tuple(int(part) for part in release[:2] if part.isdigit())
 
 
-def address_space() -> int:
-    """Bytes of address space mapped now, to the MiB."""
-    return mapped(resource.RLIMIT_AS)
-
-
 def mapped(kind: int) -> int:
     """Bytes that count against RLIMIT_AS or RLIMIT_DATA now, to the MiB.
 

@@ -23,11 +23,6 @@ LARGEST_DIMENSIONS: Final = 4
 LARGEST_FILE_BYTES: Final = 256 * 2**20  # unpacked; MNIST's largest file has 47 MB
 
 
-def read_idx(path: Path) -> NDArray[np.uint8]:
-    """The array in the IDX file at ``path``, which may be gzipped under any name."""
-    return parse_idx(unpacked(path), where=path.name)
-
-
 def unpacked(path: Path) -> bytes:
     """The bytes of ``path``, gunzipped where they are gzip; never more than the cap."""
     try:

@@ -78,23 +78,6 @@ class Strongest:
         return cls(named.in_bulk(), Round.objects.in_bulk(rounds) if rounds else {})
 
 
-def standings_of(entry: Entry, *, user: Person) -> list[Standing]:
-    """An entry's rows in all its rounds."""
-    _require_visible(user, entry.tournament)
-    found = Standing.objects.filter(tournament=entry.tournament_id, entry=entry)
-    return list(found.select_related("round").order_by("round__number"))
-
-
-def flags_of(entry: Entry, *, user: Person) -> list[dict[str, Any]]:
-    """Evidence against a defense, from all its rounds, each symptom once.
-
-    As JSON of ``arena.evidence.Symptom``; codes in ``arena.evidence.NOTES`` accuse nobody.
-    """
-    rows = standings_of(entry, user=user)
-    found = {flag["sentence"]: flag for row in rows for flag in row.flags}
-    return list(found.values())
-
-
 @dataclass(frozen=True)
 class CellView:
     """``state`` is the match's own, so that playing cells show at once; figures once folded."""

@@ -239,6 +239,11 @@ class Match(Job):
             models.Index(fields=["state", "lease_until"]),
         ]
 
+    @property
+    def house_only(self) -> bool:
+        """Whether the house plays itself."""
+        return self.attack.is_house and self.defense.is_house
+
     def __str__(self) -> str:
         return f"{self.attack} against {self.defense}"
 

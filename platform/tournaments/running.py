@@ -69,7 +69,7 @@ def run(match: Match, out: Path) -> processes.Ended:
         file = scratch / "match.json"
         file.touch(mode=0o600)
         file.write_text(json.dumps(orders))
-        order = {"program": "match", "arguments": [str(file)], "trusted": house_only(match)}
+        order = {"program": "match", "arguments": [str(file)], "trusted": match.house_only}
         return referee(order, out)
 
 
@@ -89,12 +89,8 @@ def orders_for(match: Match, scratch: Path, out: Path) -> dict[str, Any]:
         "split_secret": bytes(match.round.tournament.secret).hex(),
         "out": str(out),
         "seconds": settings.MATCH_SECONDS,
-        "trusted": house_only(match),
+        "trusted": match.house_only,
     }
-
-
-def house_only(match: Match) -> bool:
-    return match.attack.is_house and match.defense.is_house
 
 
 def player(entry: Entry, scratch: Path) -> str:

@@ -126,10 +126,6 @@ def entries(tournament: Tournament) -> QuerySet[Entry]:
     return tournament.entries.select_related("team", "submission", "tournament")
 
 
-def active_entries(tournament: Tournament) -> QuerySet[Entry]:
-    return entries(tournament).filter(state=EntryState.ACTIVE)
-
-
 def entries_of(tournament: Tournament, user: Person) -> QuerySet[Entry]:
     """The entries of the user's own teams, newest first."""
     return entries(tournament).filter(team__in=team_ids(user)).order_by("-entered_at")

@@ -51,13 +51,6 @@ def may_see_log(user: Person, submission: Submission) -> bool:
     return may_see_package(user, submission)
 
 
-def may_see_entry_package(user: Person, entry: Entry) -> bool:
-    """House players are public; a guest's package is its team's."""
-    if entry.submission is None:
-        return True
-    return may_see_package(user, entry.submission)
-
-
 def may_see_verdict(user: Person, match: Match) -> bool:
     return may_see_tournament(user, match.tournament)
 
@@ -93,10 +86,6 @@ def _on_a_side(user: Person, match: Match) -> bool:
     return plays_for(user, match.attack) or plays_for(user, match.defense)
 
 
-def _house_only(match: Match) -> bool:
-    return match.attack.is_house and match.defense.is_house
-
-
 def _against_the_house(match: Match) -> bool:
     return match.attack.is_house or match.defense.is_house
 
@@ -114,7 +103,7 @@ def may_see_match_log(user: Person, match: Match, side: Side) -> bool:
     """
     if selectors.organizes(user, match.tournament):
         return True
-    if _house_only(match):
+    if match.house_only:
         return _practice(match) and may_see_verdict(user, match)
     if _against_the_house(match):
         return _on_a_side(user, match) and (_practice(match) or has_revealed(match.round))
@@ -137,7 +126,7 @@ def may_see_outcome(user: Person, match: Match) -> bool:
     """
     if selectors.organizes(user, match.tournament):
         return True
-    if _house_only(match):
+    if match.house_only:
         return _practice(match) and may_see_verdict(user, match)
     if not _on_a_side(user, match):
         return False

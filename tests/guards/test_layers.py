@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,14 @@ def test_every_module_of_the_engine_has_a_layer(
     layers = " ".join(contracts["The engine is layered"]["layers"])
     layered = set(layers.translate(str.maketrans("|:()", "    ")).split())
     assert not modules(project_root / "arena") - layered
+
+
+def test_every_module_of_the_engine_stands_in_the_tree_of_the_architecture(
+    project_root: Path,
+) -> None:
+    tree = (project_root / "docs" / "architecture.md").read_text().split("```")[1]
+    named = set(re.findall(r"(\w+)(?:\.py|/)", tree))
+    assert not modules(project_root / "arena") - named
 
 
 def test_every_game_of_the_registry_stands_alone(

@@ -15,7 +15,7 @@ import pytest
 from arena import tasks
 from arena.errors import TaskError
 from arena.tasks import importing
-from arena.tasks.idx import parse_idx, read_idx
+from arena.tasks.idx import parse_idx, unpacked
 from arena.tasks.library import HOUSE_DIRECTORY
 
 CLOSED = "http://127.0.0.1:1"  # nobody listens there
@@ -147,8 +147,8 @@ def test_idx_is_read_in_row_major_order(tmp_path: Path) -> None:
     array = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
     (tmp_path / "plain").write_bytes(idx(array))
     (tmp_path / "packed").write_bytes(gzip.compress(idx(array)))
-    assert read_idx(tmp_path / "plain").tolist() == array.tolist()
-    assert read_idx(tmp_path / "packed").tolist() == array.tolist()
+    for name in ("plain", "packed"):
+        assert parse_idx(unpacked(tmp_path / name), where=name).tolist() == array.tolist()
 
 
 @pytest.mark.parametrize(
@@ -174,4 +174,4 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("arena.tasks.idx.LARGEST_FILE_BYTES", 1_000)
     (tmp_path / "bomb").write_bytes(gzip.compress(b"\0" * 100_000))
     with pytest.raises(TaskError, match="get the file again"):
-        read_idx(tmp_path / "bomb")
+        unpacked(tmp_path / "bomb")

@@ -6,15 +6,12 @@ import html
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import AnonymousUser
 from django.test import Client
 
-from accounts.models import User
 from arena.evidence import Code
 from arena.manifest import Framework, Manifest, Role
 from arena.rounds import GameName, SplitName
-from events.errors import NotThere
-from leaderboard import selectors, services
+from leaderboard import services
 from leaderboard.models import Board, Standing
 from submissions.models import Submission
 from tournaments.models import Entry
@@ -98,18 +95,6 @@ def test_a_rebuild_finds_the_same_flags(masked: Any) -> None:
     before = list(Board.objects.order_by("pk").values_list("round", "role", "digest"))
     services.rebuild()
     assert list(Board.objects.order_by("pk").values_list("round", "role", "digest")) == before
-
-
-def test_an_entry_knows_what_speaks_against_it_in_any_round(masked: Any) -> None:
-    masked.plays("alice", "dana", range(30), preset="black")
-    services.fold_all()
-    (flag,) = selectors.flags_of(masked.entries["dana"], user=AnonymousUser())
-    assert flag["code"] == Code.BLACK_BOX
-    masked.make_private()
-    charlie = User.objects.create(username="charlie", email="charlie@example.org")
-    dana = Entry.objects.get(name="dana")
-    with pytest.raises(NotThere):
-        selectors.flags_of(dana, user=charlie)
 
 
 def test_what_qualification_measured_speaks_on_the_board(stage: Any) -> None:

@@ -82,8 +82,3 @@ def test_a_private_tournaments_boards_are_not_there_for_outsiders(played: Any) -
         selectors.matrix(played.rounds["white"], user=AnonymousUser())
     alice = User.objects.get(username="alice")
     assert selectors.standings(played.tournament, user=alice)
-
-
-def test_an_entry_knows_its_rows(played: Any) -> None:
-    rows = selectors.standings_of(played.entries["eve"], user=AnonymousUser())
-    assert [(row.round.title, row.position) for row in rows] == [("white", 1)]

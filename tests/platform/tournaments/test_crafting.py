@@ -73,7 +73,7 @@ def board(make_stage: Any, settings: LazySettings, tmp_path: Path) -> Any:
 def keep(match: Match, tmp_path: Path, referees: Referees, what: str = "crafted") -> Path | None:
     scratch = tmp_path / f"scratch-{match.uid}"
     scratch.mkdir(exist_ok=True)
-    orders = {"match": match.uid, "trusted": running.house_only(match)}
+    orders = {"match": match.uid, "trusted": match.house_only}
     made = crafting.kept(match, orders, scratch, run=referees, heartbeat=lambda: True)
     return Path(made[what]) if what in made else None
 
