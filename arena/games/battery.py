@@ -27,7 +27,8 @@ from arena.games.judgement import Ballots, Inputs, Sheet, asked_apart
 from arena.games.moves import draws
 from arena.metrics import Metrics
 
-BATTERY: Final = "battery"
+BATTERY: Final = "battery 2"
+"""Answers kept of the first battery, whose pictures were laid out otherwise, are not taken for it."""
 MOST: Final = 3000
 """Pictures of one battery, if that is enough for every kind at each severity."""
 PROCESSES: Final = 12

@@ -22,9 +22,9 @@ def enter(request: HttpRequest, tournament: Tournament, submission: Submission) 
 
 
 def _told(entry: Entry, old: Entry, unplayed: int) -> str:
-    matches = "1 match" if unplayed == 1 else f"{unplayed} matches"
     later = "" if entry.state == EntryState.ACTIVE else " once it has qualified"
-    return (
-        f"{entry.name} supersedes {old.name} in {entry.tournament}{later}. "
-        f"{old.name} had {matches} still to play; what it has not played is cancelled."
-    )
+    told = f"{entry.name} supersedes {old.name} in {entry.tournament}{later}."
+    if not unplayed:
+        return told
+    matches = "1 match" if unplayed == 1 else f"{unplayed} matches"
+    return f"{told} {old.name} had {matches} still to play; what it has not played is cancelled."
