@@ -42,7 +42,9 @@ def test_every_defense_answers_every_row_by_itself(
     seeds = np.arange(50, dtype=np.uint64)
     for row in (0, 17, 49):
         one = (x[row : row + 1], *((seeds[row : row + 1],) if direct.stochastic(defense) else ()))
-        np.testing.assert_allclose(defense.predict(*one)[0], together[row], atol=1e-4)
+        alone = defense.predict(*one)[0]
+        # Distilled logits reach a thousand, where one rounding of float32 is more than 1e-4.
+        np.testing.assert_allclose(alone, together[row], rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
