@@ -28,7 +28,7 @@ from arena.games.moves import draws
 from arena.metrics import Metrics
 
 BATTERY: Final = "battery 2"
-"""Answers kept of the first battery, whose pictures were laid out otherwise, are not taken for it."""
+"""The first battery laid its pictures out otherwise: what was kept of it is not taken for this."""
 MOST: Final = 3000
 """Pictures of one battery, if that is enough for every kind at each severity."""
 PROCESSES: Final = 12
