@@ -19,7 +19,7 @@ from arena import metrics
 from arena.answers import ABSTAIN
 from arena.errors import FaultCode, PlayerError, Side
 from arena.games.admission import Admitted, Budget, Rejection, admit, within
-from arena.games.base import GameResult, Table, fault_of
+from arena.games.base import GameResult, Table, failed, fault_of
 from arena.games.battery import Battery, judge_battery
 from arena.games.blind import kept_for, play_secret
 from arena.games.control import asks_noise, judge_noise
@@ -80,7 +80,7 @@ class Play:
 
     @property
     def defense_failed(self) -> bool:
-        return any(fault.side is Side.DEFENSE for fault in self.faults)
+        return failed(Side.DEFENSE, self.faults)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from arena.answers import Answers
 from arena.errors import FaultCode, PlayerError, Side
-from arena.games.base import Table
+from arena.games.base import Table, failed
 from arena.games.draws import row_seeds, seed_of
 from arena.games.heard import ONE_IN, misled, stand_ins
 from arena.games.points import Judged, Points
@@ -412,7 +412,7 @@ class TrainingStage:
 
     @property
     def _learner_failed(self) -> bool:
-        return any(fault.side is Side.DEFENSE for fault in self.faults)
+        return failed(Side.DEFENSE, self.faults)
 
     @contextmanager
     def _poisoner(self) -> Iterator[AttackSeat]:
