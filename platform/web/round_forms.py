@@ -7,7 +7,7 @@ what is sent means the same with and without JavaScript.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, cast
 
@@ -411,11 +411,10 @@ class RoundForm(Styled):
         widget=HousePlayers,
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, tasks: Iterable[tuple[str, str]] = (), **kwargs: Any) -> None:
+        """``tasks``: the choices beside the tournament's own."""
         super().__init__(*args, **kwargs)
-        cast(forms.ChoiceField, self.fields["task"]).choices = [
-            ("", "the tournament's"), *tasks_offered()
-        ]  # fmt: skip
+        cast(forms.ChoiceField, self.fields["task"]).choices = [("", "the tournament's"), *tasks]
         for name, value in PRESETS["white"].items():
             self.fields[name].initial = value
 
@@ -635,7 +634,15 @@ def _limits(clock: float | None, query: float | None = None) -> Limits:
     )
 
 
-RoundForms = formset_factory(RoundForm, extra=0, min_num=1, max_num=MOST_ROUNDS, validate_min=True)
+_RoundForms = formset_factory(RoundForm, extra=0, min_num=1, max_num=MOST_ROUNDS, validate_min=True)
+
+
+def round_formset(
+    sent: QueryDict | None = None, *, initial: list[dict[str, Any]] | None = None
+) -> BaseFormSet[RoundForm]:
+    """One form a round: of what was ``sent``, or to begin with."""
+    choices = {"tasks": tasks_offered()}
+    return _RoundForms(sent, prefix=PREFIX, initial=initial, form_kwargs=choices)
 
 
 def filled_in(rounds: BaseFormSet[RoundForm]) -> list[RoundForm]:
