@@ -19,7 +19,7 @@ from arena import metrics
 from arena.answers import ABSTAIN
 from arena.errors import FaultCode, PlayerError, Side
 from arena.games.admission import Admitted, Budget, Rejection, admit, within
-from arena.games.base import GameResult, Table, fault_of
+from arena.games.base import GameResult, Table, failed, fault_of
 from arena.games.battery import Battery, judge_battery
 from arena.games.blind import kept_for, play_secret
 from arena.games.control import asks_noise, judge_noise
@@ -27,7 +27,7 @@ from arena.games.crafted import Crafted
 from arena.games.draws import derive, seed_of, stream_of
 from arena.games.heard import asked_again
 from arena.games.house_models import reference_scores
-from arena.games.judgement import AT_A_TIME, CHANGED_OUTPUT, Ballots, Judged, judge
+from arena.games.judgement import AT_A_TIME, CHANGED_OUTPUT, Ballots, Judgement, judge
 from arena.games.moves import admitted_as, budget_of, candidate_row, maker, unchanged
 from arena.games.norms import rows_of
 from arena.games.opening import close_all, open_all
@@ -80,7 +80,7 @@ class Play:
 
     @property
     def defense_failed(self) -> bool:
-        return any(fault.side is Side.DEFENSE for fault in self.faults)
+        return failed(Side.DEFENSE, self.faults)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ class Scored:
 
     levels: tuple[Level, ...]
     play: Play
-    judged: Judged
+    judged: Judgement
     flags: tuple[str, ...]
     noise: tuple[Ballots, ...]
     abstention: dict[str, float | None]
@@ -473,7 +473,9 @@ def _admit_all(
     ]
 
 
-def _held_to_what_it_said(table: Table, widest: Budget, played: Play, judged: Judged) -> Judged:
+def _held_to_what_it_said(
+    table: Table, widest: Budget, played: Play, judged: Judgement
+) -> Judgement:
     """The judgement with its flags; a defense that misled the attack has failed while attacked."""
     doubt = asked_again(table, played.sample.heard() if played.sample else (), widest)
     if doubt.distrusted is not None:
@@ -482,7 +484,7 @@ def _held_to_what_it_said(table: Table, widest: Budget, played: Play, judged: Ju
     return replace(judged, faults=(*judged.faults, *doubt.faults), flags=flags)
 
 
-def _unanswered(judged: Judged) -> Judged:
+def _unanswered(judged: Judgement) -> Judgement:
     """A defense that failed while it was attacked has answered nothing in this match."""
 
     def blank(ballots: Ballots) -> Ballots:
@@ -499,7 +501,7 @@ def _score(
     epsilons: Sequence[float | None],
     admitted: Sequence[Admitted],
     played: Play,
-    judged: Judged,
+    judged: Judgement,
 ) -> Scored:
     noise: tuple[Ballots, ...] = ()
     if asks_noise(table.round, table.defense.manifest) and not played.defense_failed:
@@ -534,7 +536,7 @@ def _score(
 
 
 def _abstentions(
-    table: Table, judged: Judged, noise: Sequence[Ballots]
+    table: Table, judged: Judgement, noise: Sequence[Ballots]
 ) -> tuple[dict[str, float | None], bool]:
     """The shares on clean and on noisy inputs, and whether both keep to the task's."""
     if not table.defense.manifest.abstains:
