@@ -25,14 +25,8 @@ from web import round_usuals
 from web.answers import action, member_form, member_page, person
 from web.forms import ClockForm, GuestsForm, ReasonForm, TournamentForm
 from web.pages.tournaments import A_PAGE, frame
-from web.round_forms import (
-    PRESETS,
-    RoundForm,
-    plans_of,
-    round_formset,
-    rounds_in,
-    settle,
-)
+from web.round_forms import RoundForm, plans_of, round_formset, rounds_in
+from web.round_presets import PRESETS, settle
 
 
 @dataclass(frozen=True)

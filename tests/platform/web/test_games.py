@@ -29,7 +29,8 @@ from tournaments import announcing, services
 from tournaments.models import Match, Round, Verdict
 from tournaments.services import RoundPlan, TournamentPlan
 from tournaments.states import MatchState, Phase
-from web.round_forms import PREFIX, round_formset, settle
+from web.round_forms import round_formset
+from web.round_presets import PREFIX, settle
 
 Browser = Callable[[User | None], Client]
 EXAMPLES = 40

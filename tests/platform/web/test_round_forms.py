@@ -37,7 +37,8 @@ from tests.platform.web.seeding import World
 from tournaments.models import Tournament
 from web import round_usuals
 from web.glossary import BY_SLUG
-from web.round_forms import PRESETS, RoundForm, round_formset, settle, values_of
+from web.round_forms import RoundForm, round_formset
+from web.round_presets import PRESETS, settle, values_of
 
 Browser = Callable[[User | None], Client]
 
