@@ -6,7 +6,6 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +35,6 @@ from tests.arena.sandbox.players import (
 )
 
 ANY = {op: Trusting() for op in Op}
-
-
-@pytest.fixture
-def unjailed() -> Iterator[Unjailed]:
-    backend = Unjailed()
-    yield backend
-    for jail in backend.jails:
-        jail.kill()
-        jail.socket.close()
 
 
 class Oscar:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,15 +23,6 @@ from tests.arena.sandbox.players import SHAPE, Unjailed, images, no_seeds, packa
 X = np.random.default_rng(5).random((30, *SHAPE)).astype(np.float32)
 Y = np.arange(30) % 3
 FLAT = X.reshape(30, -1)
-
-
-@pytest.fixture
-def unjailed() -> Iterator[Unjailed]:
-    backend = Unjailed()
-    yield backend
-    for jail in backend.jails:
-        jail.kill()
-        jail.socket.close()
 
 
 def manifest(framework: str, weights: str, *, architecture: str = "", extra: str = "") -> str:

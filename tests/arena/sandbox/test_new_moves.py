@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -43,15 +42,6 @@ BRIEF = {
     "trigger": "patch",
     "features": 1,
 }
-
-
-@pytest.fixture
-def unjailed() -> Iterator[Unjailed]:
-    backend = Unjailed()
-    yield backend
-    for jail in backend.jails:
-        jail.kill()
-        jail.socket.close()
 
 
 def player(role: str, base: str, body: str) -> Package:

@@ -1,0 +1,118 @@
+"""The command as such: help, exit statuses, wrong use, and names of strangers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arena.cli import rules, run
+from arena.cli.console import figures, plain, table
+from arena.cli.exits import ExitCode, code_of
+from arena.errors import PackageError, RefereeError, SandboxUnavailable, TaskError, ThreatModelError
+from arena.rounds import GameName
+from tests.arena.cli.given import DIGITS, player
+
+# --- the command itself ---------------------------------------------------------------------------
+
+
+def test_help_imports_neither_torch_nor_the_engine() -> None:
+    heavy = ("torch", "numpy", "sklearn", "httpx", "arena.referee", "django")
+    script = (
+        "import sys, arena.cli\n"
+        "arena.cli.run(['--help']); arena.cli.run(['play', '--help'])\n"
+        f"print([m for m in {heavy!r} if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_help_names_every_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == ExitCode.OK
+    text = " ".join(capsys.readouterr().out.split())
+    assert "0 ok, 1 check failed, 2 usage, 3 auth, 4 rejected, 5 our fault, 6 timed out" in text
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (PackageError("x"), ExitCode.REJECTED),
+        (ThreatModelError("x"), ExitCode.USAGE),
+        (TaskError("x"), ExitCode.USAGE),
+        (RefereeError("x"), ExitCode.OUR_FAULT),
+        (SandboxUnavailable("x"), ExitCode.OUR_FAULT),
+    ],
+)
+def test_every_error_ends_with_its_own_status(error: Any, code: ExitCode) -> None:
+    assert code_of(error) is code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["play", "cnn", "pdg"], "did you mean 'pgd'?"),
+        (["play", "./nowhere", "pgd"], "There is no package at ./nowhere."),
+        (["play", "cnn", "pgd", "--task", "mnist6k"], "There is no task 'mnist6k'"),
+        (["play", "cnn", "pgd", "--norm", "l7"], "l7"),
+        (["play", "cnn", "pgd", "--epsilon", "-1"], "Epsilons must be positive"),
+        (["play", "cnn", "pgd", "--threat-model", "pink"], "There is no threat model pink"),
+        (["play", "cnn", "square", "--threat-model", "white", "--queries", "5"], "leave it out"),
+        (["play", "cnn", "pgd", "--secret", "xyz"], "--secret must be hexadecimal"),
+        (["qualify", "./nowhere"], "There is no package at nowhere."),
+        (["init", "referee", "x"], "'referee' is no role"),
+        (["init", "defense", "x", "--template", "pgd"], "There is no defense template 'pgd'"),
+        (["house", "list", "--role", "judge"], "--role is one of"),
+        (["play", "cnn"], "Missing argument"),
+    ],
+)
+def test_wrong_use_ends_with_status_2_and_a_sentence(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == ExitCode.USAGE
+    assert sentence in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_broken_package_ends_with_status_4(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = player(tmp_path / "broken", "", extra="unknown = 1\n")
+    assert run(["qualify", str(broken)]) == ExitCode.REJECTED
+    assert run(["play", "cnn", str(broken), *DIGITS]) == ExitCode.REJECTED
+    assert "unknown keys" in capsys.readouterr().err
+
+
+# --- strangers' names -----------------------------------------------------------------------------
+
+
+def test_names_are_printed_as_they_are_without_markup_or_escape_sequences(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table(("Name",), [("[red]Mallory[/red]\x1b[2J\u202e",)], title="[bold]x\x07")
+    text = capsys.readouterr().out
+    assert "[red]Mallory[/red]" in text
+    assert "[bold]x" in text
+    assert not set(text) & set("\x1b\x07\u202e")
+
+
+def test_nested_figures_are_told_one_by_one() -> None:
+    found = {"seconds": 1.5, "friendly": {"clean_accuracy": 0.9}, "planted": [{"norm": "l2"}]}
+    assert dict(figures(found)) == {
+        "seconds": 1.5, "friendly: clean accuracy": 0.9, "planted 1: norm": "l2",
+    }  # fmt: skip
+
+
+def test_a_log_keeps_its_lines_and_nothing_else_that_moves_the_cursor() -> None:
+    assert plain("a\nb\tc\r\x1b[31md\x9b", lines=True) == "a\nb\tc��[31md�"
+
+
+def test_the_help_names_every_game() -> None:
+
+    assert set(rules.GAMES) == {game.value for game in GameName}
