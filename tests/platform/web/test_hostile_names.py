@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.test import Client
 
-from accounts.models import Team, User
+from accounts.models import Team
 from submissions.models import Submission
+from tests.platform.web.reading import Browser
 from tests.platform.web.seeding import World
 from tests.submissions.test_hostile_uploads import ESCAPES, MARKUP, injected
 from tournaments.models import Entry, Match, Verdict
 
-Browser = Callable[[User | None], Client]
 PAGES = (
     "/",
     "/parts/home/",

@@ -33,14 +33,13 @@ from arena.threat_model import (
     ThreatModel,
     TrainingDataKind,
 )
+from tests.platform.web.reading import Browser
 from tests.platform.web.seeding import World
 from tournaments.models import Tournament
 from web import round_usuals
 from web.glossary import BY_SLUG
 from web.round_forms import RoundForm, round_formset
 from web.round_presets import PRESETS, settle, values_of
-
-Browser = Callable[[User | None], Client]
 
 HEAD = {
     "title": "Autumn",

@@ -1,0 +1,139 @@
+"""The page of a match: figures, logs, pictures, flags."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.platform.web.reading import Browser, text_of
+from tests.platform.web.seeding import World
+from tournaments.models import Tournament, Verdict
+from tournaments.states import Phase
+from web.figures import heat, percent
+from web.findings import FLAGS
+from web.pages.pictures import perturbation_pixels, pixels_of
+from web.templatetags.arena import flag_sentence, points
+
+
+def test_a_match_page_tells_figures_with_intervals_and_the_curve_as_a_table(
+    world: World, as_: Browser
+) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3")
+    page = text_of(as_(world.oscar).get(f"/matches/{match.uid}/"))
+    for epsilon in ("0.1", "0.2", "0.3"):
+        assert f'<th scope="row">{epsilon}</th>' in page
+    assert 'id="curve-data"' in page
+    assert percent(match.verdict.metrics["robust_accuracy"]) in page
+    assert page.count('class="gallery-row"') == 12
+
+
+def test_a_corruption_round_tells_every_kind_and_names_its_levels(
+    world: World, as_: Browser
+) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3")
+    match.round.spec |= {"norm": "corruption", "epsilons": [1.0, 2.0, 3.0]}
+    match.round.save()
+    match.verdict.provenance["corruptions"] = {"fog": 0.875, "gaussian_blur": 0.25}
+    match.verdict.metrics["corruption_accuracy"] = 0.5625
+    match.verdict.save()
+    page = text_of(as_(world.oscar).get(f"/matches/{match.uid}/"))
+    assert "common corruptions, severity 1, 2, 3" in page
+    assert page.index("gaussian blur") < page.index("fog")
+    assert "56.2 %" in page
+    assert "Against severity" in page
+    assert "severity 0.3" in page
+    assert "corruptions fog" not in page
+
+
+def test_figures_are_for_everyone_but_seeds_are_not(world: World, as_: Browser) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3")
+    page = text_of(as_(None).get(f"/matches/{match.uid}/"))
+    assert percent(match.verdict.metrics["robust_accuracy"]) in page
+    assert str(match.seed) not in page
+    assert match.verdict.provenance["defense_sha256"] not in page
+    oscars = text_of(as_(world.oscar).get(f"/matches/{match.uid}/"))
+    assert match.verdict.provenance["defense_sha256"] in oscars
+    assert "gallery-row" not in page
+
+
+def test_the_digest_of_an_outcome_waits_for_the_close_as_the_outcome_does(
+    world: World, as_: Browser
+) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3")
+    digest = "ab" * 32
+    Verdict.objects.filter(match=match).update(outcome_sha256=digest)
+    address = f"/matches/{match.uid}/"
+    assert digest in text_of(as_(world.oscar).get(address))
+    assert digest not in text_of(as_(None).get(address))
+    Tournament.objects.filter(pk=world.tournament.pk).update(state=Phase.FROZEN)
+    assert digest in text_of(as_(None).get(address))
+
+
+def test_a_log_loses_its_control_characters(world: World, as_: Browser) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3", 3)
+    response = as_(world.alice).get(f"/matches/{match.uid}/attack.log.txt")
+    assert b"\x1b" not in response.content
+    assert response["Content-Disposition"].startswith("attachment")
+
+
+def test_a_team_is_told_when_it_will_read_its_log(world: World, as_: Browser) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3")
+    for reader, name in ((world.alice, "Momentum PGD"), (world.dana, "Bulwark v3")):
+        page = text_of(as_(reader).get(f"/matches/{match.uid}/"))
+        assert page.count("once this round is published") == 1
+        assert f"What {name} printed" in page
+    assert "once this round is published" not in text_of(as_(None).get(f"/matches/{match.uid}/"))
+    refused = as_(world.alice).get(f"/api/v1/matches/{match.uid}/log/?side=attack")
+    assert refused.status_code == 404
+    assert "once this round is published" in refused.json()["detail"]
+    other = as_(world.alice).get(f"/api/v1/matches/{match.uid}/log/?side=defense")
+    assert other.json()["detail"] == "There is no such log for you."
+
+
+def test_the_level_of_the_gallery_is_checked(world: World, as_: Browser) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3", 3)
+    good = as_(world.alice).get(f"/matches/{match.uid}/?level=0")
+    assert "pictures/attacked-0-" in text_of(good)
+    beyond = as_(world.alice).get(f"/matches/{match.uid}/?level=9")
+    assert "gallery-row" not in text_of(beyond)
+
+
+def test_a_perturbation_is_ember_where_added_and_tide_where_taken_away() -> None:
+    delta = np.zeros((1, 1, 3), np.float32)
+    delta[0, 0] = [0.3, -0.3, 0.0]
+    added, taken, left = perturbation_pixels(delta)[0]
+    assert added[0] > added[2]
+    assert taken[0] < taken[1]
+    assert min(left) > 230
+
+
+def test_a_picture_has_the_size_of_its_example() -> None:
+    image = np.linspace(0, 1, 12, dtype=np.float32).reshape(1, 3, 4)
+    assert Image.fromarray(pixels_of(image)).size == (4, 3)
+    assert pixels_of(np.zeros((3, 5, 6), np.float32)).shape == (5, 6, 3)
+
+
+def test_heat_grows_with_success() -> None:
+    assert [heat(None), heat(0.0), heat(0.42), heat(1.0)] == [
+        "heat-none",
+        "heat-0",
+        "heat-4",
+        "heat-10",
+    ]
+
+
+def test_no_share_is_told_as_less_than_nothing_where_it_rounds_to_nothing() -> None:
+    assert [percent(-0.0004), percent(-0.004, 0), points(-0.004)] == ["0.0 %", "0 %", "0"]
+    assert [percent(-0.02), points(-0.02)] == ["−2.0 %", "−2"]
+
+
+def test_each_flag_of_a_verdict_is_told_as_a_sentence(project_root: Path) -> None:
+    rules = (project_root / "docs" / "rules.md").read_text("utf-8")
+    (table,) = re.findall(r"Flags, which are no faults:\n\n(.*?)\n\n", rules, re.DOTALL)
+    flags = re.findall(r"^\| `(\w+)`", table, re.MULTILINE)
+    assert set(flags) == set(FLAGS)
+    assert flag_sentence("certificate_broken").startswith("Its certificate is broken")
+    assert flag_sentence("a flag to come") == "a flag to come"
