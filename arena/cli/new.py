@@ -15,7 +15,7 @@ from arena.cli.console import say
 from arena.cli.exits import ExitCode, Stop
 
 if TYPE_CHECKING:
-    from arena.manifest import Role
+    from arena.manifest import Manifest, Role
     from arena.tasks import Task
 
 CONVERT_SECONDS = 300
@@ -140,10 +140,18 @@ def _trial(directory: Path, task: Task) -> str:
         Role.DEFENSE: f"{directory} {against}",
         Role.ATTACK: f"{rival} {directory}",
         Role.LEARNER: f"{directory} {'level-trend' if trends else 'label-flip'}",
-        Role.POISONER: f"{'ols-trend' if trends else 'logistic-learner'} {directory}",
+        Role.POISONER: f"{_learner(manifest)} {directory}",
         Role.THIEF: f"logistic-regression {directory}",
     }
     attacks = manifest.role in (Role.ATTACK, Role.THIEF)
     probing = attacks and not manifest.needs.gradients
     threat = " --threat-model black" if probing else ""
     return f"arena play {pairs[manifest.role]}{threat} --task {task.name}"
+
+
+def _learner(manifest: Manifest) -> str:
+    """The house's plain one of the poisoner's game."""
+    if rules.TREND_POISONING in manifest.needs.games:
+        return "ols-trend"
+    only_streams = manifest.needs.games == (rules.ONLINE_POISONING,)
+    return "online-logistic" if only_streams else "logistic-learner"

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from arena.errors import RefereeError, Side
 from arena.games.admission import Admitted
-from arena.games.ball import Play, craft
+from arena.games.ball_attack import Play, craft
 from arena.games.base import Examples, GameResult, Table, fault_of
 from arena.games.over_seeds import bootstrap_mean, mostly
 from arena.games.points import Judged, Points

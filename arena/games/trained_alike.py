@@ -45,8 +45,12 @@ class Differing:
     def between(cls, one: NDArray[np.float64], other: NDArray[np.float64]) -> Self:
         """Two models' probabilities (n, columns) of the same rows."""
         gap = np.abs(one - other).max(axis=1, initial=0.0)
-        otherwise = one.argmax(axis=1) != other.argmax(axis=1)
-        return cls(len(gap), int(otherwise.sum()), int((otherwise | (gap > TOLERANCE)).sum()))
+        return cls.counted(one.argmax(axis=1) != other.argmax(axis=1), gap > TOLERANCE)
+
+    @classmethod
+    def counted(cls, otherwise: NDArray[np.bool_], apart: NDArray[np.bool_]) -> Self:
+        """(n,) whether a row got another label, and whether its figures lie too far apart."""
+        return cls(len(otherwise), int(otherwise.sum()), int((otherwise | apart).sum()))
 
     def explained_by(self, apart: Differing) -> bool:
         """Whether trainings that make models so far ``apart`` explain it. Those that make the same
@@ -71,9 +75,8 @@ class Said:
 
     def differing(self, other: Said, *, tolerance: float) -> Differing:
         """``tolerance``: of the confidence."""
-        otherwise = self.labels != other.labels
-        further = np.abs(self.confidence - other.confidence) > tolerance
-        return Differing(len(otherwise), int(otherwise.sum()), int((otherwise | further).sum()))
+        gap = np.abs(self.confidence - other.confidence)
+        return Differing.counted(self.labels != other.labels, gap > tolerance)
 
 
 def depends(doubt: Differing) -> PlayerError:
