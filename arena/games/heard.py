@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from arena.errors import FaultCode, PlayerError, Side
 from arena.games.admission import Budget, within
 from arena.games.base import Table
-from arena.games.judgement import Inputs, Judge, Session, differs
+from arena.games.judgement import Inputs, Judge, Session
 from arena.games.norms import rows_of
 from arena.oracle import Heard
 from arena.rounds import MOVES
@@ -85,7 +85,7 @@ def compared(
     first = one.repeats * np.arange(len(sampled))
     session = one.ask(inputs, opened, seeds=seeds, watched=first)
     differing = sum(
-        differs(counted, heard.probabilities)
+        counted.differs(heard.answer)
         for pair, heard in zip(first.tolist(), sampled, strict=True)
         if (counted := session.counted(pair)) is not None
     )

@@ -19,14 +19,13 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.answers import TOLERANCE, Answers
 from arena.errors import FaultCode, PlayerError, Side
 from arena.metrics import binomial_quantile, wilson
 
 TRAINS_OTHERWISE: Final = "training_not_repeatable"
 ROWS_ALONE: Final = 64
 """Rows that are asked alone: two of them differ for sure enough where one in twenty does."""
-TOLERANCE: Final = 1e-4
-"""What a probability of the very same model may differ by."""
 MODEL_TOLERANCE: Final = 0.05
 """What the confidence of equal models may differ by, each of which was trained for itself."""
 QUANTILE: Final = 0.999
@@ -42,10 +41,10 @@ class Differing:
     answers: int
 
     @classmethod
-    def between(cls, one: NDArray[np.float64], other: NDArray[np.float64]) -> Self:
-        """Two models' probabilities (n, columns) of the same rows."""
-        gap = np.abs(one - other).max(axis=1, initial=0.0)
-        otherwise = one.argmax(axis=1) != other.argmax(axis=1)
+    def between(cls, one: Answers, other: Answers) -> Self:
+        """What two models say of the same rows."""
+        gap = np.abs(one.probabilities - other.probabilities).max(axis=1, initial=0.0)
+        otherwise = one.labels != other.labels
         return cls(len(gap), int(otherwise.sum()), int((otherwise | (gap > TOLERANCE)).sum()))
 
     def explained_by(self, apart: Differing) -> bool:

@@ -178,3 +178,66 @@ def test_an_attack_that_asks_nothing_costs_no_process_more() -> None:
     fakes = Fakes(lambda challenge: challenge.x)
     assert play(fakes, spec(BLACK)).fault is None
     assert len(fakes.opened) == 3  # the one that could be asked, and two judges
+
+
+class WithoutConfidence:
+    """The same labels, from scores that differ so little that their probabilities seem equal."""
+
+    def predict(self, x: Array, seeds: Array) -> Array:
+        return np.float32(1e-6) * super().predict(x, seeds)  # type: ignore[misc, no-any-return]
+
+
+class MisleadsWithoutConfidence(WithoutConfidence, Misleads):
+    pass
+
+
+class CountsRowsWithoutConfidence(WithoutConfidence, CountsRows):
+    pass
+
+
+@pytest.mark.parametrize("model", [MisleadsWithoutConfidence, CountsRowsWithoutConfidence])
+def test_scores_without_any_confidence_hide_no_other_label(model: type[Linear]) -> None:
+    round_ = spec(BLACK, epsilons=(0.08,), examples=40)
+    misled = play(Fakes(by_answers, model), round_)
+    assert misled.fault is not None
+    assert (misled.fault.side, misled.fault.code) == (Side.DEFENSE, FaultCode.NOT_DETERMINISTIC)
+    assert misled.metrics["robust_accuracy"] == 0
+
+
+class ByAHair(Misleads):
+    """Its two best classes share everything, and the leader is what it pleases."""
+
+    def first_said(self, row: Array, scores: Array) -> Array:
+        first = super().first_said(row, scores)
+        order = np.argsort(first)
+        halves = np.zeros(3, np.float32)
+        halves[order[-1]], halves[order[-2]] = 0.5 + 1e-6, 0.5 - 1e-6
+        return halves
+
+
+def test_a_label_that_leads_by_a_hair_is_none() -> None:
+    round_ = spec(BLACK, epsilons=(0.08,), examples=40)
+    verdict = play(
+        Fakes(by_answers, ByAHair), round_, defense=defense_package(output="probabilities")
+    )
+    assert verdict.metrics["clean_accuracy"] == 0
+    assert verdict.metrics["robust_accuracy"] == 0
+
+
+def test_who_stands_on_the_boundary_makes_no_honest_defense_contradict_itself() -> None:
+    """There a label hangs on rounding: it may be another alone than in company."""
+
+    class Rounds(Linear):
+        def predict(self, x: Array, seeds: Array) -> Array:
+            return super().predict(x, seeds) + np.float32(1e-7 * (len(x) % 2)) * np.eye(3)[1]
+
+    def halfway(challenge: EvasionChallenge) -> Array:
+        x = challenge.x.copy()
+        x[:, :3] = 0.5
+        for _ in range(40):
+            challenge.defense.ask(x)
+        return x
+
+    verdict = play(Fakes(halfway, Rounds), spec(BLACK, epsilons=(0.5,), examples=41))
+    assert verdict.fault is None
+    assert verdict.flags == ()
