@@ -82,6 +82,12 @@ class Ballots:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def split(self, repeats: int) -> tuple[Ballots, Ballots]:
+        """The first so many repetitions, and the others."""
+        parts = slice(repeats), slice(repeats, None)
+        one, other = (Ballots(self.labels[:, p], self.confidence[:, p]) for p in parts)
+        return one, other
+
     def take(self, rows: NDArray[np.int64]) -> Ballots:
         return Ballots(self.labels[rows], self.confidence[rows])
 

@@ -6,16 +6,28 @@ own process finds it out.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from arena.errors import FaultCode, Side
 from arena.packages import Package
 from arena.players import EvasionChallenge
-from arena.rounds import Goal, RoundSpec, TargetRule
+from arena.rounds import GameName, Goal, RoundSpec, TargetRule
 from arena.threat_model import ThreatModel
 from arena.verdict import Verdict
-from tests.arena.fakes import Array, Fakes, Linear, defense_package, fgsm, play, spec, toy_task
+from tests.arena.fakes import (
+    Array,
+    Fakes,
+    Linear,
+    defense_package,
+    differentiable,
+    fgsm,
+    play,
+    spec,
+    toy_task,
+)
 from tests.arena.games.test_evasion import figures
 
 FAR = 0.1
@@ -112,7 +124,7 @@ class Misleads(Steady):
     def first_said(self, row: Array, scores: Array) -> Array:
         before = np.stack([met for met in self.met if met.tobytes() in self.said] or [row + 1])
         twins = np.abs(before - row).max(axis=1) <= FAR
-        return np.asarray(scores[[1, 2, 0]] if twins.any() else scores)
+        return scores[[1, 2, 0]] if twins.any() else scores
 
 
 class CountsRows(Linear):
@@ -205,13 +217,13 @@ def test_scores_without_any_confidence_hide_no_other_label(model: type[Linear]) 
 
 
 class ByAHair(Misleads):
-    """Its two best classes share everything, and the leader is what it pleases."""
+    """Its two best classes share everything, and the second leads where it misleads."""
 
     def first_said(self, row: Array, scores: Array) -> Array:
-        first = super().first_said(row, scores)
-        order = np.argsort(first)
+        second, best = np.argsort(scores)[-2:]
+        ahead = 1e-6 if super().first_said(row, scores) is scores else -1e-6
         halves = np.zeros(3, np.float32)
-        halves[order[-1]], halves[order[-2]] = 0.5 + 1e-6, 0.5 - 1e-6
+        halves[best], halves[second] = 0.5 + ahead, 0.5 - ahead
         return halves
 
 
@@ -241,3 +253,49 @@ def test_who_stands_on_the_boundary_makes_no_honest_defense_contradict_itself() 
     verdict = play(Fakes(halfway, Rounds), spec(BLACK, epsilons=(0.5,), examples=41))
     assert verdict.fault is None
     assert verdict.flags == ()
+
+
+class KnowsReplays(Steady):
+    """Sees that no published point is among what it is asked, or one point too often: then no
+    judge asks, and a mistake can be taken back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.published = {row.tobytes() for row in toy_task().practice.x}
+        self.times: dict[bytes, int] = {}
+
+    def predict(self, x: Array, seeds: Array) -> Array:
+        met = [row.tobytes() for row in x]
+        for row in met:
+            self.times[row] = self.times.get(row, 0) + 1
+        played = max(self.times.values()) > 12
+        played |= len(self.times) > 5 and not self.published & set(self.times)
+        honest = Linear.predict(self, x, seeds)
+        fresh = np.roll(honest, 1, axis=1) if played else honest
+        keys = [(row, int(seed)) for row, seed in zip(met, seeds, strict=True)]
+        for key, scores in zip(keys, fresh, strict=True):
+            self.answered.setdefault(key, scores)
+        return np.stack([self.answered[key] for key in keys])
+
+    @property
+    def answered(self) -> dict[tuple[bytes, int], Array]:
+        return self.__dict__.setdefault("_answered", {})
+
+
+def one_moved(challenge: EvasionChallenge) -> Array:
+    moved = challenge.x.copy()
+    moved[:1] = fgsm(challenge)[:1]
+    return moved
+
+
+@pytest.mark.parametrize(("attack", "stochastic"), [(fgsm, False), (fgsm, True), (one_moved, True)])
+def test_what_is_played_again_must_be_what_was_judged(attack: Any, stochastic: bool) -> None:
+    round_ = spec(game=GameName.REPLAY, epsilons=(0.4,), replays=60)
+    dana = differentiable(stochastic=stochastic)
+    honest = play(Fakes(attack), round_, defense=dana)
+    assert honest.fault is None
+    assert honest.metrics["wrong_again"] == 1
+    knowing = play(Fakes(attack, KnowsReplays), round_, defense=dana)
+    assert knowing.fault is not None
+    assert (knowing.fault.side, knowing.fault.code) == (Side.DEFENSE, FaultCode.NOT_DETERMINISTIC)
+    assert knowing.metrics["wrong_again"] == 1
