@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from arena import runner
-from arena.games.ball import craft
+from arena.games.ball_attack import craft
 from arena.games.base import Progress, Table
 from arena.games.blind import crafting_name
 from arena.games.crafted import FILE, Crafted

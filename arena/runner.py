@@ -79,7 +79,7 @@ def carried_out(
         sys.stderr.write(f"usage: python -m {program.__module__} MATCH.json ({error})\n")
         return USAGE
     signal.signal(signal.SIGTERM, _leave)
-    return program(order, backend, progress or _print)
+    return program(order, backend, progress or print_step)
 
 
 def keep(
@@ -114,7 +114,8 @@ def _leave(signum: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + signum)
 
 
-def _print(step: Step) -> None:
+def print_step(step: Step) -> None:
+    """Progress for who started this process: see above."""
     sys.stdout.write(json.dumps(asdict(step)) + "\n")
     sys.stdout.flush()
 

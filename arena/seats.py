@@ -168,3 +168,31 @@ class Seats(Protocol):
 
     def prepare(self, *openers: Callable[[], object]) -> list[Any]:
         """Run openers side by side (jails start in parallel) and return their results."""
+
+
+@dataclass(frozen=True, eq=False)
+class DelegatingSeats:
+    """``seats`` as they are: the base of those that differ from others in one thing or two."""
+
+    seats: Seats
+
+    @property
+    def round(self) -> RoundSpec:
+        return self.seats.round
+
+    @property
+    def attack(self) -> Package:
+        return self.seats.attack
+
+    @property
+    def defense(self) -> Package:
+        return self.seats.defense
+
+    def open_attack(self, revealed: Revealed) -> AttackSeat:
+        return self.seats.open_attack(revealed)
+
+    def open_defense(self, *, in_turn: bool = False) -> DefenseSeat:
+        return self.seats.open_defense(in_turn=in_turn)
+
+    def prepare(self, *openers: Callable[[], object]) -> list[Any]:
+        return self.seats.prepare(*openers)

@@ -10,12 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from arena.errors import FaultCode, PlayerError, Side
-from arena.packages import Package
-from arena.rounds import Limits, RoundSpec
-from arena.seats import AttackSeat, DefenseSeat, Revealed, Seats
+from arena.rounds import Limits
+from arena.seats import AttackSeat, DefenseSeat, DelegatingSeats, Revealed
 
 MARGIN: Final = 60.0
 """Seconds that the referee may need for itself after the last process."""
@@ -38,10 +37,9 @@ class _Spent:
 
 
 @dataclass(frozen=True, eq=False)
-class TimedSeats:
+class TimedSeats(DelegatingSeats):
     """``seats``, whose match is ended ``seconds`` after it began."""
 
-    seats: Seats
     seconds: float
     clock: Callable[[], float] = time.monotonic
     began: float = field(init=False)
@@ -51,18 +49,6 @@ class TimedSeats:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "began", self.clock())
-
-    @property
-    def round(self) -> RoundSpec:
-        return self.seats.round
-
-    @property
-    def attack(self) -> Package:
-        return self.seats.attack
-
-    @property
-    def defense(self) -> Package:
-        return self.seats.defense
 
     def open_attack(self, revealed: Revealed) -> AttackSeat:
         """As ever, in time.
@@ -81,9 +67,6 @@ class TimedSeats:
         """
         limits = self.round.defense_limits
         return self._opened(Side.DEFENSE, limits, lambda: self.seats.open_defense(in_turn=in_turn))
-
-    def prepare(self, *openers: Callable[[], object]) -> list[Any]:
-        return self.seats.prepare(*openers)
 
     def _opened(self, side: Side, limits: Limits, open_: Callable[[], Seat]) -> Seat:
         spent, begun = self.spent[side], self.clock()

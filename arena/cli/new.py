@@ -15,7 +15,7 @@ from arena.cli.console import say
 from arena.cli.exits import ExitCode, Stop
 
 if TYPE_CHECKING:
-    from arena.manifest import Role
+    from arena.manifest import Manifest, Role
     from arena.tasks import Task
 
 CONVERT_SECONDS = 300
@@ -27,7 +27,10 @@ def init(
     *,
     template: Annotated[
         str | None,
-        typer.Option(help="cnn, pgd-training, numpy, sklearn; fgsm; or any house player."),
+        typer.Option(
+            help="cnn, pgd-training, numpy, sklearn; fgsm; or any house player. [the first that "
+            "plays the task]"
+        ),
     ] = None,
     task: Annotated[str | None, typer.Option(help="The task to be made for. [mnist5k]")] = None,
     name: Annotated[str | None, typer.Option(help="The player's name; else the folder's.")] = None,
@@ -50,11 +53,13 @@ def init(
     chosen = _role(role)
     if source is not None and chosen is not Role.DEFENSE:
         raise Stop(ExitCode.USAGE, "--from is for defenses: only they have weights.")
-    template = template or starters.DEFAULTS[chosen]
-    if template not in starters.names(chosen):
+    if template is not None and template not in starters.names(chosen):
         known = ", ".join(starters.names(chosen))
         raise Stop(ExitCode.USAGE, f"There is no {role} template {template!r}; there are {known}.")
     found = rules.load_task(task or _usual_task(chosen, template))
+    template = template or starters.default(chosen, found)
+    if (reason := starters.unfit(chosen, template, found)) is not None:
+        raise Stop(ExitCode.USAGE, reason)
     title = _title(name or directory.resolve().name)
     files = starters.files(chosen, template, name=title, task=found)
     _require_empty(directory)
@@ -74,13 +79,13 @@ def _role(text: str) -> Role:
     return Role(text)
 
 
-def _usual_task(role: Role, template: str) -> str:
+def _usual_task(role: Role, template: str | None) -> str:
     """The usual one of the role; the first that a house player has weights for, where not that."""
     from arena import house
     from arena.house.registry import tasks_of
     from arena.tasks.fitting import usual_task
 
-    if template not in house.names(role):
+    if template is None or template not in house.names(role):
         return usual_task(role, ())
     usual, known = usual_task(role, house.manifest(template).needs.games), tasks_of(template)
     return usual if usual in known or "*" in known else known[0]
@@ -140,10 +145,18 @@ def _trial(directory: Path, task: Task) -> str:
         Role.DEFENSE: f"{directory} {against}",
         Role.ATTACK: f"{rival} {directory}",
         Role.LEARNER: f"{directory} {'level-trend' if trends else 'label-flip'}",
-        Role.POISONER: f"{'ols-trend' if trends else 'logistic-learner'} {directory}",
+        Role.POISONER: f"{_learner(manifest)} {directory}",
         Role.THIEF: f"logistic-regression {directory}",
     }
     attacks = manifest.role in (Role.ATTACK, Role.THIEF)
     probing = attacks and not manifest.needs.gradients
     threat = " --threat-model black" if probing else ""
     return f"arena play {pairs[manifest.role]}{threat} --task {task.name}"
+
+
+def _learner(manifest: Manifest) -> str:
+    """The house's plain one of the poisoner's game."""
+    if rules.TREND_POISONING in manifest.needs.games:
+        return "ols-trend"
+    only_streams = manifest.needs.games == (rules.ONLINE_POISONING,)
+    return "online-logistic" if only_streams else "logistic-learner"

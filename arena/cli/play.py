@@ -71,7 +71,8 @@ def play(
         str | None, typer.Option(help="Targeted: random, least_likely or all. [random]")
     ] = None,
     share: Annotated[
-        list[float] | None, typer.Option(help="Poisoned share; may be given several times.")
+        list[float] | None,
+        typer.Option(help="Poisoned share; may be given several times. [usual for the game]"),
     ] = None,
     poison_mode: Annotated[str | None, typer.Option(help="add or replace. [add]")] = None,
     trigger_area: Annotated[

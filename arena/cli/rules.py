@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from arena.threat_model import ThreatModel
 
 HOUSE: Final = "house:"
-DEFAULT_SHARES: Final = (0.03,)
 GAMES: Final = (
     "evasion",
     "minimum_norm",
@@ -41,7 +40,8 @@ GAMES: Final = (
 """Named here so that help needs no engine; a test holds them to it."""
 POISONING: Final = "poisoning"
 EXTRACTION: Final = "extraction"
-NAMED: Final = ("backdoor", "targeted_poisoning", "online_poisoning")
+ONLINE_POISONING: Final = "online_poisoning"
+NAMED: Final = ("backdoor", "targeted_poisoning", ONLINE_POISONING)
 """What a poisoner plays, if its manifest names it."""
 CERTIFICATION: Final = "certification"
 REPLAY: Final = "replay"
@@ -245,7 +245,7 @@ def round_of(
         "norm": norm,
     }
     if uses(game, "shares"):
-        data.setdefault("shares", DEFAULT_SHARES)
+        data.setdefault("shares", _usual_shares(game, data["threat_model"]))
     elif uses(game, "epsilons"):
         data["epsilons"] = options.epsilons or _usual(task, norm, game=game)
     data |= _counts(data, task)
@@ -257,6 +257,15 @@ def round_of(
     if problem is not None:
         raise Stop(ExitCode.USAGE, problem)
     return round_
+
+
+def _usual_shares(game: str, threat_model: Mapping[str, Any]) -> tuple[float, ...]:
+    """The largest alone where the attacker moves first: he takes one."""
+    from arena.tasks.usual import usual_shares
+    from arena.threat_model import FirstMover
+
+    shares = usual_shares(game)
+    return shares[-1:] if threat_model["first_mover"] == FirstMover.ATTACKER else shares
 
 
 def _counts(data: Mapping[str, Any], task: Task) -> dict[str, int]:

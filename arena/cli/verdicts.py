@@ -114,7 +114,7 @@ def exit_of(verdict: Verdict) -> ExitCode:
 
 
 def played(round_: RoundSpec) -> str:
-    """What two players met in: ``Evasion on digits, patch 0.05.``"""
+    """What two players met in: ``Evasion on digits, patch 0.05.``, or ``... , poison 3, 10 %.``"""
     from arena.round_settings import uses
     from arena.rounds import Goal
 
@@ -123,7 +123,9 @@ def played(round_: RoundSpec) -> str:
     norm = f", {round_.norm.value} {bound}".rstrip() if normed else ""
     goal = "targeted " if round_.goal is Goal.TARGETED else ""
     game = f"{goal}{round_.game.value.replace('_', ' ')}".capitalize()
-    return f"{game} on {round_.task}{norm}."
+    shares = ", ".join(f"{100 * share:g}" for share in round_.shares)
+    poison = f", poison {shares} %" if shares else ""
+    return f"{game} on {round_.task}{norm}{poison}."
 
 
 def print_verdict(verdict: Verdict, *, title: str, logs: bool) -> None:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from arena.errors import RefereeError, Side
 from arena.games.admission import Admitted
-from arena.games.ball import Play, craft
+from arena.games.ball_attack import Play, craft
 from arena.games.base import Examples, GameResult, Table, fault_of
 from arena.games.over_seeds import bootstrap_mean, mostly
 from arena.games.points import Judged, Points
@@ -33,8 +33,7 @@ from arena.games.training import TrainingStage
 from arena.metrics import Metrics
 from arena.packages import Package
 from arena.players import Images
-from arena.rounds import RoundSpec
-from arena.seats import AttackSeat, DefenseSeat, Revealed, Seats
+from arena.seats import DefenseSeat, DelegatingSeats
 from arena.verdict import Kills, Outcome
 
 OUTCOME_KIND: Final = "attacker_first/1"
@@ -71,33 +70,18 @@ class _Crafted:
 
 
 @dataclass(frozen=True, eq=False)
-class _ReferenceSeats:
+class _ReferenceSeats(DelegatingSeats):
     """The seats of a match against the house's reference model."""
 
-    seats: Seats
     reference: Package
     open_house: Callable[[Package], DefenseSeat]
-
-    @property
-    def round(self) -> RoundSpec:
-        return self.seats.round
-
-    @property
-    def attack(self) -> Package:
-        return self.seats.attack
 
     @property
     def defense(self) -> Package:
         return self.reference
 
-    def open_attack(self, revealed: Revealed) -> AttackSeat:
-        return self.seats.open_attack(revealed)
-
     def open_defense(self, *, in_turn: bool = False) -> DefenseSeat:
         return self.open_house(self.reference)
-
-    def prepare(self, *openers: Callable[[], object]) -> list[Any]:
-        return self.seats.prepare(*openers)
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,7 @@ from arena.games.points import Judged, Points
 from arena.games.training import TrainingStage, attack_fault
 from arena.metrics import Metrics
 from arena.players import Images
+from arena.players.poisoning import triggered
 from arena.rounds import Norm
 from arena.seats import Array
 from arena.verdict import Kills, Outcome
@@ -44,11 +45,6 @@ class _Trigger:
 
     mask: NDArray[np.bool_] | None
     pattern: NDArray[np.float32]
-
-    def applied(self, x: Images) -> Images:
-        if self.mask is not None:
-            return np.asarray(np.where(self.mask, self.pattern, x), np.float32)
-        return np.asarray(np.clip(x + self.pattern, 0.0, 1.0), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +173,7 @@ class _Stage(TrainingStage):
 
     def triggered(self, x: Images, trigger: _Trigger) -> Images:
         """T(x) on the task's grid."""
-        return self.on_grid(trigger.applied(x))
+        return self.on_grid(triggered(x, trigger.pattern, trigger.mask))
 
 
 # ── the result ─────────────────────────────────────────────────────────────────────────────

@@ -7,7 +7,7 @@ One kind of round is one file beside this one, and one line in ``arena/games/__i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -36,6 +36,7 @@ __all__ = [
     "Table",
     "applicability",
     "choose_examples",
+    "failed",
     "fault_of",
 ]
 
@@ -164,6 +165,11 @@ class Game(Protocol):
         :class:`~arena.errors.PlayerError` that escapes ends the match as a forfeit without
         figures. Every other exception is ours and voids the match.
         """
+
+
+def failed(side: Side, faults: Iterable[PlayerError]) -> bool:
+    """Whether one of the ``faults`` is this side's."""
+    return any(fault.side is side for fault in faults)
 
 
 def fault_of(error: PlayerError) -> Fault:

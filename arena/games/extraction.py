@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from arena import metrics
 from arena.answers import NO_ANSWER, clear_labels
 from arena.errors import FaultCode, PackageError, PlayerError, Side
-from arena.games.base import Examples, GameResult, Table, fault_of
+from arena.games.base import Examples, GameResult, Table, failed, fault_of
 from arena.games.draws import row_seeds
 from arena.games.heard import MOST, Doubt, compared, differing
 from arena.games.judgement import Ballots, Inputs, Judge
@@ -114,7 +114,7 @@ class _Stage:
     @property
     def distrusted(self) -> bool:
         """Whether the defense failed, so that nothing it said can be held against it, or for it."""
-        return any(error.side is Side.DEFENSE for error in self.faults)
+        return failed(Side.DEFENSE, self.faults)
 
     # ── the theft ──────────────────────────────────────────────────────────────────────────
 

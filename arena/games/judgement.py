@@ -139,7 +139,7 @@ class Session:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class Judgement:
     """``clean`` of n examples, ``attacked`` of (levels, cases), each k times."""
 
     clean: Ballots
@@ -371,7 +371,7 @@ def judge(
     opened: Sequence[DefenseSeat | PlayerError] = (),
     *,
     draw: Draw | None = None,
-) -> Judged:
+) -> Judgement:
     """Judge the admitted candidates (cases, *shape) of each level, in the processes ``opened`` and
     in more, two at a time. ``draw``: the streams of its orders; the match's where left out.
 
@@ -381,7 +381,7 @@ def judge(
     sheet = lay_out(table.examples.x, attacked, example, draw("halves"))
     told = asked_apart(table, sheet, opened, draw=draw)
     clean = told.ballots.take(np.arange(len(table.examples)))
-    return Judged(
+    return Judgement(
         clean=clean,
         attacked=tuple(told.ballots.take(rows) for rows in sheet.attacked),
         faults=told.faults,

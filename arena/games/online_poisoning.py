@@ -16,6 +16,7 @@ over time, beside it the error at the end. What keeps a learner honest is in
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import numpy as np
@@ -27,8 +28,7 @@ from arena.games.base import GameResult, Table, fault_of
 from arena.games.heard import MOST, stand_ins
 from arena.games.over_seeds import mostly, told
 from arena.games.points import Judged, Points
-from arena.games.renamed import Renamed
-from arena.games.reveal import brief, revealed, training_data
+from arena.games.reveal import brief, training_data
 from arena.games.trained_alike import MODEL_TOLERANCE, ROWS_ALONE, Differing, Said
 from arena.games.training import TrainingStage
 from arena.metrics import Metrics
@@ -87,34 +87,29 @@ class _Stage(TrainingStage):
         heard = list[list[Heard]]()
         if self.faults:
             return [None] * len(batches)
-        probed: DefenseSeat | None = None
-        seat: AttackSeat | None = None
         asked = 0
         self._answering = ANSWERING * self.table.round.defense_limits.wall_seconds
         try:
-            if self.probes:
-                probed = Renamed(self.table.seats.open_defense(in_turn=True), self.permutation)
-            seat = self.table.seats.open_attack(revealed(self.table, np.arange(0)))
-            for number, rows in enumerate(batches):
-                self._report_poison(j, number)
-                self.sample = Sample(self.table.match_stream("heard", number))
-                points, spent = self._move(seat, probed, j, number, batches)
-                asked += spent
-                found.append(points)
-                heard.append(self.sample.heard())
-                if probed is not None:
-                    self._update(probed, rows, points, j, number, self._probed_seed_of(j))
+            with self._probed() as probed, self._poisoner() as seat:
+                for number, rows in enumerate(batches):
+                    self._report_poison(j, number)
+                    self.sample = Sample(self.table.match_stream("heard", number))
+                    points, spent = self._move(seat, probed, j, number, batches)
+                    asked += spent
+                    found.append(points)
+                    heard.append(self.sample.heard())
+                    if probed is not None:
+                        self._update(probed, rows, points, j, number, self._probed_seed_of(j))
         except PlayerError as error:
             self.faults.append(error)
-        finally:
-            self.queries.append(asked)
-            if seat is not None:
-                self.close(seat, "attack")
-            if probed is not None:
-                self.close(probed, "defense")
+        self.queries.append(asked)
         if j == self.watched:
             self._hold_stream(j, found, heard)
         return found + [None] * (len(batches) - len(found))
+
+    def _probed(self) -> AbstractContextManager[DefenseSeat | None]:
+        """The learner of this stream that he may ask; None where he may not."""
+        return self._opened(in_turn=True) if self.probes else nullcontext()
 
     def _probed_seed_of(self, j: int) -> int:
         return self.table.match_seed("probed", j)

@@ -44,8 +44,12 @@ class Differing:
     def between(cls, one: Answers, other: Answers) -> Self:
         """What two models say of the same rows."""
         gap = np.abs(one.probabilities - other.probabilities).max(axis=1, initial=0.0)
-        otherwise = one.labels != other.labels
-        return cls(len(gap), int(otherwise.sum()), int((otherwise | (gap > TOLERANCE)).sum()))
+        return cls.counted(one.labels != other.labels, gap > TOLERANCE)
+
+    @classmethod
+    def counted(cls, otherwise: NDArray[np.bool_], apart: NDArray[np.bool_]) -> Self:
+        """(n,) whether a row got another label, and whether its figures lie too far apart."""
+        return cls(len(otherwise), int(otherwise.sum()), int((otherwise | apart).sum()))
 
     def explained_by(self, apart: Differing) -> bool:
         """Whether trainings that make models so far ``apart`` explain it. Those that make the same
@@ -70,9 +74,8 @@ class Said:
 
     def differing(self, other: Said, *, tolerance: float) -> Differing:
         """``tolerance``: of the confidence."""
-        otherwise = self.labels != other.labels
-        further = np.abs(self.confidence - other.confidence) > tolerance
-        return Differing(len(otherwise), int(otherwise.sum()), int((otherwise | further).sum()))
+        gap = np.abs(self.confidence - other.confidence)
+        return Differing.counted(self.labels != other.labels, gap > tolerance)
 
 
 def depends(doubt: Differing) -> PlayerError:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from arena.answers import TOLERANCE, Answers
 from arena.errors import FaultCode, PlayerError, Side
-from arena.games.base import Table
+from arena.games.base import Table, failed
 from arena.games.draws import row_seeds, seed_of
 from arena.games.heard import ONE_IN, misled, stand_ins
 from arena.games.points import Judged, Points
@@ -167,19 +167,17 @@ class TrainingStage:
     ) -> list[Move | None]:
         shares = self.table.round.shares
         found: list[Move | None] = []
-        seat = self.table.seats.open_attack(revealed(self.table, np.arange(0)))
         try:
-            for i, share in enumerate(shares):
-                self.table.report("poison", i, len(shares), f"The poisoner moves, share {share:g}.")
-                oracle = self._oracle(probed)
-                move = ask(seat, self._brief(share, i), oracle, self._count(share))
-                self.queries.append(int(oracle.meter.spent.sum()))
-                found.append(move)
+            with self._poisoner() as seat:
+                for i, share in enumerate(shares):
+                    message = f"The poisoner moves, share {share:g}."
+                    self.table.report("poison", i, len(shares), message)
+                    oracle = self._oracle(probed)
+                    move = ask(seat, self._brief(share, i), oracle, self._count(share))
+                    self.queries.append(int(oracle.meter.spent.sum()))
+                    found.append(move)
         except PlayerError as error:
             self.faults.append(error)
-        finally:
-            self.seconds["attack"] += seat.seconds
-            self.logs["attack"] += seat.close()
         return found + [None] * (len(shares) - len(found))
 
     def _count(self, share: float) -> int:
@@ -411,7 +409,16 @@ class TrainingStage:
 
     @property
     def _learner_failed(self) -> bool:
-        return any(fault.side is Side.DEFENSE for fault in self.faults)
+        return failed(Side.DEFENSE, self.faults)
+
+    @contextmanager
+    def _poisoner(self) -> Iterator[AttackSeat]:
+        """A fresh process of his, with what the threat model shows of the learner."""
+        seat = self.table.seats.open_attack(revealed(self.table, np.arange(0)))
+        try:
+            yield seat
+        finally:
+            self.close(seat, "attack")
 
     @contextmanager
     def _opened(self, *, in_turn: bool = False) -> Iterator[DefenseSeat]:

@@ -77,9 +77,16 @@ class Backdoor:
 
     def applied(self, x: Images) -> Images:
         """T(x), as the referee will apply it."""
-        if self.mask is not None:
-            return np.asarray(np.where(self.mask, self.pattern, x), np.float32)
-        return np.asarray(np.clip(x + self.pattern, 0.0, 1.0), np.float32)
+        return triggered(x, self.pattern, self.mask)
+
+
+def triggered(
+    x: Images, pattern: NDArray[np.float32], mask: NDArray[np.bool_] | None = None
+) -> Images:
+    """T(x): ``x`` (n, *shape) holds ``pattern`` where the ``mask`` is, or has it added without."""
+    if mask is not None:
+        return np.asarray(np.where(mask, pattern, x), np.float32)
+    return np.asarray(np.clip(x + pattern, 0.0, 1.0), np.float32)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ what (:mod:`~arena.qualification.roles`), and the command.
 """
 
 from arena.qualification.check import Qualification, Rejected, epsilon_of
-from arena.qualification.command import OK, OUR_FAULT, USAGE, main
+from arena.qualification.command import main
 from arena.qualification.roles import qualify
 
-__all__ = ["OK", "OUR_FAULT", "USAGE", "Qualification", "Rejected", "epsilon_of", "main", "qualify"]
+__all__ = ["Qualification", "Rejected", "epsilon_of", "main", "qualify"]

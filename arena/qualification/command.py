@@ -7,22 +7,17 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Final
 
 from arena import tasks
 from arena.errors import PackageError
-from arena.games.base import Progress, Step
+from arena.games.base import Progress
 from arena.packages import Package
 from arena.qualification.check import Qualification
 from arena.qualification.roles import qualify
+from arena.runner import OK, OUR_FAULT, print_step
 from arena.sandbox import choose
 from arena.sandbox.backend import SandboxBackend
-
-OK: Final = 0
-USAGE: Final = 2
-OUR_FAULT: Final = 5
 
 
 def main(
@@ -39,7 +34,7 @@ def main(
     options = parser.parse_args(arguments)
     started = time.monotonic()
     try:
-        finding = _finding(options.package, options.task, backend, progress or _print)
+        finding = _finding(options.package, options.task, backend, progress or print_step)
     except Exception as error:  # noqa: BLE001 (whatever it is, it is ours; the site tries again)
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return OUR_FAULT
@@ -49,11 +44,6 @@ def main(
     text = json.dumps(finding.to_json(), allow_nan=False)
     (options.out / "qualification.json").write_text(text, "utf-8")
     return OK
-
-
-def _print(step: Step) -> None:
-    sys.stdout.write(json.dumps(asdict(step)) + "\n")
-    sys.stdout.flush()
 
 
 def _finding(

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from api.views import boards, docs, events, matches, submissions, tasks, teams, tournaments
+from api.views import (
+    boards,
+    docs,
+    events,
+    guests,
+    matches,
+    submissions,
+    tasks,
+    teams,
+    tournaments,
+)
 from api.views.unknown import UnknownView
 
 app_name = "api"
@@ -42,8 +52,23 @@ urlpatterns = [
     ),
     path(
         "tournaments/<slug:slug>/invite/",
-        tournaments.InviteView.as_view(),
+        guests.InviteView.as_view(),
         name="tournament-invite",
+    ),
+    path(
+        "tournaments/<slug:slug>/uninvite/",
+        guests.UninviteView.as_view(),
+        name="tournament-uninvite",
+    ),
+    path(
+        "tournaments/<slug:slug>/organizers/",
+        guests.AddOrganizerView.as_view(),
+        name="add-organizer",
+    ),
+    path(
+        "tournaments/<slug:slug>/organizers/remove/",
+        guests.RemoveOrganizerView.as_view(),
+        name="remove-organizer",
     ),
     path("tournaments/<slug:slug>/rounds/", tournaments.RoundsView.as_view(), name="rounds"),
     path(

@@ -6,17 +6,25 @@ from collections.abc import Iterable
 from typing import Final
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from accounts.models import Team, User
 from events.errors import Conflict, Invalid
 from events.models import Audience
 from tournaments import announcing
-from tournaments.models import Tournament
+from tournaments.models import Tournament, Visibility
 from tournaments.selectors import require_organizer
 
 MAY_ORGANIZE: Final = Q(is_active=True) & (Q(is_organizer=True) | Q(is_superuser=True))
 """Whoever lost the right is named still: given back, he runs his tournaments again."""
+
+
+def names_of_invited(tournament: Tournament) -> list[str]:
+    return list(tournament.invited.order_by("name").values_list("name", flat=True))
+
+
+def names_of_organizers(tournament: Tournament) -> list[str]:
+    return list(tournament.organizers.order_by("username").values_list("username", flat=True))
 
 
 @transaction.atomic
@@ -24,10 +32,13 @@ def invite(tournament: Tournament, *, names: Iterable[str], organizer: User) -> 
     """Lets teams see a private tournament and enter it. Returns those that could not before.
 
     Raises:
-        Invalid: no name, or one that no team has; nobody is invited then.
+        Invalid: no name, or one that no team has, or everybody sees the tournament as it is;
+            nobody is invited then.
     """
     require_organizer(organizer, tournament)
     teams = [_team(name) for name in _written(names)]
+    if tournament.visibility != Visibility.PRIVATE:
+        raise Invalid("Everybody sees a public tournament and may enter it: nobody is invited.")
     known = set(tournament.invited.values_list("pk", flat=True))
     new = [team for team in teams if team.pk not in known]
     tournament.invited.add(*new)
@@ -43,11 +54,15 @@ def _written(names: Iterable[str]) -> list[str]:
     return written
 
 
+def _named(teams: QuerySet[Team], name: str) -> Team | None:
+    if "\0" in name:
+        return None
+    # SQLite knows no case beyond ASCII: as it was written comes first.
+    return teams.filter(name=name).first() or teams.filter(name__iexact=name).first()
+
+
 def _team(name: str) -> Team:
-    found = None
-    if "\0" not in name:  # SQLite knows no case beyond ASCII: as it was written comes first
-        named = Team.objects.filter(name=name).first()
-        found = named or Team.objects.filter(name__iexact=name).first()
+    found = _named(Team.objects.all(), name)
     if found is None:
         raise Invalid(
             f"There is no team {name!r}, so nobody was invited: write it as its page shows it."
@@ -60,6 +75,21 @@ def uninvite(tournament: Tournament, *, team: Team, organizer: User) -> None:
     """Takes an invitation back. A team that has entered sees the tournament still."""
     require_organizer(organizer, tournament)
     tournament.invited.remove(team)
+
+
+@transaction.atomic
+def uninvite_named(tournament: Tournament, *, names: Iterable[str], organizer: User) -> None:
+    """Takes back several invitations.
+
+    Raises:
+        Invalid: no name, or one that no invited team has; all stay invited then.
+    """
+    require_organizer(organizer, tournament)
+    for name in _written(names):
+        team = _named(tournament.invited.all(), name)
+        if team is None:
+            raise Invalid(f"{name!r} is not invited, so no invitation was taken back.")
+        uninvite(tournament, team=team, organizer=organizer)
 
 
 @transaction.atomic

@@ -25,8 +25,8 @@ SCHEMA_VERSION: Final = 1
 METERED: Final = ("grey", "black")
 YEARS: Final = range(2000, 3000)
 _TOURNAMENT: Final = frozenset(
-    ("schema_version", "slug", "title", "description", "task", "split", "visibility", "opens_at",
-     "closes_at", "defaults", "rounds")
+    ("schema_version", "slug", "title", "description", "task", "split", "visibility", "invited",
+     "organizers", "opens_at", "closes_at", "defaults", "rounds")
 )  # fmt: skip
 _ROUND: Final = frozenset(("title", "weight", "opens_at", "closes_at", "attacks", "defenses"))
 _THREAT: Final = frozenset(("threat_model", "queries", "switches"))
@@ -78,6 +78,8 @@ def parse(data: Mapping[str, Any]) -> TournamentPlan:
         visibility=_visibility(data),
         opens_at=_time(data, "opens_at"),
         closes_at=_time(data, "closes_at"),
+        invited=_names(data, "invited", of="teams"),
+        organizers=_names(data, "organizers", of="accounts"),
         **kept,
     )
 
@@ -101,11 +103,11 @@ def _text(data: Mapping[str, Any], key: str, default: str = "") -> str:
     return value
 
 
-def _names(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
+def _names(data: Mapping[str, Any], key: str, *, of: str = "house players") -> tuple[str, ...]:
     value = data.get(key, ())
     listed = isinstance(value, Sequence) and not isinstance(value, str)
     if not listed or not all(isinstance(name, str) for name in value):
-        raise Invalid(f"{key} must be a list of names of house players.")
+        raise Invalid(f"{key} must be a list of names of {of}.")
     return tuple(value)
 
 

@@ -24,6 +24,7 @@ from arena.referee import MatchSpec
 from arena.rounds import GameName
 from arena.starters import STARTERS, names
 from arena.tasks import load
+from arena.tasks.usual import usual_shares
 from arena.threat_model import ThreatModel
 
 DIGITS = ("--task", "digits", "--examples", "20")
@@ -279,12 +280,16 @@ def test_the_round_follows_from_the_players_and_the_options() -> None:
     near = rules.round_of(chosen, task, usual="targeted_poisoning")
     assert (near.epsilons, near.targets) == ((0.3,), 3)
     stream = rules.round_of(rules.Options("white", batches=4), task, usual="online_poisoning")
-    assert (stream.shares, stream.batches) == (rules.DEFAULT_SHARES, 4)
+    assert (stream.shares, stream.batches) == ((0.1,), 4)
     blind = rules.round_of(rules.Options("white", first_mover="attacker"), task, usual="poisoning")
     assert blind.threat_model.first_mover == "attacker"
+    assert blind.shares == (0.1,)
     assert blind.threat_model.probes.none
     theft = rules.round_of(rules.Options("black", queries=650), task, usual="extraction")
     assert (theft.game, theft.threat_model.probes.total) == (GameName.EXTRACTION, 650)
+    for game in ("poisoning", "backdoor", "targeted_poisoning"):
+        poison = rules.round_of(rules.Options("white"), task, usual=game)
+        assert poison.shares == usual_shares(game), "as a round on the site begins"
     trend = rules.round_of(rules.Options("white", game="trend_poisoning"), load("ice-cover"))
     assert trend.examples == 40
     proof = rules.round_of(rules.Options("white", game="certification", norm="l2"), task)
@@ -375,8 +380,12 @@ def test_without_a_norm_two_players_meet_in_one_that_they_play(
     [
         ({"game": "evasion", "norm": "patch", "epsilons": (0.05,)}, "patch 0.05"),
         ({"game": "minimum_norm", "norm": "l2"}, "l2"),
-        ({"game": "backdoor", "shares": (0.1,)}, ""),
-        ({"game": "poisoning", "shares": (0.1,)}, ""),
+        ({"game": "backdoor", "shares": (0.1,)}, "poison 10 %"),
+        ({"game": "poisoning", "shares": (0.03, 0.1)}, "poison 3, 10 %"),
+        (
+            {"game": "targeted_poisoning", "shares": (0.1,), "epsilons": (0.3,)},
+            "linf 0.3, poison 10 %",
+        ),
     ],
 )
 def test_a_verdict_says_what_was_played(values: dict[str, Any], told: str) -> None:
@@ -412,6 +421,48 @@ def test_the_match_that_init_suggests_can_be_played(
     suggested = capsys.readouterr().out.strip().splitlines()[-1].split()
     assert run(suggested[1:]) == 0, capsys.readouterr().err
     assert applicability(met[0].attack.manifest, met[0].defense.manifest, met[0].round) is None
+
+
+@pytest.mark.parametrize("task", ["digits", "spambase", "spamassassin-words", "ice-cover"])
+@pytest.mark.parametrize("role", Role)
+def test_on_every_task_init_begins_with_what_can_be_played_or_says_why_not(
+    role: Role,
+    task: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = run(["init", role.value, str(tmp_path / "mine"), "--task", task])
+    told = capsys.readouterr()
+    if task == "ice-cover" and role not in (Role.LEARNER, Role.POISONER):
+        assert code == ExitCode.USAGE
+        assert "learners and poisoners of trends alone" in " ".join(told.err.split())
+        return
+    met: list[MatchSpec] = []
+    monkeypatch.setattr("arena.sandbox.choose", lambda **_: None)
+    monkeypatch.setattr(
+        "arena.cli.play._play", lambda match, *_, **__: met.append(match) or ExitCode.OK
+    )
+    assert code == 0
+    assert run(told.out.strip().splitlines()[-1].split()[1:]) == 0, capsys.readouterr().err
+    assert applicability(met[0].attack.manifest, met[0].defense.manifest, met[0].round) is None
+
+
+def test_a_template_without_weights_for_a_task_names_those_that_have_some(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wished = ["init", "defense", str(tmp_path / "mine"), "--template", "cnn", "--task", "spambase"]
+    assert run(wished) == ExitCode.USAGE
+    told = " ".join(capsys.readouterr().err.split())
+    assert "'cnn' has no weights for task 'spambase'" in told
+    assert "Templates for spambase: pgd-training, numpy" in told
+
+
+def test_a_poisoner_of_streams_is_led_to_a_learner_that_follows_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["init", "poisoner", str(tmp_path / "p"), "--template", "online-greedy"]) == 0
+    assert "arena play online-logistic" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,16 @@ class CountsSerializer(serializers.Serializer[Any]):
 class TournamentDetailSerializer(TournamentSerializer):
     rounds = RoundSerializer(many=True)
     counts = CountsSerializer()
+    invited = serializers.ListField(
+        child=serializers.CharField(),
+        allow_null=True,
+        help_text="Names of invited teams, for its organizers; null for others.",
+    )
+    organizers = serializers.ListField(
+        child=serializers.CharField(),
+        allow_null=True,
+        help_text="Who runs it, for its organizers; null for others.",
+    )
 
 
 class RoundPlanSerializer(serializers.Serializer[Any]):
@@ -112,6 +122,14 @@ class TournamentPlanSerializer(serializers.Serializer[Any]):
     description = serializers.CharField(required=False)
     split = serializers.ChoiceField(choices=list(SplitName), required=False)
     visibility = serializers.ChoiceField(choices=Visibility.choices, required=False)
+    invited = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="Names of teams; private ones."
+    )
+    organizers = serializers.ListField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="Pseudonyms of organizers beside you.",
+    )
     opens_at = serializers.DateTimeField(required=False)
     closes_at = serializers.DateTimeField(required=False)
     defaults = serializers.DictField(
@@ -134,6 +152,14 @@ class InviteSerializer(serializers.Serializer[Any]):
     teams = serializers.ListField(
         child=serializers.CharField(max_length=60), max_length=500, help_text="Their names."
     )
+
+
+class OrganizerSerializer(serializers.Serializer[Any]):
+    username = serializers.CharField(max_length=40, help_text="An organizer's pseudonym.")
+
+
+class OrganizersSerializer(serializers.Serializer[Any]):
+    organizers = serializers.ListField(child=serializers.CharField())
 
 
 class PauseSerializer(serializers.Serializer[Any]):

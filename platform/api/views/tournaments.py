@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Scope, User
+from accounts.selectors import Person
 from api.idempotency import once
 from api.pagination import InOrder, NewestFirst
 from api.parsers import JsonParser, TomlParser
@@ -24,7 +25,6 @@ from api.serializers.tournaments import (
     EnteredSerializer,
     EntrySerializer,
     EntryWishSerializer,
-    InviteSerializer,
     MoveSerializer,
     PauseSerializer,
     RoundSerializer,
@@ -87,7 +87,7 @@ class TournamentsView(Organizing):
         responses={200: TournamentSerializer(many=True), **problem(400, 401, 403)},
     )
     def get(self, request: Request) -> Response:
-        """Public tournaments, and those that you play in or organize."""
+        """Public tournaments, and those that you play in, are invited to or organize."""
         return self.page(self.get_queryset())
 
     @extend_schema(
@@ -111,7 +111,7 @@ class TournamentsView(Organizing):
         if not isinstance(request.data, Mapping):
             raise ParseError("The body must be one table.")
         made = services.create(loading.parse(request.data), organizer=organizer)
-        shown = detail(made, self.get_serializer_context())
+        shown = detail(made, organizer, self.get_serializer_context())
         address = reverse("api:tournament", args=[made.slug])
         return Response(shown, status=status.HTTP_201_CREATED, headers={"Location": address})
 
@@ -128,10 +128,10 @@ class TournamentView(View):
     def get(self, request: Request, slug: str) -> Response:
         """A tournament with its rounds and how far it is."""
         tournament = selectors.get(self.person, slug)
-        return Response(detail(tournament, self.get_serializer_context()))
+        return Response(detail(tournament, self.person, self.get_serializer_context()))
 
 
-def detail(tournament: Tournament, context: dict[str, Any]) -> dict[str, Any]:
+def detail(tournament: Tournament, person: Person, context: dict[str, Any]) -> dict[str, Any]:
     shown: dict[str, Any] = dict(TournamentSerializer(tournament, context=context).data)
     shown["rounds"] = [RoundSerializer(round_).data for round_ in selectors.rounds(tournament)]
     counts = selectors.counts(tournament)
@@ -139,6 +139,9 @@ def detail(tournament: Tournament, context: dict[str, Any]) -> dict[str, Any]:
         name: getattr(counts, name)
         for name in ("pending", "running", "scored", "forfeit", "void", "not_applicable")
     }
+    runs = selectors.organizes(person, tournament)
+    shown["invited"] = guests.names_of_invited(tournament) if runs else None
+    shown["organizers"] = guests.names_of_organizers(tournament) if runs else None
     return shown
 
 
@@ -176,7 +179,8 @@ class OrganizersView(MembersView):
     write_scope = Scope.ORGANIZE
 
     def detail(self, slug: str) -> Response:
-        return Response(detail(selectors.get(self.user, slug), self.get_serializer_context()))
+        tournament = selectors.get(self.user, slug)
+        return Response(detail(tournament, self.user, self.get_serializer_context()))
 
 
 @extend_schema(tags=["organizing"])
@@ -289,29 +293,6 @@ def _times(request: Request) -> timing.Times:
     wish = ClockSerializer(data=request.data)
     wish.is_valid(raise_exception=True)
     return dict(wish.validated_data)
-
-
-@extend_schema(tags=["organizing"])
-class InviteView(OrganizersView):
-    @extend_schema(
-        operation_id="invite_teams",
-        parameters=[IDEMPOTENCY],
-        request=InviteSerializer,
-        responses={
-            200: TournamentDetailSerializer,
-            **problem(404, 409, 413, 415, 422),
-        },
-    )
-    def post(self, request: Request, slug: str) -> Response:
-        """Let teams see a private tournament of yours and enter it. One wrong name invites none."""
-        return once(request, lambda: self._invite(request, slug))
-
-    def _invite(self, request: Request, slug: str) -> Response:
-        wish = InviteSerializer(data=request.data)
-        wish.is_valid(raise_exception=True)
-        found, names = selectors.get(self.user, slug), wish.validated_data["teams"]
-        guests.invite(found, names=names, organizer=self.user)
-        return self.detail(slug)
 
 
 @extend_schema(tags=["organizing"])

@@ -18,7 +18,7 @@ from arena.rounds import RoundSpec, SplitName
 from arena.tasks.fitting import misfit, too_many
 from events.errors import Conflict, Invalid, NotAllowed
 from events.identifiers import opaque_id
-from tournaments import announcing, planning, timing
+from tournaments import announcing, guests, planning, timing
 from tournaments.models import Entry, Round, Tournament, Visibility
 from tournaments.states import (
     EntryState,
@@ -44,7 +44,9 @@ class RoundPlan:
 
 @dataclass(frozen=True)
 class TournamentPlan:
-    """A tournament as an organizer writes it, on a form or in a file."""
+    """A tournament as an organizer writes it, on a form or in a file; ``invited``: names of teams,
+    ``organizers``: pseudonyms of those who run it beside its maker.
+    """
 
     title: str
     task: str
@@ -55,6 +57,8 @@ class TournamentPlan:
     visibility: Visibility = Visibility.PUBLIC
     opens_at: datetime | None = None
     closes_at: datetime | None = None
+    invited: tuple[str, ...] = ()
+    organizers: tuple[str, ...] = ()
 
 
 @transaction.atomic
@@ -64,7 +68,8 @@ def create(plan: TournamentPlan, *, organizer: User) -> Tournament:
     Raises:
         NotAllowed: ``organizer`` is none.
         Conflict: the slug is taken.
-        Invalid: no round, an unknown task or house player, or one that does not fit its round.
+        Invalid: no round, an unknown task, house player, team or organizer, or a house player that
+            does not fit its round.
     """
     if not (organizer.is_organizer or organizer.is_superuser):
         raise NotAllowed("Only organizers make tournaments; ask an administrator.")
@@ -86,6 +91,10 @@ def create(plan: TournamentPlan, *, organizer: User) -> Tournament:
         _create_round(tournament, number, round_)
     _enter_house(tournament, plan)
     announcing.tell(tournament, "tournament.created", payload={"title": tournament.title})
+    for username in plan.organizers:
+        guests.add_organizer(tournament, username=username, organizer=organizer)
+    if plan.invited:
+        guests.invite(tournament, names=plan.invited, organizer=organizer)
     return tournament
 
 

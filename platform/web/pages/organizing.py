@@ -25,15 +25,8 @@ from web import round_usuals
 from web.answers import action, member_form, member_page, person
 from web.forms import ClockForm, GuestsForm, ReasonForm, TournamentForm
 from web.pages.tournaments import A_PAGE, frame
-from web.round_forms import (
-    PREFIX,
-    PRESETS,
-    RoundForm,
-    RoundForms,
-    plans_of,
-    rounds_in,
-    settle,
-)
+from web.round_forms import RoundForm, plans_of, round_formset, rounds_in
+from web.round_presets import PRESETS, settle
 
 
 @dataclass(frozen=True)
@@ -53,11 +46,11 @@ def create(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         form = TournamentForm()
         begun = round_usuals.first(str(form["task"].value() or arena.tasks.names()[0]))
-        return _form(request, form, _rounds(initial=[begun]))
+        return _form(request, form, round_formset(initial=[begun]))
     sent = settle(request.POST)
     if "add" in sent or "remove" in sent:
         return _begun_anew(request, sent)
-    form, rounds = TournamentForm(sent), _rounds(sent)
+    form, rounds = TournamentForm(sent), round_formset(sent)
     if "preview" in sent:
         return _form(request, form, rounds, previews=_previews(form, rounds))
     if form.is_valid() and rounds.is_valid():
@@ -74,7 +67,7 @@ def preview(request: HttpRequest) -> HttpResponse:
     """What the form as it stands would play; the page asks as its fields change."""
     _require_organizer(request)
     sent = settle(request.POST)
-    previews = _previews(TournamentForm(sent), _rounds(sent))
+    previews = _previews(TournamentForm(sent), round_formset(sent))
     return render(request, "web/parts/preview.html", {"previews": previews})
 
 
@@ -82,12 +75,6 @@ def _require_organizer(request: HttpRequest) -> None:
     user = person(request)
     if not (user.is_organizer or user.is_superuser):
         raise PermissionDenied("Only organizers make tournaments; ask an administrator.")
-
-
-def _rounds(
-    data: QueryDict | None = None, initial: list[dict[str, Any]] | None = None
-) -> BaseFormSet[RoundForm]:
-    return RoundForms(data, prefix=PREFIX, initial=initial)
 
 
 def _form(
@@ -113,7 +100,7 @@ def _begun_anew(request: HttpRequest, sent: QueryDict) -> HttpResponse:
         kept.append(begun)
     elif number.isdecimal() and len(number) < 4 and len(kept) > 1:
         kept = [round_ for place, round_ in enumerate(kept) if place != int(number)]
-    return _form(request, TournamentForm(initial=sent.dict()), _rounds(initial=kept))
+    return _form(request, TournamentForm(initial=sent.dict()), round_formset(initial=kept))
 
 
 def _previews(form: TournamentForm, rounds: BaseFormSet[RoundForm]) -> list[Previewed]:

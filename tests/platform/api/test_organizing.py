@@ -119,6 +119,9 @@ def test_nobody_else_runs_tournaments(
         ("tournaments/spring/pause/", {"paused": True}),
         (f"rounds/{uid}/move/", {"to": "playing"}),
         ("tournaments/spring/invite/", {"teams": ["Moat"]}),
+        ("tournaments/spring/uninvite/", {"teams": ["Moat"]}),
+        ("tournaments/spring/organizers/", {"username": "alice"}),
+        ("tournaments/spring/organizers/remove/", {"username": "oscar"}),
         ("tournaments/spring/clock/", {"closes_at": "2030-04-05T21:00:00Z"}),
         (f"rounds/{uid}/clock/", {"closes_at": "2030-04-05T21:00:00Z"}),
     ):
@@ -148,6 +151,48 @@ def test_oscar_invites_a_team_to_a_private_tournament(
     team = alice.user.teams.get().name
     assert oscar.post("tournaments/secret-cup/invite/", {"teams": [team]}).status_code == 200
     assert alice.get("tournaments/secret-cup/").status_code == 200
+
+
+def test_oscar_reads_and_takes_back_invitations(
+    oscar: Any, alice: Any, secret_cup: Tournament
+) -> None:
+    team = alice.user.teams.get().name
+    told = oscar.post("tournaments/secret-cup/invite/", {"teams": [team]})
+    assert told.data["invited"] == [team]
+    shown = alice.get("tournaments/secret-cup/").data
+    assert (shown["invited"], shown["organizers"]) == (None, None)
+    wrong = oscar.post("tournaments/secret-cup/uninvite/", {"teams": [team, "Nobody's"]})
+    assert (wrong.status_code, "not invited" in wrong.json()["detail"]) == (422, True)
+    assert alice.get("tournaments/secret-cup/").status_code == 200
+    told = oscar.post("tournaments/secret-cup/uninvite/", {"teams": [team]})
+    assert (told.status_code, told.data["invited"]) == (200, [])
+    assert alice.get("tournaments/secret-cup/").status_code == 404
+
+
+def test_a_public_tournament_takes_no_invitations(
+    oscar: Any, alice: Any, spring: Tournament
+) -> None:
+    team = alice.user.teams.get().name
+    answer = oscar.post("tournaments/spring/invite/", {"teams": [team]})
+    assert (answer.status_code, "public" in answer.json()["detail"]) == (422, True)
+    assert not spring.invited.exists()
+
+
+def test_oscar_names_a_second_organizer_and_leaves(
+    oscar: Any, mallory: Any, secret_cup: Tournament
+) -> None:
+    path, name = "tournaments/secret-cup/organizers/", mallory.user.username
+    wrong = oscar.post(path, {"username": name})
+    assert (wrong.status_code, "is no organizer" in wrong.json()["detail"]) == (422, True)
+    mallory.user.is_organizer = True
+    mallory.user.save()
+    assert oscar.post(path, {"username": name}).data == {"organizers": [name, "oscar"]}
+    assert mallory.get("tournaments/secret-cup/").data["organizers"] == [name, "oscar"]
+    left = oscar.post(f"{path}remove/", {"username": "oscar"})
+    assert (left.status_code, left.data) == (200, {"organizers": [name]})
+    assert oscar.get("tournaments/secret-cup/").status_code == 404
+    last = mallory.post(f"{path}remove/", {"username": name})
+    assert (last.status_code, "Somebody has to run" in last.json()["detail"]) == (409, True)
 
 
 def test_a_token_organizes_only_with_that_scope(oscar: Any) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from accounts.models import User
+from accounts.models import Team, User
+from accounts.services import create_team
 from arena.rounds import GameName, Norm
 from arena.threat_model import Feedback, OutputKind, Randomness, ThreatModel
 from events.errors import Invalid
-from tournaments import loading, services
+from tournaments import guests, loading, services
 from tournaments.models import Match, Tournament
 from tournaments.states import MatchState, Phase
 
@@ -289,3 +291,98 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, oscar: User) -> None:
 def test_the_form_a_page_fills_in_is_checked_as_the_file(make_stage: Any) -> None:
     with pytest.raises(Invalid, match="at least one round"):
         services.check(services.TournamentPlan(title="Empty", task="digits", rounds=()))
+
+
+# --- guests and organizers of a file --------------------------------------------------------------
+
+PRIVATE = MINIMAL.replace("[[rounds]]", 'visibility = "private"\n[[rounds]]', 1)
+
+
+def with_guests(keys: str, text: str = PRIVATE) -> str:
+    return text.replace("[[rounds]]", f"{keys}\n[[rounds]]", 1)
+
+
+@pytest.fixture
+def olga(db: None) -> User:
+    return account("olga", is_organizer=True)
+
+
+def account(name: str, **rights: bool) -> User:
+    return User.objects.create_user(name, f"{name}@example.org", **rights)
+
+
+def team_of(name: str) -> Team:
+    return create_team(user=account(name.lower()), name=name)
+
+
+def test_a_file_invites_teams_and_names_organizers(oscar: User, olga: User, tmp_path: Path) -> None:
+    moat = team_of("Moat")
+    file = tmp_path / "spring.toml"
+    file.write_text(with_guests('slug = "spring"\ninvited = ["moat"]\norganizers = ["olga"]'))
+    call_command("tournament", "load", str(file), "--organizer", "oscar")
+    tournament = Tournament.objects.get()
+    assert list(tournament.invited.all()) == [moat]
+    assert guests.names_of_organizers(tournament) == ["olga", "oscar"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (with_guests('invited = ["Moatt"]'), "no team 'Moatt'"),
+        (with_guests('organizers = ["nobody"]'), "'nobody' is no organizer"),
+        (with_guests('organizers = ["moat"]'), "'moat' is no organizer"),
+        (with_guests('invited = ["Moat"]', MINIMAL), "Everybody sees a public tournament"),
+        (with_guests('invited = "Moat"'), "invited must be a list of names of teams"),
+        (with_guests("organizers = [7]"), "organizers must be a list of names of accounts"),
+    ],
+)
+def test_a_file_with_a_guest_that_cannot_be_makes_no_tournament(
+    text: str, told: str, oscar: User
+) -> None:
+    team_of("Moat")
+    with pytest.raises(Invalid, match=told):
+        services.create(parse(text), organizer=oscar)
+    assert not Tournament.objects.exists()
+
+
+def said(*arguments: str) -> str:
+    out = StringIO()
+    call_command("tournament", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_teams_are_invited_by_a_command_and_uninvited(oscar: User) -> None:
+    for name in ("Moat", "Wall"):
+        team_of(name)
+    made = services.create(parse(with_guests('slug = "spring"')), organizer=oscar)
+    assert said("invite", "spring", "wall", "Moat") == "Invited to spring: Moat, Wall.\n"
+    assert said("invite", "spring", "moat", "--remove") == "Invited to spring: Wall.\n"
+    with pytest.raises(CommandError, match="'Moat' is not invited"):
+        said("invite", "spring", "Wall", "Moat", "--remove")
+    assert guests.names_of_invited(made) == ["Wall"]
+    with pytest.raises(CommandError, match="no team 'Nobody'"):
+        said("invite", "spring", "Moat", "Nobody")
+    assert guests.names_of_invited(made) == ["Wall"]
+    with pytest.raises(CommandError, match="There is no tournament 'sprint'"):
+        said("invite", "sprint", "Moat")
+
+
+def test_organizers_are_named_by_a_command_and_one_stays(oscar: User, olga: User) -> None:
+    made = services.create(parse(with_guests('slug = "spring"')), organizer=oscar)
+    assert said("organizers", "spring", "olga") == "spring is run by olga, oscar.\n"
+    assert said("organizers", "spring", "oscar", "--remove") == "spring is run by olga.\n"
+    with pytest.raises(CommandError, match="Somebody has to run"):
+        said("organizers", "spring", "olga", "--remove")
+    with pytest.raises(CommandError, match="'nobody' is no organizer"):
+        said("organizers", "spring", "oscar", "nobody")
+    assert guests.names_of_organizers(made) == ["olga"]
+
+
+def test_where_nobody_runs_a_tournament_any_more_an_administrator_does(oscar: User) -> None:
+    services.create(parse(with_guests('slug = "spring"')), organizer=oscar)
+    team_of("Moat")
+    User.objects.update(is_organizer=False)
+    with pytest.raises(CommandError, match="Nobody runs this tournament any more"):
+        said("invite", "spring", "Moat")
+    account("ada", is_superuser=True)
+    assert said("invite", "spring", "Moat") == "Invited to spring: Moat.\n"

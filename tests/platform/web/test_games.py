@@ -29,7 +29,8 @@ from tournaments import announcing, services
 from tournaments.models import Match, Round, Verdict
 from tournaments.services import RoundPlan, TournamentPlan
 from tournaments.states import MatchState, Phase
-from web.round_forms import PREFIX, RoundForms, settle
+from web.round_forms import round_formset
+from web.round_presets import PREFIX, settle
 
 Browser = Callable[[User | None], Client]
 EXAMPLES = 40
@@ -178,7 +179,7 @@ def spec_of(**data: Any) -> RoundSpec:
     posted.update({f"{PREFIX}-TOTAL_FORMS": "1", f"{PREFIX}-INITIAL_FORMS": "0"})
     for name, value in data.items():
         posted.setlist(f"{PREFIX}-0-{name}", value if isinstance(value, list) else [value])
-    form = RoundForms(settle(posted), prefix=PREFIX).forms[0]
+    form = round_formset(settle(posted)).forms[0]
     assert form.is_valid(), form.errors
     return form.plan(task="digits", split="practice").spec
 

@@ -10,6 +10,7 @@ import pytest
 from django.http import QueryDict
 from django.test import Client
 
+import arena.tasks
 from accounts.models import User
 from arena.round_settings import USED_BY
 from arena.round_switches import USED_BY as SWITCHES_USED_BY
@@ -36,7 +37,8 @@ from tests.platform.web.seeding import World
 from tournaments.models import Tournament
 from web import round_usuals
 from web.glossary import BY_SLUG
-from web.round_forms import PRESETS, RoundForm, RoundForms, settle, values_of
+from web.round_forms import RoundForm, round_formset
+from web.round_presets import PRESETS, settle, values_of
 
 Browser = Callable[[User | None], Client]
 
@@ -79,9 +81,19 @@ def query(data: dict[str, Any]) -> QueryDict:
 
 
 def form_of(round_: dict[str, Any]) -> RoundForm:
-    forms = RoundForms(settle(query(sent(round_))), prefix="rounds")
+    forms = round_formset(settle(query(sent(round_))))
     form: RoundForm = forms.forms[0]
     return form
+
+
+def test_tasks_are_looked_up_once_for_all_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(arena.tasks, "at_hand", lambda: asked.append(1) or ["digits"])
+    rounds = round_formset(initial=[{}, {}, {}])
+    choices = [dict(form.fields["task"].choices) for form in rounds]
+    assert len(choices) == 3
+    assert all(offered["digits"] == "digits" and "" in offered for offered in choices)
+    assert len(asked) == 1
 
 
 def model_of(round_: dict[str, Any]) -> ThreatModel:

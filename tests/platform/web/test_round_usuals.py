@@ -15,7 +15,7 @@ from tests.platform.web.seeding import World
 from tests.platform.web.test_round_forms import ROUND, Browser, filled, form_of, query, sent, text
 from tournaments.models import Tournament
 from web.glossary import BY_SLUG
-from web.round_forms import settle
+from web.round_presets import settle
 from web.round_usuals import Choice, first
 
 

@@ -1,4 +1,4 @@
-"""The metered, filtered view of a defense that an attack plays against.
+"""How the requests of an attack are answered.
 
 The attack's requests end here; the meter is the referee's. A request is checked (shape, finite,
 range, examples), then refused or charged, and only then put to the defense, so that a crash still
@@ -7,16 +7,15 @@ costs. A refused request costs nothing. A reply holds what the threat model allo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.answers import ABSTAIN, Answer, Answers, Columns, each, labels_of, softmax
+from arena.answers import Answers, Columns, labels_of, softmax
 from arena.errors import (
     FaultCode,
     NotDifferentiable,
@@ -25,15 +24,19 @@ from arena.errors import (
     Side,
     Withheld,
 )
+from arena.oracle.meter import Meter
+from arena.oracle.record import Record
+from arena.oracle.replies import filtered
+from arena.oracle.sample import Sample
 from arena.ranges import in_order, in_unit_interval
 from arena.seats import Array, DefenseSeat
-from arena.threat_model import Feedback, OracleOutput, OutputKind, Probes, ThreatModel
+from arena.threat_model import Feedback, OutputKind, ThreatModel
 
 _FLOAT32: Final = np.dtype(np.float32)
 BATCH: Final = 256
 """Rows that are put to the defense at a time: what ``Limits.query_seconds`` is about."""
-SAMPLED: Final = 128
-"""Answers that are kept of each challenge, so that they can be asked for again."""
+_ASKED: Final = ("iterations", "gradients", "zero_gradients")
+"""What a record tells of all requests, whichever budget they are held against."""
 
 Success = Callable[[Array, Array, Array], NDArray[np.bool_]]
 """(rows, their examples, labels answered) -> whether each row is a success within the budget."""
@@ -47,161 +50,6 @@ SeedSource = Callable[[Array, int], NDArray[np.uint64]]
 
 def no_success(x: Array, _examples: Array, _labels: Array) -> NDArray[np.bool_]:
     return np.zeros(len(x), bool)
-
-
-class Meter:
-    """Counts probes, in total and per example. Charges before anything is answered."""
-
-    def __init__(self, probes: Probes, examples: int) -> None:
-        self.spent = np.zeros(examples, np.int64)
-        self._total = 0
-        self.grant(probes)
-
-    def grant(self, probes: Probes) -> None:
-        """Set what may be asked from now on, all that was asked before counted in."""
-        self.probes = probes
-        self._limit = probes.limit(len(self.spent))
-
-    @property
-    def left(self) -> float:
-        return self._limit - self._total
-
-    def left_per_example(self) -> NDArray[np.float64]:
-        """(n,) probes left for each example; the total binds as well."""
-        if self.probes.per_example is None:
-            return np.full(len(self.spent), self.left)
-        return np.minimum(self.probes.per_example - self.spent, self.left).astype(np.float64)
-
-    def charge(self, examples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Charge one probe a row; (rows,) how many each example had spent by then, 1 the first.
-
-        Raises:
-            QueryBudgetExceeded: nothing is charged.
-        """
-        if len(examples) > self.left:
-            raise QueryBudgetExceeded(_too_many(len(examples), self.left))
-        if len(examples) == 1:
-            return self._charge_one(int(examples[0]))
-        asked = np.bincount(examples, minlength=len(self.spent))
-        if self.probes.per_example is not None:
-            over = np.flatnonzero(asked > self.probes.per_example - self.spent)
-            if len(over):
-                worst = int(over[0])
-                left = self.probes.per_example - int(self.spent[worst])
-                raise QueryBudgetExceeded(
-                    _too_many(int(asked[worst]), left) + f" (for example {worst})"
-                )
-        ordinal = self.spent[examples] + 1
-        if asked.max() > 1:
-            ordinal += _occurrence(examples)
-        self.spent += asked
-        self._total += len(examples)
-        return np.asarray(ordinal, np.int64)
-
-    def _charge_one(self, example: int) -> NDArray[np.int64]:
-        """The same for a single row, which is what most attacks without gradients ask about."""
-        spent = int(self.spent[example])
-        if self.probes.per_example is not None and spent >= self.probes.per_example:
-            raise QueryBudgetExceeded(_too_many(1, 0) + f" (for example {example})")
-        self.spent[example] = spent + 1
-        self._total += 1
-        return np.array([spent + 1], np.int64)
-
-
-def _too_many(asked: int, left: float) -> str:
-    noun = "query" if asked == 1 else "queries"
-    return f"Asked {asked:,} {noun} with {left:,.0f} left."
-
-
-def _occurrence(examples: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(rows,) how often the row's example occurred in the rows before it."""
-    order = np.argsort(examples, kind="stable")
-    ordered = examples[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else order
-    run = np.repeat(starts, np.diff(np.r_[starts, len(ordered)]))
-    result = np.empty(len(examples), np.int64)
-    result[order] = np.arange(len(examples)) - run
-    return result
-
-
-@dataclass
-class Record:
-    """What the referee noted of an attack's play, per example; -1: never."""
-
-    queries_to_success: NDArray[np.int64]
-    iterations: NDArray[np.float64]
-    iterations_to_success: NDArray[np.float64]
-    candidates: dict[int, NDArray[np.float32]] = field(default_factory=dict)
-    """The last one handed in early, by example."""
-    gradients: int = 0
-    zero_gradients: int = 0
-    """Rows of all gradients that were answered, and those of them that were exactly zero."""
-
-    @classmethod
-    def empty(cls, examples: int) -> Record:
-        return cls(np.full(examples, -1, np.int64), np.zeros(examples), np.full(examples, -1.0))
-
-
-Reader = Callable[[Array], Answers]
-"""Of raw scores (n, columns)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Heard:
-    """One answer that an attack was given to ``x`` (*shape): raw ``scores`` (columns,)."""
-
-    x: NDArray[np.float32]
-    seed: int
-    scores: NDArray[np.float32]
-    read: Reader
-
-    @property
-    def answer(self) -> Answer:
-        scores = self.scores[None]
-        return each(self.read(scores), scores)[0]
-
-
-class Sample:
-    """Some of all answers, each as likely to be kept as any other.
-
-    Reservoir sampling that draws how many rows it passes over (Li 1994, Algorithm L): an answer
-    that is not kept costs a comparison.
-    """
-
-    def __init__(self, stream: np.random.RandomState) -> None:
-        self._stream = stream
-        self._kept: list[Heard] = []
-        self._offered = self._next = 0
-        """Rows so far, and the number of the next one that is kept."""
-        self._below = 1.0
-
-    def heard(self) -> list[Heard]:
-        """In an order that tells nothing of when they were given."""
-        return [self._kept[i] for i in self._stream.permutation(len(self._kept))]
-
-    def offer(self, x: Array, seeds: Array, scores: Array, read: Reader) -> None:
-        """``x`` (n, *shape), answered with ``scores`` (n, columns)."""
-        before = self._offered
-        self._offered += len(x)
-        while self._next < self._offered:
-            row = self._next - before
-            self._keep(Heard(x[row].copy(), int(seeds[row]), scores[row].copy(), read))
-
-    def _keep(self, heard: Heard) -> None:
-        if len(self._kept) < SAMPLED:
-            self._kept.append(heard)
-        else:
-            self._kept[self._stream.randint(SAMPLED)] = heard
-        self._next += 1
-        if len(self._kept) == SAMPLED:
-            self._below *= math.exp(self._log_uniform() / SAMPLED)
-            self._next += int(self._log_uniform() / math.log1p(-self._below))
-
-    def _log_uniform(self) -> float:
-        return math.log(1.0 - self._stream.random_sample())
-
-
-_ASKED: Final = ("iterations", "gradients", "zero_gradients")
 
 
 class Oracle:
@@ -269,7 +117,7 @@ class Oracle:
             return self._noted(x, examples, *scores)
         answers = self._columns.read(scores[0], rows=len(x))
         self._note_queries(x, examples, answers.labels, scores[1])
-        return _filtered(answers, scores[0], self.threat_model.output, classes=self.classes)
+        return filtered(answers, scores[0], self.threat_model.output, classes=self.classes)
 
     def check(self, x: Array, examples: Array) -> Array:
         """S11: (n,) whether each candidate is a success, one probe a row.
@@ -290,7 +138,7 @@ class Oracle:
         x, kept = make(moves, examples)
         labels = self._columns.labels(self._answer(x, examples), rows=len(x))
         hits = kept & self._success(x, examples, labels)
-        _note_hits(self.record, hits, examples, ordinals)
+        self.record.note_hits(hits, examples, ordinals)
         return hits
 
     def logits(self, x: Array) -> Array:
@@ -434,7 +282,7 @@ class Oracle:
             return
         if len(rows) < len(x):  # no copy of everything where all wait, as at the beginning
             x, examples, labels, ordinals = x[rows], examples[rows], labels[rows], ordinals[rows]
-        _note_hits(record, success(x, examples, labels), examples, ordinals)
+        record.note_hits(success(x, examples, labels), examples, ordinals)
 
     def _note_iteration(self, x: Array, labels: Array) -> None:
         """One gradient a row. Whose it is, is known by order, or by what it lies nearest to."""
@@ -506,42 +354,6 @@ class Oracle:
         if not np.isfinite(weights).all():
             raise _fault(FaultCode.NOT_FINITE, "Weights for a gradient are NaN or infinite.")
         return weights.astype(np.float32, copy=False)
-
-
-def _note_hits(record: Record, hits: NDArray[np.bool_], examples: Array, ordinals: Array) -> None:
-    first = record.queries_to_success
-    for row in np.flatnonzero(hits):
-        if first[examples[row]] < 0:
-            first[examples[row]] = ordinals[row]
-
-
-def labels_shown(
-    answers: Answers, scores: Array, output: OracleOutput, *, classes: int
-) -> NDArray[np.int64]:
-    """(n,) the label that a reply tells: rounding may make another class lead."""
-    if output.kind is not OutputKind.ROUNDED:
-        return answers.labels
-    return labels_of(_filtered(answers, scores, output, classes=classes), classes=classes)
-
-
-def _filtered(answers: Answers, scores: Array, output: OracleOutput, *, classes: int) -> Array:
-    """What S10 leaves of a reply."""
-    if output.kind is OutputKind.LABEL:
-        return answers.labels
-    if output.kind is OutputKind.TOP_K:
-        return _best_labels(scores, classes=classes, k=output.k or 1)
-    if output.kind is OutputKind.LOGITS:
-        return np.asarray(scores, np.float32)
-    probabilities = answers.probabilities
-    if output.kind is OutputKind.ROUNDED:
-        probabilities = probabilities.round(output.decimals or 0)
-    return probabilities.astype(np.float32)
-
-
-def _best_labels(scores: Array, *, classes: int, k: int) -> Array:
-    """(n, k) labels, best first; the answered label always leads, an abstention is -1."""
-    order = np.argsort(-np.asarray(scores, np.float64), axis=1, kind="stable")[:, :k]
-    return np.where(order == classes, ABSTAIN, order).astype(np.int64)
 
 
 def _plain(shape: tuple[int, ...]) -> str:

@@ -1,0 +1,35 @@
+"""What the referee notes of an attack's play: when it first succeeded, and what it asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena.seats import Array
+
+
+@dataclass
+class Record:
+    """What the referee noted of an attack's play, per example; -1: never."""
+
+    queries_to_success: NDArray[np.int64]
+    iterations: NDArray[np.float64]
+    iterations_to_success: NDArray[np.float64]
+    candidates: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    """The last one handed in early, by example."""
+    gradients: int = 0
+    zero_gradients: int = 0
+    """Rows of all gradients that were answered, and those of them that were exactly zero."""
+
+    @classmethod
+    def empty(cls, examples: int) -> Record:
+        return cls(np.full(examples, -1, np.int64), np.zeros(examples), np.full(examples, -1.0))
+
+    def note_hits(self, hits: NDArray[np.bool_], examples: Array, ordinals: Array) -> None:
+        """(rows,) which of them are successes, whose they are, and which probe of it each was."""
+        first = self.queries_to_success
+        for row in np.flatnonzero(hits):
+            if first[examples[row]] < 0:
+                first[examples[row]] = ordinals[row]

@@ -1,0 +1,75 @@
+"""Some of what an attack was answered, kept so that it can be asked again of somebody else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena.answers import Answer, Answers, each
+from arena.seats import Array
+
+SAMPLED: Final = 128
+"""Answers that are kept of each challenge, so that they can be asked for again."""
+
+Reader = Callable[[Array], Answers]
+"""Of raw scores (n, columns)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """One answer that an attack was given to ``x`` (*shape): raw ``scores`` (columns,)."""
+
+    x: NDArray[np.float32]
+    seed: int
+    scores: NDArray[np.float32]
+    read: Reader
+
+    @property
+    def answer(self) -> Answer:
+        scores = self.scores[None]
+        return each(self.read(scores), scores)[0]
+
+
+class Sample:
+    """Some of all answers, each as likely to be kept as any other.
+
+    Reservoir sampling that draws how many rows it passes over (Li 1994, Algorithm L): an answer
+    that is not kept costs a comparison.
+    """
+
+    def __init__(self, stream: np.random.RandomState) -> None:
+        self._stream = stream
+        self._kept: list[Heard] = []
+        self._offered = self._next = 0
+        """Rows so far, and the number of the next one that is kept."""
+        self._below = 1.0
+
+    def heard(self) -> list[Heard]:
+        """In an order that tells nothing of when they were given."""
+        return [self._kept[i] for i in self._stream.permutation(len(self._kept))]
+
+    def offer(self, x: Array, seeds: Array, scores: Array, read: Reader) -> None:
+        """``x`` (n, *shape), answered with ``scores`` (n, columns)."""
+        before = self._offered
+        self._offered += len(x)
+        while self._next < self._offered:
+            row = self._next - before
+            self._keep(Heard(x[row].copy(), int(seeds[row]), scores[row].copy(), read))
+
+    def _keep(self, heard: Heard) -> None:
+        if len(self._kept) < SAMPLED:
+            self._kept.append(heard)
+        else:
+            self._kept[self._stream.randint(SAMPLED)] = heard
+        self._next += 1
+        if len(self._kept) == SAMPLED:
+            self._below *= math.exp(self._log_uniform() / SAMPLED)
+            self._next += int(self._log_uniform() / math.log1p(-self._below))
+
+    def _log_uniform(self) -> float:
+        return math.log(1.0 - self._stream.random_sample())
