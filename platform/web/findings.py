@@ -48,11 +48,12 @@ REMEDIES: Final[dict[str, str]] = {
     FaultCode.LOAD_FAILED: "an import that is not in the list, a path that is not relative to "
     "self.package, weights that do not fit",
     FaultCode.CRASHED: "an exception: the last lines of your log",
-    FaultCode.WALL_TIME: "hand in early with challenge.submit, and watch the clock",
-    FaultCode.CPU_TIME: "hand in early with challenge.submit, and watch the clock",
-    FaultCode.OUT_OF_MEMORY: "process in batches",
+    FaultCode.WALL_TIME: "no eye on the clock: hand in early with challenge.submit",
+    FaultCode.CPU_TIME: "no eye on the clock: hand in early with challenge.submit",
+    FaultCode.OUT_OF_MEMORY: "everything at once: process in batches",
     FaultCode.QUERY_LATENCY: "a defense that needs too long for 256 rows",
-    FaultCode.WRONG_SHAPE: "predict gives (n, classes), attack gives challenge.x.shape",
+    FaultCode.WRONG_SHAPE: "another array than asked for: predict gives (n, classes), "
+    "attack gives challenge.x.shape",
     FaultCode.NOT_FINITE: "a logarithm of 0, a division by 0",
     FaultCode.OUT_OF_RANGE: "probes outside [0, 1], or probabilities that do not sum to 1",
     FaultCode.QUERIES_EXCEEDED: "QueryBudgetExceeded was not caught: look at probes_left first",
