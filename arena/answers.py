@@ -7,6 +7,7 @@ final judgement, so that both see the same labels.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +23,11 @@ ABSTAIN: Final = -1
 NO_ANSWER: Final = -2
 """The label where the defense gave no usable answer; it is wrong, whatever was asked."""
 SUM_TOLERANCE: Final = 1e-3
+TOLERANCE: Final = 1e-4
+"""What a probability may differ by where the same is asked in other company."""
+HAIR: Final = 1e-5
+"""A lead of no more than this share of the largest score: what rounding gives, it takes again."""
+TINIEST: Final = 1e-300
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,13 +37,61 @@ class Answers:
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float64]
 
+    @classmethod
+    def joined(cls, parts: Sequence[Answers]) -> Answers:
+        """One below the other."""
+        labels = np.concatenate([part.labels for part in parts])
+        return cls(labels, np.concatenate([part.probabilities for part in parts]))
+
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, rows: NDArray[np.int64]) -> Answers:
+        return Answers(self.labels[rows], self.probabilities[rows])
 
     @property
     def confidence(self) -> NDArray[np.float64]:
         """(n,) the largest probability; NaN where there is no answer."""
         return np.asarray(self.probabilities.max(axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """That to one input: ``probabilities`` (columns,), and by how much its label leads."""
+
+    label: int
+    probabilities: NDArray[np.float64]
+    lead: float
+
+    def differs(self, other: Answer) -> bool:
+        """By more than rounding explains: by a probability, or by a label that leads clearly.
+
+        Probabilities alone do not tell: scores can be so small that all of them seem equal.
+        """
+        if np.abs(self.probabilities - other.probabilities).max() > TOLERANCE:
+            return True
+        return self.label != other.label and max(self.lead, other.lead) > HAIR
+
+
+def each(answers: Answers, scores: NDArray[Any]) -> list[Answer]:
+    """The rows of ``answers`` that were read from raw ``scores`` (n, columns)."""
+    rows = zip(answers.labels.tolist(), answers.probabilities, leads(scores), strict=True)
+    return [Answer(*row) for row in rows]
+
+
+def clear_labels(answers: Answers, scores: NDArray[Any]) -> NDArray[np.int64]:
+    """(n,) labels, none where another could lead in other company; exact ties stay ties there."""
+    lead = leads(scores)
+    return np.where((lead > 0) & (lead <= HAIR), NO_ANSWER, answers.labels)
+
+
+def leads(scores: NDArray[Any]) -> NDArray[np.float64]:
+    """(n,) by what share of the largest of a row's raw scores the best is ahead of the next."""
+    if scores.shape[1] < 2:
+        return np.full(len(scores), np.inf)
+    scores = np.asarray(scores, np.float64)
+    second, best = np.partition(scores, -2, axis=1)[:, -2:].T
+    return np.asarray((best - second) / np.maximum(np.abs(scores).max(axis=1), TINIEST))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
+from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, Storage, storages
@@ -89,6 +90,6 @@ def local_copy(sha256: str, directory: Path) -> Path:
     try:
         with source.open(name) as remote:
             copy.write_bytes(remote.read())
-    except OSError as error:
+    except (OSError, BotoCoreError, ClientError) as error:
         raise RefereeError(f"The package {sha256[:12]} cannot be fetched: {error}") from error
     return copy

@@ -27,7 +27,10 @@ def init(
     *,
     template: Annotated[
         str | None,
-        typer.Option(help="cnn, pgd-training, numpy, sklearn; fgsm; or any house player."),
+        typer.Option(
+            help="cnn, pgd-training, numpy, sklearn; fgsm; or any house player. [the first that "
+            "plays the task]"
+        ),
     ] = None,
     task: Annotated[str | None, typer.Option(help="The task to be made for. [mnist5k]")] = None,
     name: Annotated[str | None, typer.Option(help="The player's name; else the folder's.")] = None,
@@ -50,11 +53,13 @@ def init(
     chosen = _role(role)
     if source is not None and chosen is not Role.DEFENSE:
         raise Stop(ExitCode.USAGE, "--from is for defenses: only they have weights.")
-    template = template or starters.DEFAULTS[chosen]
-    if template not in starters.names(chosen):
+    if template is not None and template not in starters.names(chosen):
         known = ", ".join(starters.names(chosen))
         raise Stop(ExitCode.USAGE, f"There is no {role} template {template!r}; there are {known}.")
     found = rules.load_task(task or _usual_task(chosen, template))
+    template = template or starters.default(chosen, found)
+    if (reason := starters.unfit(chosen, template, found)) is not None:
+        raise Stop(ExitCode.USAGE, reason)
     title = _title(name or directory.resolve().name)
     files = starters.files(chosen, template, name=title, task=found)
     _require_empty(directory)
@@ -74,13 +79,13 @@ def _role(text: str) -> Role:
     return Role(text)
 
 
-def _usual_task(role: Role, template: str) -> str:
+def _usual_task(role: Role, template: str | None) -> str:
     """The usual one of the role; the first that a house player has weights for, where not that."""
     from arena import house
     from arena.house.registry import tasks_of
     from arena.tasks.fitting import usual_task
 
-    if template not in house.names(role):
+    if template is None or template not in house.names(role):
         return usual_task(role, ())
     usual, known = usual_task(role, house.manifest(template).needs.games), tasks_of(template)
     return usual if usual in known or "*" in known else known[0]

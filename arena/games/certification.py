@@ -5,10 +5,12 @@ met no attack, the defense claims for each judged example a label and a radius R
 within R(x) is answered so. Certified accuracy at r is the mean of [right and R(x) >= r].
 
 A claim is *refuted* by an x' with F(x') unlike the claimed label and μ(x' - x) <= R(x) - 1e-4; x
-itself is such an x'. Claims that hold but for a chance α are looked at again, at x' with ten times
-the samples, before they count as refuted. One refuted claim breaks a certificate that leaves
-nothing to chance, and its certified accuracy is 0; a probabilistic one breaks where more claims
-are refuted than the 99.9 % quantile of the binomial at α, and below that scores 0 on those inputs.
+itself is such an x'. Where a defense draws at random and its claims hold but for a chance α, x' is
+looked at again before a claim counts as refuted: with ten times the samples and, since that tells
+what is at stake, in a fresh process that cannot know it. One refuted claim breaks a certificate
+that leaves nothing to chance, and its certified accuracy is 0; a probabilistic one breaks where
+more claims are refuted than the 99.9 % quantile of the binomial at α, and below that scores 0 on
+those inputs.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import bdtr
 
 from arena import metrics
 from arena.answers import NO_ANSWER
@@ -25,6 +28,7 @@ from arena.errors import FaultCode, PlayerError, Side
 from arena.games.ball import Scored, ball_result, play
 from arena.games.base import GameResult, Table, fault_of
 from arena.games.draws import row_seeds
+from arena.games.judgement import Inputs, Judge
 from arena.games.norms import distance
 from arena.games.scoring import Level, level_metrics, perturbation
 from arena.metrics import Bits, Metrics
@@ -35,9 +39,14 @@ MARGIN: Final = 1e-4
 """A counterexample lies so much inside the radius that no rounding put it there."""
 EFFORT: Final = 10
 QUANTILE: Final = 0.999
+ANSWERS: Final = 10
+"""Answers of a fresh process, at least, before a claim counts as refuted: what holds in half of all
+cases is never seen in ten with chance .001."""
 ASKED_ALONE: Final = 4
 CLAIMS: Final = 1 << 20
 """The repetition whose seeds claims are drawn from: beyond those of any judgement."""
+AGAIN: Final = 1 << 22
+"""The same of answers that are looked at again."""
 SHOWN: Final = 20
 BROKEN: Final = "certificate_broken"
 REFUTED: Final = "claims_refuted"
@@ -156,15 +165,59 @@ def _confirmed(
     rows: NDArray[np.int64],
     x: NDArray[np.float32],
 ) -> Bits:
-    """Whether ten times the samples still give x' another label; claims already refuted do."""
+    """Whether x' gets another label than was claimed when it is looked at again; claims already
+    refuted do. What a defense that draws nothing at random answers, it answers every time."""
+    if not table.defense.manifest.stochastic:
+        return np.ones(len(rows), bool)
     confirmed = claims.refuted[rows].copy()
     open_ = np.flatnonzero(~confirmed)
     if len(open_):
-        seeds = row_seeds(table.match_secret, "again", rows[open_], claims.looked_again)
-        claims.looked_again += 1
-        labels, _ = seat.certify(x[open_], seeds, norm=table.round.norm.value, effort=EFFORT)
-        confirmed[open_] = (labels >= 0) & (labels != claims.labels[rows[open_]])
+        confirmed[open_] = _taken_back(table, seat, claims, rows[open_], x[open_])
+    open_ = np.flatnonzero(~confirmed)
+    if len(open_):
+        confirmed[open_] = _answered_otherwise(table, claims, rows[open_], x[open_])
     return confirmed
+
+
+def _taken_back(
+    table: Table,
+    seat: DefenseSeat,
+    claims: _Claims,
+    rows: NDArray[np.int64],
+    x: NDArray[np.float32],
+) -> Bits:
+    """Whether ten times the samples give x' another label."""
+    seeds = row_seeds(table.match_secret, "again", rows, claims.looked_again)
+    claims.looked_again += 1
+    labels, _ = seat.certify(x, seeds, norm=table.round.norm.value, effort=EFFORT)
+    return np.asarray((labels >= 0) & (labels != claims.labels[rows]))
+
+
+def _answered_otherwise(
+    table: Table, claims: _Claims, rows: NDArray[np.int64], x: NDArray[np.float32]
+) -> Bits:
+    """Whether a fresh process gives x' the claimed label in significantly less than half of its
+    answers, where the claim says that it does in most: it does not know that it is looked at."""
+    others = np.setdiff1d(np.arange(len(table.examples)), rows)
+    inputs = Inputs(np.concatenate([x, table.examples.x[others]]), np.concatenate([rows, others]))
+    repeats = max(ANSWERS, table.round.repeats)
+    judge = Judge(
+        table,
+        purpose=f"claims {claims.looked_again}",
+        open_defense=table.seats.open_defense,
+        repeats=repeats,
+        first=AGAIN + repeats * claims.looked_again,
+    )
+    session = judge.ask(inputs)
+    claims.seconds += session.seconds
+    claims.log += session.log
+    faults = [fault for fault in (session.distrusted, *session.faults) if fault is not None]
+    if faults:
+        raise faults[0]
+    answers = session.ballots.labels[: len(rows)]
+    answered = (answers >= 0).sum(axis=1)
+    kept = (answers == claims.labels[rows, None]).sum(axis=1)
+    return np.asarray((answered > 0) & (bdtr(kept, answered, 0.5) <= 1 - QUANTILE))
 
 
 # ── the result ─────────────────────────────────────────────────────────────────────────────

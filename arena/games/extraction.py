@@ -5,10 +5,11 @@ A copy comes back as the files of a package, read under the caps of any upload, 
 jail of its own; the original answers unfiltered in a fresh process. Headline: fidelity, the share
 of the judged examples on which copy and original agree. Tramer et al. 2016 (arXiv:1609.02943).
 
-Two things are kept from the defense. It cannot lie to the thief alone: when he is done, the very
-process that he asked answers the judged examples through the same filter, and its accuracy there
-is what meets the clean floor. And it cannot win by answering nonsense far from the data, which
-costs a copy nothing: there, on secret uniform points, agreement is told beside the best constant's.
+Two things are kept from the defense. It cannot lie to the thief alone, nor to the judge alone: when
+he is done, the very process that he asked answers the judged examples, and its accuracy there,
+through the same filter, is what meets the clean floor; a fresh one must answer the same. And it
+cannot win by answering nonsense far from the data, which costs a copy nothing: there, on secret
+uniform points, agreement is told beside the best constant's.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena import metrics
-from arena.answers import NO_ANSWER
+from arena.answers import NO_ANSWER, clear_labels
 from arena.errors import FaultCode, PackageError, PlayerError, Side
 from arena.games.base import Examples, GameResult, Table, failed, fault_of
 from arena.games.draws import row_seeds
-from arena.games.heard import MOST, compared
+from arena.games.heard import MOST, Doubt, compared, differing
 from arena.games.judgement import Ballots, Inputs, Judge
 from arena.games.opening import guarded
 from arena.games.reveal import brief, revealed, training_data
@@ -96,6 +97,9 @@ class _Stage:
     copies: list[Package | None] = field(default_factory=list)
     queries: list[int] = field(default_factory=list)
     """Asked by the end of each stop, earlier ones counted."""
+    seen: Ballots | None = None
+    """What the process that he asked says of the judged examples, with their first judging seeds;
+    ``oracle_right``: whether that is the true label, as the round shows it."""
     oracle_right: NDArray[np.bool_] | None = None
     flags: tuple[str, ...] = ()
 
@@ -123,7 +127,7 @@ class _Stage:
                 return
             self._play(asked)
             if not self.distrusted:
-                self.oracle_right = self._as_the_thief_saw_it(asked)
+                self._look_as_the_thief(asked)
         except PlayerError as error:
             self.faults.append(error)
         finally:
@@ -208,18 +212,21 @@ class _Stage:
             raise _bad("The manifest of the copy names other tasks; leave tasks out.")
         return package
 
-    def _as_the_thief_saw_it(self, asked: DefenseSeat) -> NDArray[np.bool_]:
-        """(n,) whether the process that he asked tells the true label through the filter."""
+    def _look_as_the_thief(self, asked: DefenseSeat) -> None:
+        """Ask the process that he asked about the judged examples."""
         table, examples = self.table, self.table.examples
         order = table.match_stream("oracle").permutation(len(examples))
-        seeds = row_seeds(table.match_secret, "oracle", order.tolist(), 0)
-        scores = asked.predict(examples.x[order], seeds)
+        inputs = Inputs(examples.x, np.arange(len(examples))).take(order)
+        judge = Judge(table, purpose="oracle", open_defense=table.seats.open_defense)
+        scores = asked.predict(inputs.x, judge.seeds(inputs)[:, 0])
         answers = table.read(scores, rows=len(examples))
         output, classes = table.round.threat_model.output, len(table.task.classes)
         shown = labels_shown(answers, scores, output, classes=classes)
-        right = np.zeros(len(examples), bool)
-        right[order] = shown == examples.y[order]
-        return right
+        clear = clear_labels(answers, scores)
+        back = np.argsort(order)
+        right = (shown == examples.y[order]) & (clear != NO_ANSWER)
+        self.oracle_right = np.asarray(right[back])
+        self.seen = Ballots(clear[back, None], answers.confidence[back, None])
 
     # ── original and copies are judged ─────────────────────────────────────────────────────
 
@@ -238,15 +245,23 @@ class _Stage:
         """
         self.table.report("judge", 0, 2, "The original answers, in fresh processes.")
         heard = self.sample.heard()[:MOST]
-        near = self._majority(self.table.examples, "examples", self.table.round.repeats, heard)
+        near = self._majority(
+            self.table.examples, "examples", self.table.round.repeats, heard, self.seen
+        )
         index = FAR + np.arange(len(self.uniform))
         points = Examples(index, self.uniform, np.zeros(len(index), np.int64))
         far = self._majority(points, "uniform", UNIFORM_REPEATS)
         return _Original(near, far)
 
     def _majority(
-        self, examples: Examples, purpose: str, repeats: int, heard: Sequence[Heard] = ()
+        self,
+        examples: Examples,
+        purpose: str,
+        repeats: int,
+        heard: Sequence[Heard] = (),
+        seen: Ballots | None = None,
     ) -> Labels:
+        """``seen``: what the process that the thief asked said of the examples."""
         n, seats = len(examples), self.table.seats
         if self.distrusted:
             return np.full(n, NO_ANSWER, np.int64)
@@ -263,11 +278,13 @@ class _Stage:
         self.seconds["defense"] += session.seconds
         self.logs["defense"] += session.log
         self.faults += session.faults
-        distrusted = session.distrusted or doubt.distrusted
+        ballots = session.ballots.take(np.arange(len(told), len(inputs)))
+        apart = Doubt() if seen is None else differing(seen, ballots)
+        distrusted = session.distrusted or doubt.distrusted or apart.distrusted
         if distrusted is not None:
             self.faults.append(distrusted)
             return np.full(n, NO_ANSWER, np.int64)
-        return majority(session.ballots)[len(told) :]
+        return majority(ballots)
 
     def copied(self, copy: Package | None) -> _Copied:
         """The copy's answers; those of the last one on uniform points too."""

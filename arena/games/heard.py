@@ -16,10 +16,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.answers import NO_ANSWER, TOLERANCE
 from arena.errors import FaultCode, PlayerError, Side
 from arena.games.admission import Budget, within
 from arena.games.base import Table
-from arena.games.judgement import Inputs, Judge, Session, differs
+from arena.games.judgement import Ballots, Inputs, Judge, Session
 from arena.games.norms import rows_of
 from arena.oracle import Heard
 from arena.rounds import MOVES
@@ -51,8 +52,8 @@ def misled(differing: int, asked: int) -> PlayerError:
     return PlayerError(
         Side.DEFENSE,
         FaultCode.NOT_DETERMINISTIC,
-        f"{differing} of {asked} inputs that the attack asked about were answered otherwise in a "
-        "fresh process, with the same seeds; answers must hang on nothing but input and seed.",
+        f"{differing} of {asked} inputs were answered otherwise in a fresh process, with the same "
+        "seeds, than before; answers must hang on nothing but input and seed.",
     )
 
 
@@ -85,11 +86,21 @@ def compared(
     first = one.repeats * np.arange(len(sampled))
     session = one.ask(inputs, opened, seeds=seeds, watched=first)
     differing = sum(
-        differs(counted, heard.probabilities)
+        counted.differs(heard.answer)
         for pair, heard in zip(first.tolist(), sampled, strict=True)
         if (counted := session.counted(pair)) is not None
     )
     return session, Doubt(len(sampled), differing)
+
+
+def differing(said: Ballots, judged: Ballots) -> Doubt:
+    """Hold ``said`` (m, j) against the first j of k answers (m, k) to the same inputs and seeds,
+    where both are answers."""
+    before, _ = judged.split(said.labels.shape[1])
+    both = (said.labels != NO_ANSWER) & (before.labels != NO_ANSWER)
+    apart = np.abs(said.confidence - before.confidence) > TOLERANCE
+    otherwise = both & ((said.labels != before.labels) | apart)
+    return Doubt(int(both.sum()), int(otherwise.sum()))
 
 
 def stand_ins(

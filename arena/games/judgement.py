@@ -8,7 +8,8 @@ nearest to the clean example is the easiest. An identical input is judged once. 
 is asked k times with seeds that all attacks share.
 
 Rows must not depend on one another. Some requests of the schedule ask rows again, alone, in other
-company, or the same batch as it was; the answers must agree (:data:`TOLERANCE`, as probabilities).
+company, or the same batch as it was; the answers must agree (:class:`arena.answers.Answer`). A
+label that leads by a hair could be another one in other company: it counts as none.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.answers import NO_ANSWER
+from arena.answers import NO_ANSWER, Answer, clear_labels, each
 from arena.errors import FaultCode, PlayerError, Side
 from arena.games.base import Table
 from arena.games.draws import row_seeds
@@ -33,7 +34,6 @@ from arena.seats import DefenseSeat
 BATCH: Final = 256
 SAMPLED: Final = 12
 """Rows asked again in each process."""
-TOLERANCE: Final = 1e-4
 TOLERATED: Final = 1
 """Sampled rows that may differ: one vote of a smoothed defense may flip by rounding alone."""
 PROGRESS_SECONDS: Final = 0.5
@@ -82,6 +82,12 @@ class Ballots:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def split(self, repeats: int) -> tuple[Ballots, Ballots]:
+        """The first so many repetitions, and the others."""
+        parts = slice(repeats), slice(repeats, None)
+        one, other = (Ballots(self.labels[:, p], self.confidence[:, p]) for p in parts)
+        return one, other
+
     def take(self, rows: NDArray[np.int64]) -> Ballots:
         return Ballots(self.labels[rows], self.confidence[rows])
 
@@ -95,7 +101,7 @@ class Ask(Enum):
 
 
 Request = tuple[Ask, NDArray[np.int64]]
-Answered = dict[int, list[tuple[Ask, NDArray[np.float64]]]]
+Answered = dict[int, list[tuple[Ask, Answer]]]
 """Every answer to the pairs (input, repetition) that are asked more than once."""
 
 
@@ -111,9 +117,9 @@ class Session:
     log: str = ""
     told: Answered = field(default_factory=dict)
 
-    def counted(self, pair: int) -> NDArray[np.float64] | None:
-        """The probabilities that counted of a pair that was watched; None without an answer."""
-        return next((row for kind, row in self.told[pair] if kind is Ask.COUNTS), None)
+    def counted(self, pair: int) -> Answer | None:
+        """The answer that counted of a pair that was watched; None without one."""
+        return next((answer for kind, answer in self.told[pair] if kind is Ask.COUNTS), None)
 
     @property
     def distrusted(self) -> PlayerError | None:
@@ -258,7 +264,7 @@ class Judge:
         """Put all inputs to the defense; what it leaves unanswered stays without an answer.
 
         ``opened``: the process that is asked; one is opened where left out. ``seeds`` (m, k): the
-        judging ones where left out. ``watched``: pairs whose probabilities are wanted as well.
+        judging ones where left out. ``watched``: pairs whose whole answers are wanted as well.
         """
         session = Session(Ballots.empty(len(inputs), self.repeats))
         if len(inputs) == 0:
@@ -303,11 +309,11 @@ class Judge:
                 return requests[position + 1 :]
             if kind is Ask.COUNTS:
                 self.counted += len(rows)
-                session.ballots.labels[rows, repetition] = answers.labels
+                session.ballots.labels[rows, repetition] = clear_labels(answers, scores)
                 session.ballots.confidence[rows, repetition] = answers.confidence
-            for pair, row in zip(pairs.tolist(), answers.probabilities, strict=True):
+            for pair, answer in zip(pairs.tolist(), each(answers, scores), strict=True):
                 if pair in told:
-                    told[pair].append((kind, row))
+                    told[pair].append((kind, answer))
         return []
 
     def seeds(self, inputs: Inputs) -> NDArray[np.uint64]:
@@ -330,16 +336,12 @@ def _disagreements(told: Answered) -> tuple[int, int]:
     """How many rows differ in another batch, and how many in the very same batch."""
     differing = unsteady = 0
     for answers in told.values():
-        counted = next((row for kind, row in answers if kind is Ask.COUNTS), None)
+        counted = next((answer for kind, answer in answers if kind is Ask.COUNTS), None)
         if counted is None:
             continue
-        differing += any(differs(counted, row) for kind, row in answers if kind is Ask.COMPARE)
-        unsteady += any(differs(counted, row) for kind, row in answers if kind is Ask.AGAIN)
+        differing += any(counted.differs(answer) for kind, answer in answers if kind is Ask.COMPARE)
+        unsteady += any(counted.differs(answer) for kind, answer in answers if kind is Ask.AGAIN)
     return differing, unsteady
-
-
-def differs(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
-    return bool(np.abs(one - other).max() > TOLERANCE)
 
 
 def _opened(opener: Opener) -> DefenseSeat | PlayerError:

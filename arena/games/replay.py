@@ -9,7 +9,8 @@ a kill: a mistake on x itself can be repeated as well.
 
 A defense that draws nothing at random gives the same wrong answer every time, and is asked once for
 each proposal; one that does may answer right the next time. The process that is asked has met
-neither the attack nor a clean example.
+neither the attack nor a clean example, and may know by that what it is asked for. So some answers
+of the judgement are put to it again, with the seeds that they had: they must be the same.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena import metrics
+from arena.answers import NO_ANSWER
 from arena.errors import PlayerError
 from arena.games.ball import Scored, ball_result, play
 from arena.games.base import GameResult, Table, fault_of
+from arena.games.heard import differing
 from arena.games.judgement import Ballots, Inputs, Judge, Session
 from arena.games.opening import guarded
 from arena.games.scoring import Level, level_metrics, rule_attacked
@@ -33,6 +36,9 @@ from arena.verdict import Kills
 
 FRESH: Final = 1 << 21
 """The repetition whose seeds replays are drawn from: beyond those of judgement and of claims."""
+
+HELD: Final = 48
+"""Answers of the judgement that are put again, at least; each proposal's, as often as it takes."""
 
 Rows = NDArray[np.int64]
 
@@ -43,10 +49,10 @@ class Replay:
     def play(self, table: Table) -> GameResult:
         scored = play(table, table.round.epsilons)
         proposed = [_proposals(table, level) for level in scored.levels]
-        session = Session(Ballots.empty(sum(map(len, proposed)), 1))
+        session, faults = Session(Ballots.empty(sum(map(len, proposed)), 1)), list[PlayerError]()
         if not scored.play.defense_failed:
-            session = _ask(table, scored, proposed)
-        return _result(table, scored, proposed, session)
+            session, faults = _ask(table, scored, proposed)
+        return _result(table, scored, proposed, session, faults)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,18 +75,18 @@ def _proposals(table: Table, level: Level) -> Rows:
     return np.sort(stream.permutation(rows)[: table.round.replays])
 
 
-def _ask(table: Table, scored: Scored, proposed: Sequence[Rows]) -> Session:
-    """Every proposal of every level, as often as the largest number of turns."""
+def _ask(
+    table: Table, scored: Scored, proposed: Sequence[Rows]
+) -> tuple[Session, list[PlayerError]]:
+    """Every proposal of every level, as often as the largest number of turns; and the faults."""
     turns = max(-(-table.round.replays // len(rows)) for rows in proposed)
     table.report("replay", 0, 1, f"Playing {table.round.replays:,} answers again.")
+    levels = list(zip(scored.levels, scored.judged.attacked, proposed, strict=True))
     inputs = Inputs(
-        np.concatenate(
-            [level.admitted.x[r] for level, r in zip(scored.levels, proposed, strict=True)]
-        ),
-        np.concatenate(
-            [level.cases.example[r] for level, r in zip(scored.levels, proposed, strict=True)]
-        ),
+        np.concatenate([level.admitted.x[rows] for level, _, rows in levels]),
+        np.concatenate([level.cases.example[rows] for level, _, rows in levels]),
     )
+    judged = Ballots.joined([ballots.take(rows) for _, ballots, rows in levels])
     judge = Judge(
         table,
         purpose="replay",
@@ -88,17 +94,46 @@ def _ask(table: Table, scored: Scored, proposed: Sequence[Rows]) -> Session:
         repeats=turns,
         first=FRESH,
     )
-    session = judge.ask(inputs, guarded(table.seats.open_defense)())
+    session, again = _played(judge, inputs, judged)
     table.report("replay", 1, 1, "Played again.")
-    if session.distrusted is not None:
-        session.ballots = Ballots.empty(*session.ballots.labels.shape)
-    return session
+    distrusted = session.distrusted or differing(again, judged).distrusted
+    if distrusted is None:
+        return session, session.faults
+    session.ballots = Ballots.empty(*session.ballots.labels.shape)
+    return session, [distrusted, *session.faults]
+
+
+def _played(judge: Judge, inputs: Inputs, judged: Ballots) -> tuple[Session, Ballots]:
+    """The replays, and what was said once more to some of what was ``judged`` (m, k).
+
+    A defense that draws nothing is asked only once: what it says now is what it said then.
+    """
+    opened, turns = guarded(judge.open_defense)(), judge.repeats
+    if not judge.table.defense.manifest.stochastic:
+        session = judge.ask(inputs, opened)
+        said = session.ballots
+        answered = said.labels != NO_ANSWER
+        session.ballots = Ballots(np.where(answered, judged.labels, NO_ANSWER), said.confidence)
+        return session, said
+    again = min(judged.labels.shape[1], -(-HELD // len(inputs)))
+    before = Judge(judge.table, purpose=judge.purpose, open_defense=judge.open_defense)
+    seeds = np.concatenate([judge.seeds(inputs), before.seeds(inputs)[:, :again]], axis=1)
+    judge.repeats += again
+    session = judge.ask(inputs, opened, seeds=seeds)
+    session.ballots, repeated = session.ballots.split(turns)
+    return session, repeated
 
 
 # ── the result ─────────────────────────────────────────────────────────────────────────────
 
 
-def _result(table: Table, scored: Scored, proposed: Sequence[Rows], session: Session) -> GameResult:
+def _result(
+    table: Table,
+    scored: Scored,
+    proposed: Sequence[Rows],
+    session: Session,
+    faults: Sequence[PlayerError],
+) -> GameResult:
     ends = np.cumsum([len(rows) for rows in proposed])
     replays = [
         _replays(table, scored, level, rows, session.ballots.take(np.arange(end - len(rows), end)))
@@ -110,7 +145,6 @@ def _result(table: Table, scored: Scored, proposed: Sequence[Rows], session: Ses
     ]
     found = ball_result(table, scored, curve)
     every = np.arange(table.round.replays)
-    faults = [*_distrust(session), *session.faults]
     return replace(
         found,
         kills=Kills(
@@ -155,10 +189,6 @@ def figures(wrong: Bits, proposals: int) -> Metrics:
         for name, p in found.items()
     }
     return {"replays": len(wrong), "proposals": proposals, **found, **told}
-
-
-def _distrust(session: Session) -> list[PlayerError]:
-    return [] if session.distrusted is None else [session.distrusted]
 
 
 def _examples(scored: Scored, proposed: Sequence[Rows]) -> Rows:

@@ -19,14 +19,13 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.answers import TOLERANCE, Answers
 from arena.errors import FaultCode, PlayerError, Side
 from arena.metrics import binomial_quantile, wilson
 
 TRAINS_OTHERWISE: Final = "training_not_repeatable"
 ROWS_ALONE: Final = 64
 """Rows that are asked alone: two of them differ for sure enough where one in twenty does."""
-TOLERANCE: Final = 1e-4
-"""What a probability of the very same model may differ by."""
 MODEL_TOLERANCE: Final = 0.05
 """What the confidence of equal models may differ by, each of which was trained for itself."""
 QUANTILE: Final = 0.999
@@ -42,10 +41,10 @@ class Differing:
     answers: int
 
     @classmethod
-    def between(cls, one: NDArray[np.float64], other: NDArray[np.float64]) -> Self:
-        """Two models' probabilities (n, columns) of the same rows."""
-        gap = np.abs(one - other).max(axis=1, initial=0.0)
-        return cls.counted(one.argmax(axis=1) != other.argmax(axis=1), gap > TOLERANCE)
+    def between(cls, one: Answers, other: Answers) -> Self:
+        """What two models say of the same rows."""
+        gap = np.abs(one.probabilities - other.probabilities).max(axis=1, initial=0.0)
+        return cls.counted(one.labels != other.labels, gap > TOLERANCE)
 
     @classmethod
     def counted(cls, otherwise: NDArray[np.bool_], apart: NDArray[np.bool_]) -> Self:

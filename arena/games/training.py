@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.answers import Answers
+from arena.answers import TOLERANCE, Answers
 from arena.errors import FaultCode, PlayerError, Side
 from arena.games.base import Table, failed
 from arena.games.draws import row_seeds, seed_of
@@ -28,7 +28,6 @@ from arena.games.reveal import brief, revealed
 from arena.games.trained_alike import (
     MODEL_TOLERANCE,
     ROWS_ALONE,
-    TOLERANCE,
     TRAINS_OTHERWISE,
     Differing,
     Said,
@@ -116,16 +115,16 @@ class TrainingStage:
         self,
         sampled: Sequence[Heard],
         rows: NDArray[np.int64],
-        ask: Callable[[], NDArray[np.float64]],
+        ask: Callable[[], Answers],
     ) -> None:
-        """Hold ``sampled`` (k) against what ``ask`` gets of a fresh process: (m, columns), the
-        answers to the same inputs in its ``rows`` (k,)."""
+        """Hold ``sampled`` (k) against what ``ask`` gets of a fresh process, m answers: those to
+        the same inputs in its ``rows`` (k,)."""
         if not len(rows):
             return
-        told = np.stack([each.probabilities for each in sampled])
+        told = Answers.joined([each.read(each.scores[None]) for each in sampled])
         try:
             again = ask()
-            doubt = Differing.between(told, again[rows])
+            doubt = Differing.between(told, again.take(rows))
             if doubt.answers <= max(1, len(rows) // ONE_IN):
                 return
             once_more = ask()
@@ -133,27 +132,25 @@ class TrainingStage:
             self.faults.append(error)
             return
         apart = replace(
-            Differing.between(again[rows], once_more[rows]),
+            Differing.between(again.take(rows), once_more.take(rows)),
             answers=Differing.between(again, once_more).answers,
         )
         self._held(doubt, apart, misled(doubt.answers, len(rows)))
 
-    def _told_the_judge(
-        self, rows: NDArray[np.int64], sampled: Sequence[Heard]
-    ) -> NDArray[np.float64]:
-        """(n, columns) what a learner trained like the probed one says of the judged examples, and
-        of ``sampled`` in the place of ``rows``."""
+    def _told_the_judge(self, rows: NDArray[np.int64], sampled: Sequence[Heard]) -> Answers:
+        """What a learner trained like the probed one says of the n judged examples, and of
+        ``sampled`` in the place of ``rows``."""
         with self._trained(None, self._probed_seed) as seat:
             return self._with_stand_ins(seat, rows, sampled)
 
     def _with_stand_ins(
         self, seat: DefenseSeat, rows: NDArray[np.int64], sampled: Sequence[Heard]
-    ) -> NDArray[np.float64]:
+    ) -> Answers:
         j = len(self.seeds)
         x, seeds = self.table.examples.x.copy(), self._row_seeds(j)
         for row, each in zip(rows.tolist(), sampled, strict=True):
             x[row], seeds[row] = each.x, each.seed
-        return self._predicted(seat, x, j, seeds).probabilities
+        return self._predicted(seat, x, j, seeds)
 
     def _held(self, doubt: Differing, apart: Differing, fault: PlayerError) -> None:
         """Blame the learner for a ``doubt``, unless its training explains that."""
@@ -471,7 +468,7 @@ class TrainingStage:
         scores = seat.predict(x, seeds)
         for row in range(min(ROWS_ASKED_AGAIN, len(x))):
             again = seat.predict(x[row : row + 1], seeds[row : row + 1])
-            if np.abs(again - scores[row]).max() > TOLERANCE * max(1, np.abs(again).max()):
+            if np.abs(again - scores[row]).max() > TOLERANCE * np.abs(again).max():
                 raise PlayerError(
                     Side.DEFENSE,
                     FaultCode.ROWS_DEPEND,

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.answers import Columns, labels_of, softmax
+from arena.answers import Answers, Columns, labels_of, softmax
 from arena.errors import (
     FaultCode,
     NotDifferentiable,
@@ -148,7 +148,7 @@ class Oracle:
         defense, seeds = self._defense(), self._draw(x, None)
         scores = self._ask_all(x, seeds, defense.logits)
         if self._sample is not None:
-            self._sample.offer(x, seeds, scores, softmax)
+            self._sample.offer(x, seeds, scores, self._of_logits)
         return scores
 
     def gradient(self, x: Array, weights: Array) -> tuple[Array, Array]:
@@ -197,11 +197,14 @@ class Oracle:
         seeds = self._draw(x, examples)
         scores = self._ask_all(x, seeds, self._defense().predict)
         if self._sample is not None:
-            self._sample.offer(x, seeds, scores, self._probabilities)
+            self._sample.offer(x, seeds, scores, self._of_scores)
         return scores
 
-    def _probabilities(self, scores: Array) -> Array:
-        return self._columns.read(scores, rows=len(scores)).probabilities
+    def _of_scores(self, scores: Array) -> Answers:
+        return self._columns.read(scores, rows=len(scores))
+
+    def _of_logits(self, scores: Array) -> Answers:
+        return Answers(labels_of(scores, classes=self.classes), softmax(scores))
 
     def _noted(self, x: Array, examples: Array, scores: Array, ordinals: Array) -> Array:
         """The labels of an answer, after a look at whether they are the first success."""

@@ -10,13 +10,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.answers import Answer, Answers, each
 from arena.seats import Array
 
 SAMPLED: Final = 128
 """Answers that are kept of each challenge, so that they can be asked for again."""
 
-Reader = Callable[[Array], Array]
-"""Raw scores (n, columns) -> probabilities (n, columns)."""
+Reader = Callable[[Array], Answers]
+"""Of raw scores (n, columns)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +30,9 @@ class Heard:
     read: Reader
 
     @property
-    def probabilities(self) -> NDArray[np.float64]:
-        return np.asarray(self.read(self.scores[None])[0], np.float64)
+    def answer(self) -> Answer:
+        scores = self.scores[None]
+        return each(self.read(scores), scores)[0]
 
 
 class Sample:

@@ -6,6 +6,7 @@ Runs in the jail, after the walls are up. Whatever goes wrong here is the player
 from __future__ import annotations
 
 import importlib.util
+import os
 import random
 import sys
 from pathlib import Path
@@ -20,11 +21,11 @@ from arena.players import TaskInfo
 
 def import_framework(framework: Framework) -> None:
     """Import what the manifest declares, before the walls go up; a numpy player pays nothing."""
-    if framework is Framework.TORCH:
+    if framework is Framework.TORCH and "torch" not in sys.modules:
         import safetensors.torch  # noqa: F401
         import torch
 
-        torch.set_num_threads(1)
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     elif framework is Framework.SKLEARN:
         import sklearn  # noqa: F401
     elif framework is Framework.ONNX:
@@ -32,13 +33,19 @@ def import_framework(framework: Framework) -> None:
 
 
 def reseed(seed: int) -> None:
-    """Seed what a player may draw from without saying so; each match is then repeatable."""
+    """Seed what a player may draw from without saying so; each match is then repeatable.
+
+    As ``torch.manual_seed`` does, but for devices that no jail has: asking after them takes a
+    hundred times as long, and a fresh process most of all.
+    """
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 (players may still use the global generator)
     if "torch" in sys.modules:
         import torch
 
-        torch.manual_seed(seed % 2**63)
+        torch.default_generator.manual_seed(seed % 2**63)
+        if torch.backends.cuda.is_built():
+            torch.cuda.manual_seed_all(seed % 2**63)
 
 
 def load_player(package: Path, manifest: Manifest, task: TaskInfo) -> Any:

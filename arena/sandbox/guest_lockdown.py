@@ -154,9 +154,11 @@ def _limit_resources(wanted: Lockdown) -> None:
     if wanted.own_namespaces and _kernel() >= _PER_NAMESPACE_NPROC:
         _limit(resource.RLIMIT_NPROC, wanted.siblings * (wanted.threads + _SPARE_THREADS))
     if wanted.memory_mib is not None:
+        from arena.sandbox import guest_pages
+
         # CUDA reserves terabytes of addresses that it never writes to: what may be written counts.
         kind = resource.RLIMIT_DATA if wanted.cuda else resource.RLIMIT_AS
-        _limit(kind, mapped(kind) + wanted.memory_mib * _MIB)
+        _limit(kind, mapped(kind) - guest_pages.spare() + wanted.memory_mib * _MIB)
 
 
 def _limit(kind: int, soft: int, hard: int | None = None) -> None:

@@ -67,6 +67,7 @@ def _warm(module: str, *arguments: str) -> None:
     importlib.import_module(module).warm(*arguments)
     gc.collect()
     guest_pages.lay_together()
+    guest_pages.make_room()
     gc.freeze()
 
 

@@ -271,8 +271,9 @@ _ALLOCATOR: Final = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 """For glibc; thresholds in bytes. By itself it hands a layer's activations back to the kernel after
-every step, and a fresh process pays for each page again: a tenth of the time of a short attack. Its
-first pages are had by the 512 where the kernel takes advice on that: a third of a first step."""
+every step, and a fresh process pays for each page again: a tenth of the time of a short attack. The
+last asks for huge pages where /sys can be read; behind walls there is none, and a zygote sees to it
+(:mod:`arena.sandbox.guest_pages`)."""
 
 
 def environment(threads: int, home: str = "/tmp") -> dict[str, str]:  # noqa: S108 - the jail's

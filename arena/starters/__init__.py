@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from arena.errors import PackageError
 from arena.manifest import Role
+from arena.rounds import GameName
 
 if TYPE_CHECKING:
     from arena.tasks import Task
@@ -53,13 +54,14 @@ STARTERS: Final = (
     ),
     Starter(Role.ATTACK, "fgsm", "Twelve lines of numpy: one step along the gradient."),
 )
-DEFAULTS: Final = {
-    Role.DEFENSE: "cnn",
-    Role.ATTACK: "fgsm",
-    Role.LEARNER: "logistic-learner",
-    Role.POISONER: "label-flip",
-    Role.THIEF: "equation-solving",
+DEFAULTS: Final[Mapping[Role, tuple[str, ...]]] = {
+    Role.DEFENSE: ("cnn", "numpy"),
+    Role.ATTACK: ("fgsm", "good-words"),
+    Role.LEARNER: ("logistic-learner", "ols-trend"),
+    Role.POISONER: ("label-flip", "level-trend"),
+    Role.THIEF: ("equation-solving",),
 }
+"""Of each role, for tasks that have weights, norms and classes, and for others."""
 
 
 def names(role: Role) -> list[str]:
@@ -68,6 +70,52 @@ def names(role: Role) -> list[str]:
 
     own = [starter.name for starter in STARTERS if starter.role is role]
     return own + [name for name in house.names(role) if name not in own]
+
+
+def default(role: Role, task: Task) -> str:
+    """The starter for a task where none was said; ``unfit`` tells where none has a place there."""
+    fitting = [name for name in DEFAULTS[role] if _reason(name, task) is None]
+    in_norm = [name for name in fitting if _shares_a_norm(name, task)]
+    return (in_norm or fitting or DEFAULTS[role])[0]
+
+
+def unfit(role: Role, template: str, task: Task) -> str | None:
+    """Why a starter cannot play on a task, with those that can; None if it can."""
+    reason = _reason(template, task)
+    if reason is None:
+        return None
+    fitting = [name for name in names(role) if _reason(name, task) is None]
+    remedy = f"Templates for {task.name}: {', '.join(fitting)}." if fitting else ""
+    return f"{reason} {remedy}".strip()
+
+
+def _reason(template: str, task: Task) -> str | None:
+    from arena import house
+
+    player = _player(template)
+    manifest = house.manifest(player)
+    trends = GameName.TREND_POISONING in manifest.needs.games
+    if task.is_regression and not trends:
+        return (
+            f"Task {task.name!r} has values and no classes: learners and poisoners of trends "
+            "alone play there."
+        )
+    if trends and not task.is_regression:
+        return f"Task {task.name!r} has classes and no values: {template!r} is about trends."
+    return house.no_weights(player, task.name) if manifest.weights else None
+
+
+def _shares_a_norm(template: str, task: Task) -> bool:
+    """Whether its attack plays a norm in which the task has usual ε."""
+    from arena import house
+
+    manifest = house.manifest(_player(template))
+    return manifest.role is not Role.ATTACK or bool(set(task.norms) & set(manifest.needs.norms))
+
+
+def _player(template: str) -> str:
+    """The house player that a starter is like."""
+    return next((s.weights for s in STARTERS if s.name == template and s.weights), template)
 
 
 def files(role: Role, template: str, *, name: str, task: Task) -> dict[str, bytes]:

@@ -255,7 +255,6 @@ if _BUCKET:
             "endpoint_url": environment.text("S3_ENDPOINT") or None,
             "access_key": environment.text("S3_ACCESS_KEY") or None,
             "secret_key": environment.text("S3_SECRET_KEY") or None,
-            "default_acl": "private",
             "file_overwrite": True,
         },
     }

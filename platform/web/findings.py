@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from arena.errors import FaultCode
+from tournaments.visibility import FAULT_SENTENCES
 from web.figures import percent
 
 Metrics = Mapping[str, Any]
@@ -25,6 +28,45 @@ FLAGS: Final = {
     "same data and seed.",
 }
 """What a verdict's flags say, which are no faults (docs/rules.md)."""
+
+
+ALSO: Final = re.compile(r"also_(attack|defense)_(\w+)")
+"""A verdict names one fault; this flag the other side's."""
+
+
+def flag_sentence(flag: str) -> str:
+    """What a verdict's flag says; the flag itself where a newer arena has set it."""
+    also = ALSO.fullmatch(flag)
+    if also is None:
+        return FLAGS.get(flag, flag)
+    side, code = also.groups()
+    told = FAULT_SENTENCES.get(code, "The player broke a rule.")
+    return f"The {side} failed as well: {told[0].lower()}{told[1:]}"
+
+
+REMEDIES: Final[dict[str, str]] = {
+    FaultCode.LOAD_FAILED: "an import that is not in the list, a path that is not relative to "
+    "self.package, weights that do not fit",
+    FaultCode.CRASHED: "an exception: the last lines of your log",
+    FaultCode.WALL_TIME: "no eye on the clock: hand in early with challenge.submit",
+    FaultCode.CPU_TIME: "no eye on the clock: hand in early with challenge.submit",
+    FaultCode.OUT_OF_MEMORY: "everything at once: process in batches",
+    FaultCode.QUERY_LATENCY: "a defense that needs too long for 256 rows",
+    FaultCode.WRONG_SHAPE: "another array than asked for: predict gives (n, classes), "
+    "attack gives challenge.x.shape",
+    FaultCode.NOT_FINITE: "a logarithm of 0, a division by 0",
+    FaultCode.OUT_OF_RANGE: "probes outside [0, 1], or probabilities that do not sum to 1",
+    FaultCode.QUERIES_EXCEEDED: "QueryBudgetExceeded was not caught: look at probes_left first",
+    FaultCode.ROWS_DEPEND: "batch statistics, a detector with a memory, a mean over the request",
+    FaultCode.NOT_DETERMINISTIC: "random numbers that do not come from seeds, or answers that "
+    "hang on what was asked before",
+    FaultCode.BAD_SURROGATE: "steal returned no Surrogate, or files that are no package of a "
+    "defense",
+    FaultCode.POISON_BUDGET: "more than challenge.count points, or points outside [0, 1]",
+    FaultCode.PROTOCOL: "something wrote to the referee's socket, or the process ended",
+    FaultCode.NO_ANSWER: "something wrote to the referee's socket, or the process ended",
+}
+"""The usual reason of a fault, for the side that has to mend it (docs/writing-a-submission.md)."""
 
 
 def found(attack: str, defense: str, metrics: Metrics, *, targeted: bool = False) -> str:

@@ -118,20 +118,23 @@ CERTIFIER = """
 """
 
 
-def certifier(claim: str) -> Package:
+def certifier(claim: str, *more: str) -> Package:
+    """``more``: lines of its manifest."""
     train = tasks.load("digits").train
     flat = train.x.reshape(len(train), -1)
     means = np.stack([flat[train.y == k].mean(axis=0) for k in range(10)])
     buffer = io.BytesIO()
     np.save(buffer, means)
-    made = player("defense", "Defense", CERTIFIER.format(claim=claim), lines=['certifies = ["l2"]'])
+    made = player(
+        "defense", "Defense", CERTIFIER.format(claim=claim), lines=['certifies = ["l2"]', *more]
+    )
     return Package.of({**made.files, "means.npy": buffer.getvalue()})
 
 
-def certified(backend: SandboxBackend, claim: str) -> Verdict:
+def certified(backend: SandboxBackend, claim: str, *more: str) -> Verdict:
     attack = player("attack", "EvasionAttack", STEP)
     return play(
-        backend, GameName.CERTIFICATION, attack, certifier(claim),
+        backend, GameName.CERTIFICATION, attack, certifier(claim, *more),
         norm=Norm.L2, epsilons=(0.5, 4.0), threat_model=ThreatModel.black(4),
     )  # fmt: skip
 
@@ -153,6 +156,16 @@ def test_a_claim_that_is_refuted_breaks_the_certificate(
     backend: SandboxBackend, claim: str
 ) -> None:
     verdict = certified(backend, claim)
+    assert verdict.status is Status.SCORED, (verdict.fault, verdict.logs)
+    assert verdict.metrics["certificate_broken"] == 1.0
+    assert verdict.metrics["certified_accuracy"] == 0.0
+
+
+def test_a_claim_that_is_taken_back_when_it_is_looked_at_breaks_the_certificate(
+    backend: SandboxBackend,
+) -> None:
+    claim = "np.where(effort > 1, -1, labels), np.full(len(x), 9.0)"
+    verdict = certified(backend, claim, "alpha = 0.001")
     assert verdict.status is Status.SCORED, (verdict.fault, verdict.logs)
     assert verdict.metrics["certificate_broken"] == 1.0
     assert verdict.metrics["certified_accuracy"] == 0.0

@@ -19,7 +19,7 @@ from tournaments.states import UNDER_WAY, MatchState
 from tournaments.viewer import Viewer
 from web.answers import attachment, page
 from web.figures import between, figures, headline_figures, percent
-from web.findings import found
+from web.findings import REMEDIES, found
 from web.pages import series
 from web.pages.outcomes import columns_of, copied, gallery, quantiles, survival, task_of
 from web.pages.rows import arrays_of
@@ -99,10 +99,19 @@ def _verdict(request: HttpRequest, match: Match) -> dict[str, Any]:
         "corruptions": corruptions(verdict),
         "provenance": _provenance(request, match, verdict),
         "outcome_sha256": visibility.outcome_sha256(request.user, match),
+        "remedy": _remedy(request, match, verdict),
         "logs": _logs(request, match),
         "awaited_logs": _awaited_logs(request, match),
         **_outcome(request, match),
     }
+
+
+def _remedy(request: HttpRequest, match: Match, verdict: Verdict) -> str:
+    """What usually causes its fault, for those who may read that side's log."""
+    if not verdict.fault_side:
+        return ""
+    mends = visibility.may_see_match_log(request.user, match, Side(verdict.fault_side))
+    return REMEDIES.get(verdict.fault_code, "") if mends else ""
 
 
 def _priced(match: Match) -> bool:

@@ -51,6 +51,8 @@ class Card:
     attacked_as: str
     attacked_confidence: float
     broken: bool
+    clean_right: bool
+    """False: the defense was wrong before anything was changed."""
     rejected: str
     target: str
     distance: float | None
@@ -187,6 +189,7 @@ def _card(columns: Columns, row: int, number: int, names: tuple[str, ...], norm:
         attacked_as=text("attacked_prediction"),
         attacked_confidence=float(columns["attacked_confidence"][row]),
         broken=bool(columns["broken"][row]),
+        clean_right=bool(columns["clean_right"][row]),
         rejected=str(rejected or ""),
         target=_name(names, target) if target >= 0 else "",
         distance=size,

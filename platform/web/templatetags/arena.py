@@ -19,7 +19,7 @@ from events.selectors import latest
 from tournaments.models import Entry, Round
 from tournaments.viewer import Viewer
 from web import figures
-from web.findings import FLAGS
+from web.findings import flag_sentence
 from web.games import Words, words_of
 from web.glossary import BY_NAME, BY_SLUG
 
@@ -176,10 +176,7 @@ def switches(rules: RoundSpec | None) -> list[tuple[str, str]]:
     return rows_of(rules) if rules else []
 
 
-@register.filter
-def flag_sentence(flag: str) -> str:
-    """What a verdict's flag says; the flag itself where a newer arena has set it."""
-    return FLAGS.get(flag, flag)
+register.filter(flag_sentence)
 
 
 @register.filter

@@ -184,6 +184,41 @@ def test_the_match_that_init_suggests_can_be_played(
     assert applicability(met[0].attack.manifest, met[0].defense.manifest, met[0].round) is None
 
 
+@pytest.mark.parametrize("task", ["digits", "spambase", "spamassassin-words", "ice-cover"])
+@pytest.mark.parametrize("role", Role)
+def test_on_every_task_init_begins_with_what_can_be_played_or_says_why_not(
+    role: Role,
+    task: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = run(["init", role.value, str(tmp_path / "mine"), "--task", task])
+    told = capsys.readouterr()
+    if task == "ice-cover" and role not in (Role.LEARNER, Role.POISONER):
+        assert code == ExitCode.USAGE
+        assert "learners and poisoners of trends alone" in " ".join(told.err.split())
+        return
+    met: list[MatchSpec] = []
+    monkeypatch.setattr("arena.sandbox.choose", lambda **_: None)
+    monkeypatch.setattr(
+        "arena.cli.play._play", lambda match, *_, **__: met.append(match) or ExitCode.OK
+    )
+    assert code == 0
+    assert run(told.out.strip().splitlines()[-1].split()[1:]) == 0, capsys.readouterr().err
+    assert applicability(met[0].attack.manifest, met[0].defense.manifest, met[0].round) is None
+
+
+def test_a_template_without_weights_for_a_task_names_those_that_have_some(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wished = ["init", "defense", str(tmp_path / "mine"), "--template", "cnn", "--task", "spambase"]
+    assert run(wished) == ExitCode.USAGE
+    told = " ".join(capsys.readouterr().err.split())
+    assert "'cnn' has no weights for task 'spambase'" in told
+    assert "Templates for spambase: pgd-training, numpy" in told
+
+
 def test_a_poisoner_of_streams_is_led_to_a_learner_that_follows_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,7 +31,16 @@ from arena.threat_model import (
     TrainingDataKind,
 )
 from arena.verdict import Status, Verdict
-from tests.arena.fakes import DefenseSeatFake, Fakes, Linear, View, defense_package, package, play
+from tests.arena.fakes import (
+    DefenseSeatFake,
+    Fakes,
+    Linear,
+    View,
+    defense_package,
+    package,
+    play,
+    toy_task,
+)
 
 Array = NDArray[Any]
 Move = Callable[[Mapping[str, Any], Mapping[str, Array], View], bytes]
@@ -246,13 +255,15 @@ class LiesToThieves(Linear):
         return np.roll(scores, 1, axis=1) if lies else scores
 
 
-def test_what_the_thief_was_told_must_hold_in_a_fresh_process() -> None:
-    def asks(brief: Any, arrays: Any, view: View) -> bytes:
-        count = int(view.probes_left)
-        points = np.random.default_rng(count).uniform(size=(count, 6)).astype(np.float32)
-        view.ask(points, np.zeros(count, int))
-        return exact(brief, arrays, view)
+def asks_uniformly(brief: Any, arrays: Any, view: View) -> bytes:
+    count = int(view.probes_left)
+    points = np.random.default_rng(count).uniform(size=(count, 6)).astype(np.float32)
+    view.ask(points, np.zeros(count, int))
+    return exact(brief, arrays, view)
 
+
+def test_what_the_thief_was_told_must_hold_in_a_fresh_process() -> None:
+    asks = asks_uniformly
     assert rob(cast(asks)).fault is None
     verdict = rob(cast(asks, LiesToThieves))
     assert verdict.metrics["oracle_accuracy"] == 1.0
@@ -418,3 +429,40 @@ def test_a_preset_counts_its_probes_in_total_for_a_thief_alone() -> None:
     preset = ThreatModel.black(queries=Q)
     assert threat_model_for("extraction", preset).probes == Probes(total=Q)
     assert threat_model_for("evasion", preset) is preset
+
+
+class LiesToTheJudge(LiesToThieves):
+    """Honest to thieves; elsewhere it says of published points what no copy could know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.published = {row.tobytes() for row in toy_task().practice.x}
+
+    def predict(self, x: Array, seeds: Array) -> Array:
+        self.thief = len(x) == 2 if self.thief is None else self.thief
+        scores = Linear.predict(self, x, seeds)
+        known = np.array([row.tobytes() in self.published for row in x])
+        lies = known & (not self.thief)
+        return np.where(lies[:, None], np.roll(scores, 1, axis=1), scores)
+
+
+@pytest.mark.parametrize("stochastic", [False, True])
+def test_the_judge_is_told_what_the_thief_saw(stochastic: bool) -> None:
+    dana = defense_package(stochastic=stochastic)
+    assert rob(cast(asks_uniformly), defense=dana).fault is None
+    verdict = rob(cast(asks_uniformly, LiesToTheJudge), defense=dana)
+    assert verdict.metrics["oracle_accuracy"] == 1.0
+    assert verdict.fault is not None
+    assert (verdict.fault.side, verdict.fault.code) == (Side.DEFENSE, FaultCode.NOT_DETERMINISTIC)
+
+
+def test_a_label_that_leads_by_a_hair_is_none_to_the_thief_either() -> None:
+    """Else a defense that has no answer for a judge would have nothing that could be stolen."""
+
+    class Undecided(Linear):
+        def predict(self, x: Array, seeds: Array) -> Array:
+            return 1 + np.float32(1e-6) * super().predict(x, seeds)
+
+    seen = rob(cast(exact, Undecided)).metrics["oracle_accuracy"]
+    assert seen is not None
+    assert seen <= 0.1  # exact ties, which float32 leaves a few of

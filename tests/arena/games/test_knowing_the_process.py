@@ -6,16 +6,28 @@ own process finds it out.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from arena.errors import FaultCode, Side
 from arena.packages import Package
 from arena.players import EvasionChallenge
-from arena.rounds import Goal, RoundSpec, TargetRule
+from arena.rounds import GameName, Goal, RoundSpec, TargetRule
 from arena.threat_model import ThreatModel
 from arena.verdict import Verdict
-from tests.arena.fakes import Array, Fakes, Linear, defense_package, fgsm, play, spec, toy_task
+from tests.arena.fakes import (
+    Array,
+    Fakes,
+    Linear,
+    defense_package,
+    differentiable,
+    fgsm,
+    play,
+    spec,
+    toy_task,
+)
 from tests.arena.games.test_evasion import figures
 
 FAR = 0.1
@@ -112,7 +124,7 @@ class Misleads(Steady):
     def first_said(self, row: Array, scores: Array) -> Array:
         before = np.stack([met for met in self.met if met.tobytes() in self.said] or [row + 1])
         twins = np.abs(before - row).max(axis=1) <= FAR
-        return np.asarray(scores[[1, 2, 0]] if twins.any() else scores)
+        return scores[[1, 2, 0]] if twins.any() else scores
 
 
 class CountsRows(Linear):
@@ -178,3 +190,112 @@ def test_an_attack_that_asks_nothing_costs_no_process_more() -> None:
     fakes = Fakes(lambda challenge: challenge.x)
     assert play(fakes, spec(BLACK)).fault is None
     assert len(fakes.opened) == 3  # the one that could be asked, and two judges
+
+
+class WithoutConfidence:
+    """The same labels, from scores that differ so little that their probabilities seem equal."""
+
+    def predict(self, x: Array, seeds: Array) -> Array:
+        return np.float32(1e-6) * super().predict(x, seeds)  # type: ignore[misc, no-any-return]
+
+
+class MisleadsWithoutConfidence(WithoutConfidence, Misleads):
+    pass
+
+
+class CountsRowsWithoutConfidence(WithoutConfidence, CountsRows):
+    pass
+
+
+@pytest.mark.parametrize("model", [MisleadsWithoutConfidence, CountsRowsWithoutConfidence])
+def test_scores_without_any_confidence_hide_no_other_label(model: type[Linear]) -> None:
+    round_ = spec(BLACK, epsilons=(0.08,), examples=40)
+    misled = play(Fakes(by_answers, model), round_)
+    assert misled.fault is not None
+    assert (misled.fault.side, misled.fault.code) == (Side.DEFENSE, FaultCode.NOT_DETERMINISTIC)
+    assert misled.metrics["robust_accuracy"] == 0
+
+
+class ByAHair(Misleads):
+    """Its two best classes share everything, and the second leads where it misleads."""
+
+    def first_said(self, row: Array, scores: Array) -> Array:
+        second, best = np.argsort(scores)[-2:]
+        ahead = 1e-6 if super().first_said(row, scores) is scores else -1e-6
+        halves = np.zeros(3, np.float32)
+        halves[best], halves[second] = 0.5 + ahead, 0.5 - ahead
+        return halves
+
+
+def test_a_label_that_leads_by_a_hair_is_none() -> None:
+    round_ = spec(BLACK, epsilons=(0.08,), examples=40)
+    verdict = play(
+        Fakes(by_answers, ByAHair), round_, defense=defense_package(output="probabilities")
+    )
+    assert verdict.metrics["clean_accuracy"] == 0
+    assert verdict.metrics["robust_accuracy"] == 0
+
+
+def test_who_stands_on_the_boundary_makes_no_honest_defense_contradict_itself() -> None:
+    """There a label hangs on rounding: it may be another alone than in company."""
+
+    class Rounds(Linear):
+        def predict(self, x: Array, seeds: Array) -> Array:
+            return super().predict(x, seeds) + np.float32(1e-7 * (len(x) % 2)) * np.eye(3)[1]
+
+    def halfway(challenge: EvasionChallenge) -> Array:
+        x = challenge.x.copy()
+        x[:, :3] = 0.5
+        for _ in range(40):
+            challenge.defense.ask(x)
+        return x
+
+    verdict = play(Fakes(halfway, Rounds), spec(BLACK, epsilons=(0.5,), examples=41))
+    assert verdict.fault is None
+    assert verdict.flags == ()
+
+
+class KnowsReplays(Steady):
+    """Sees that no published point is among what it is asked, or one point too often: then no
+    judge asks, and a mistake can be taken back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.published = {row.tobytes() for row in toy_task().practice.x}
+        self.times: dict[bytes, int] = {}
+
+    def predict(self, x: Array, seeds: Array) -> Array:
+        met = [row.tobytes() for row in x]
+        for row in met:
+            self.times[row] = self.times.get(row, 0) + 1
+        played = max(self.times.values()) > 12
+        played |= len(self.times) > 5 and not self.published & set(self.times)
+        honest = Linear.predict(self, x, seeds)
+        fresh = np.roll(honest, 1, axis=1) if played else honest
+        keys = [(row, int(seed)) for row, seed in zip(met, seeds, strict=True)]
+        for key, scores in zip(keys, fresh, strict=True):
+            self.answered.setdefault(key, scores)
+        return np.stack([self.answered[key] for key in keys])
+
+    @property
+    def answered(self) -> dict[tuple[bytes, int], Array]:
+        return self.__dict__.setdefault("_answered", {})
+
+
+def one_moved(challenge: EvasionChallenge) -> Array:
+    moved = challenge.x.copy()
+    moved[:1] = fgsm(challenge)[:1]
+    return moved
+
+
+@pytest.mark.parametrize(("attack", "stochastic"), [(fgsm, False), (fgsm, True), (one_moved, True)])
+def test_what_is_played_again_must_be_what_was_judged(attack: Any, stochastic: bool) -> None:
+    round_ = spec(game=GameName.REPLAY, epsilons=(0.4,), replays=60)
+    dana = differentiable(stochastic=stochastic)
+    honest = play(Fakes(attack), round_, defense=dana)
+    assert honest.fault is None
+    assert honest.metrics["wrong_again"] == 1
+    knowing = play(Fakes(attack, KnowsReplays), round_, defense=dana)
+    assert knowing.fault is not None
+    assert (knowing.fault.side, knowing.fault.code) == (Side.DEFENSE, FaultCode.NOT_DETERMINISTIC)
+    assert knowing.metrics["wrong_again"] == 1

@@ -106,8 +106,9 @@ def test_the_seeds_of_replays_are_fresh_even_where_the_judging_seeds_are_known()
             return super().predict(x, seeds)
 
     replayed(Fakes(one_mistake, Watched), forgetful())
-    assert len(seen[-1]) == N
-    assert not seen[-1] & set().union(*seen[:-1])
+    judged = set().union(*seen[:-1])
+    assert len(seen[-1] - judged) == N
+    assert 0 < len(seen[-1] & judged) <= 10  # what was judged is put once more
 
 
 def test_several_proposals_are_played_in_turn() -> None:

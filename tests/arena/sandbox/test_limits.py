@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from arena.errors import FaultCode, Side
+from arena.packages import Package
 from arena.rounds import Limits, RoundSpec
 from arena.sandbox import cgroup
 from arena.sandbox.backend import Ending, Jail, SandboxBackend
@@ -17,7 +18,7 @@ from arena.sandbox.bubblewrap import BubblewrapBackend
 from arena.sandbox.cgroup import Controllers
 from arena.sandbox.zygote import ZygoteBackend
 from arena.verdict import Fault, Verdict
-from tests.arena.test_matches_in_jails import DEFENSE, attack, black, defense, match
+from tests.arena.test_matches_in_jails import DEFENSE, attack, black, defense, manifest, match
 
 pytestmark = [pytest.mark.jail, pytest.mark.slow]
 
@@ -155,6 +156,32 @@ def test_what_is_refused_beyond_its_limit_ends_nobody(zygote: SandboxBackend) ->
     assert limits.disk_mib * 2**20 <= int(said["disk"]) <= (limits.disk_mib + 1) * 2**20 + own
     assert int(said["threads"]) < 1000
     assert "[log capped at 1 KiB" in verdict.logs["attack"]
+
+
+COUNTS = """
+import torch
+from arena.players import EvasionAttack
+
+class Player(EvasionAttack):
+    def attack(self, challenge):
+        print(torch.get_num_threads(), torch.rand(1).item(), flush=True)
+        return challenge.x
+"""
+
+
+def test_torch_computes_on_as_many_threads_as_the_round_gives(backend: SandboxBackend) -> None:
+    """And draws from where the referee's seed put it."""
+    torch_attack = Package.of(
+        {"manifest.toml": manifest("attack", framework="torch"), "player.py": COUNTS.encode()}
+    )
+
+    def said(threads: int) -> list[str]:
+        round_ = black(attack_limits=Limits(threads=threads))
+        return match(backend, alice=torch_attack, round_=round_).logs["attack"].split()
+
+    (one, drawn), (two, again) = said(1), said(2)
+    assert (one, two) == ("1", "2")
+    assert drawn == again
 
 
 def test_a_fork_has_entered_its_groups_before_it_runs_a_line(

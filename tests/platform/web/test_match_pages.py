@@ -6,16 +6,19 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from arena.errors import FaultCode
 from tests.platform.web.reading import Browser, text_of
-from tests.platform.web.seeding import World
+from tests.platform.web.seeding import World, judge
 from tournaments.models import Tournament, Verdict
 from tournaments.states import Phase
 from web.figures import heat, percent
-from web.findings import FLAGS
+from web.findings import FLAGS, REMEDIES, flag_sentence
+from web.pages import outcomes
 from web.pages.pictures import perturbation_pixels, pixels_of
-from web.templatetags.arena import flag_sentence, points
+from web.templatetags.arena import points
 
 
 def test_a_match_page_tells_figures_with_intervals_and_the_curve_as_a_table(
@@ -137,3 +140,44 @@ def test_each_flag_of_a_verdict_is_told_as_a_sentence(project_root: Path) -> Non
     assert set(flags) == set(FLAGS)
     assert flag_sentence("certificate_broken").startswith("Its certificate is broken")
     assert flag_sentence("a flag to come") == "a flag to come"
+
+
+def test_that_the_other_side_failed_as_well_is_told_as_a_sentence() -> None:
+    told = flag_sentence("also_defense_wrong_shape")
+    assert told == "The defense failed as well: the player answered with the wrong shape."
+    for code in FaultCode:
+        assert "_" not in flag_sentence(f"also_attack_{code.value}"), code
+
+
+def test_the_usual_reasons_of_faults_are_those_of_the_docs(project_root: Path) -> None:
+    page = (project_root / "docs" / "writing-a-submission.md").read_text("utf-8")
+    (table,) = re.findall(r"\| fault \| usual reason \|\n\| --- .*\n((?:\|.*\n?)+)", page)
+    told = {
+        code: reason.replace("`", "")
+        for codes, reason in re.findall(r"^\| (.*?) \| (.*) \|$", table, re.MULTILINE)
+        for code in re.findall(r"`(\w+)`", codes)
+    }
+    assert told == REMEDIES
+    assert set(REMEDIES) == set(FaultCode)
+
+
+def test_the_side_at_fault_is_told_the_usual_reason(world: World, as_: Browser) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3", 1)
+    match.verdict.delete()
+    judge(match, fault="attack")
+    page, reason = f"/matches/{match.uid}/", f"Usual reason: {REMEDIES[FaultCode.CRASHED]}"
+    assert reason in text_of(as_(world.oscar).get(page))
+    assert "Usual reason" not in text_of(as_(world.dana).get(page))
+
+
+def test_an_example_that_was_wrong_from_the_start_is_not_called_held(
+    world: World, as_: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3", 1)
+    columns = outcomes.columns_of(world.oscar, match)
+    none = np.zeros_like(columns["clean_right"])
+    wrong = {**columns, "clean_right": none, "broken": none}
+    monkeypatch.setattr(outcomes, "columns_of", lambda *_: wrong)
+    shown = text_of(as_(world.oscar).get(f"/matches/{match.uid}/"))
+    assert "wrong from the start" in shown
+    assert "; held" not in shown
