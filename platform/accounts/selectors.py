@@ -46,6 +46,7 @@ def members(team: Team) -> QuerySet[Membership]:
 
 def open_invitations(team: Team) -> list[Invitation]:
     found = team.invitations.filter(used_at__isnull=True, revoked_at__isnull=True)
+    found = found.select_related("invited_by")
     return [invitation for invitation in found if invitation.is_open]
 
 

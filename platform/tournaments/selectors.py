@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -255,12 +256,30 @@ class Counts:
         return self.pending + self.running + self.done + self.void
 
 
-def counts(tournament: Tournament, *, round_: Round | None = None) -> Counts:
-    found = tournament.matches.exclude(state=MatchState.CANCELLED)
-    if round_ is not None:
-        found = found.filter(round=round_)
-    grouped = found.order_by().values_list("state").annotate(Count("pk"))
-    return Counts(**dict(grouped))
+def counts(tournament: Tournament) -> Counts:
+    return counts_of([tournament])[tournament.pk]
+
+
+def counts_of(tournaments: Iterable[Tournament]) -> dict[int, Counts]:
+    """Those of each tournament, by primary key, in one query."""
+    keys = [tournament.pk for tournament in tournaments]
+    found = _counted(Match.objects.filter(tournament__in=keys), by="tournament")
+    return {key: found.get(key, Counts()) for key in keys}
+
+
+def counts_by_round(rounds: Iterable[Round]) -> dict[int, Counts]:
+    """The same of rounds."""
+    keys = [round_.pk for round_ in rounds]
+    found = _counted(Match.objects.filter(round__in=keys), by="round")
+    return {key: found.get(key, Counts()) for key in keys}
+
+
+def _counted(matches: QuerySet[Match], *, by: str) -> dict[int, Counts]:
+    states: defaultdict[int, dict[str, int]] = defaultdict(dict)
+    grouped = matches.exclude(state=MatchState.CANCELLED).order_by().values_list(by, "state")
+    for key, state, number in grouped.annotate(Count("pk")):
+        states[key][state] = number
+    return {key: Counts(**numbers) for key, numbers in states.items()}
 
 
 def pending_matches(team: Team) -> QuerySet[Match]:
