@@ -100,9 +100,7 @@ def add_organizer(tournament: Tournament, *, username: str, organizer: User) -> 
         Invalid: no such account, or one that runs no tournaments.
     """
     require_organizer(organizer, tournament)
-    found = None
-    if "\0" not in username:
-        found = User.objects.filter(MAY_ORGANIZE, username__iexact=username.strip()).first()
+    found = _account(User.objects.filter(MAY_ORGANIZE), username)
     if found is None:
         raise Invalid(
             f"{username.strip()!r} is no organizer; an administrator makes one of an account."
@@ -112,10 +110,21 @@ def add_organizer(tournament: Tournament, *, username: str, organizer: User) -> 
 
 @transaction.atomic
 def remove_organizer(tournament: Tournament, *, username: str, organizer: User) -> None:
-    """Raises Conflict for the last one who may run it: somebody has to."""
+    """Somebody who runs it no more.
+
+    Raises:
+        Invalid: nobody of that name runs it.
+        Conflict: the last one who may run it: somebody has to.
+    """
     require_organizer(organizer, tournament)
     Tournament.objects.select_for_update().get(pk=tournament.pk)
-    others = tournament.organizers.exclude(username=username)
-    if not others.filter(MAY_ORGANIZE).exists():
+    found = _account(tournament.organizers.all(), username)
+    if found is None:
+        raise Invalid(f"{username.strip()!r} does not run this tournament.")
+    if not tournament.organizers.exclude(pk=found.pk).filter(MAY_ORGANIZE).exists():
         raise Conflict("Somebody has to run the tournament: add another organizer first.")
-    tournament.organizers.remove(*tournament.organizers.filter(username=username))
+    tournament.organizers.remove(found)
+
+
+def _account(among: QuerySet[User], username: str) -> User | None:
+    return None if "\0" in username else among.filter(username__iexact=username.strip()).first()
