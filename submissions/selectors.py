@@ -105,11 +105,12 @@ def _counted(rows: QuerySet[Submission], midnight: datetime) -> QuerySet[Submiss
 
 
 def queue_position(submission: Submission) -> int | None:
-    """1 is next; None where it is not waiting."""
-    if submission.state not in (SubmissionState.UPLOADED, SubmissionState.QUEUED):
+    """1 is next; None where it is not waiting. By the time that workers go by, which is a new one
+    for what was uploaded again."""
+    if submission.state != SubmissionState.QUEUED or submission.queued_at is None:
         return None
-    waiting = (SubmissionState.UPLOADED, SubmissionState.QUEUED)
-    return Submission.objects.filter(state__in=waiting, pk__lt=submission.pk).count() + 1
+    queued = Submission.objects.filter(state=SubmissionState.QUEUED)
+    return queued.filter(queued_at__lt=submission.queued_at).count() + 1
 
 
 def estimated_finish(submission: Submission) -> datetime | None:
