@@ -333,12 +333,13 @@ def visible_events(
 
 @dataclass(frozen=True)
 class Operations:
-    """What an organizer's page shows of the machinery."""
+    """What an organizer's page shows of the machinery. ``replayable``: void matches that can be
+    played again; ``seconds``: the playing time of all attempts."""
 
     counts: Counts
     overdue: int
     workers: tuple[str, ...]
-    voided: tuple[Match, ...]
+    replayable: int
     faults: dict[str, int]
     seconds: float
 
@@ -346,7 +347,6 @@ class Operations:
 def operations(tournament: Tournament) -> Operations:
     found = tournament.matches
     running = found.filter(state=MatchState.RUNNING)
-    voided = matches_of(tournament).filter(state=MatchState.VOID)
     faults = (
         Verdict.objects.filter(match__tournament=tournament)
         .exclude(fault_side="")
@@ -358,7 +358,7 @@ def operations(tournament: Tournament) -> Operations:
         counts=counts(tournament),
         overdue=running.filter(lease_until__lt=Now()).count(),
         workers=tuple(running.order_by("worker").values_list("worker", flat=True).distinct()),
-        voided=tuple(voided[:100]),
+        replayable=void_matches(tournament).count(),
         faults=dict(faults),
         seconds=found.aggregate(sum=Sum("seconds"))["sum"] or 0.0,
     )

@@ -11,6 +11,7 @@ from django.db.models import Case, When
 from django.forms import BaseFormSet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 
 import arena.tasks
@@ -361,7 +362,8 @@ def requeue_all(request: HttpRequest, slug: str) -> HttpResponse:
     """Every void match of the tournament."""
     found = selectors.get_organized(request.user, slug)
     moved = services.requeue(matches=selectors.void_matches(found), organizer=person(request))
-    messages.success(request, f"{moved} matches wait again.")
+    told = ngettext("%d match waits again.", "%d matches wait again.", moved)
+    messages.success(request, told % moved)
     return redirect("organize", slug=slug)
 
 
@@ -369,7 +371,8 @@ def requeue_all(request: HttpRequest, slug: str) -> HttpResponse:
 def cancel_rest(request: HttpRequest, slug: str) -> HttpResponse:
     found = selectors.get_organized(request.user, slug)
     moved = services.cancel_rest(tournament=found, organizer=person(request))
-    messages.success(request, f"{moved} {'match' if moved == 1 else 'matches'} cancelled.")
+    told = ngettext("%d match cancelled.", "%d matches cancelled.", moved)
+    messages.success(request, told % moved)
     return redirect("organize", slug=slug)
 
 
