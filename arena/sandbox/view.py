@@ -72,7 +72,7 @@ JAIL_FILES: Final = (
     "ranges.py",
     "torch_layout.py",
     "torch_players.py",
-    "wire.py",
+    "wire/*.py",
     "sandbox/child.py",
     "sandbox/guest_*.py",
     "sandbox/landlock.py",
