@@ -13,7 +13,7 @@ from django.db.models import Avg, DurationField, ExpressionWrapper, F, QuerySet
 from django.utils import timezone
 
 from accounts.models import Team, User
-from accounts.selectors import Person, team_ids
+from accounts.selectors import Person, is_administrator, team_ids
 from events import hints
 from events.errors import NotThere
 from submissions.models import Submission
@@ -25,7 +25,7 @@ LOG_BYTES: Final = 256 * 1024
 def visible_to(user: Person) -> QuerySet[Submission]:
     """The submissions of the user's own teams; all of them for an administrator."""
     found = Submission.objects.select_related("team", "uploader")
-    if user.is_active and user.is_superuser:
+    if is_administrator(user):
         return found
     return found.filter(team__in=team_ids(user))
 

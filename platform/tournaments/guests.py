@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from accounts.models import Team, User
+from accounts.selectors import MAY_ORGANIZE
 from events.errors import Conflict, Invalid
 from events.models import Audience
 from tournaments import announcing
 from tournaments.models import Tournament, Visibility
 from tournaments.selectors import require_organizer
-
-MAY_ORGANIZE: Final = Q(is_active=True) & (Q(is_organizer=True) | Q(is_superuser=True))
-"""Whoever lost the right is named still: given back, he runs his tournaments again."""
 
 
 def names_of_invited(tournament: Tournament) -> list[str]:
@@ -24,6 +21,7 @@ def names_of_invited(tournament: Tournament) -> list[str]:
 
 
 def names_of_organizers(tournament: Tournament) -> list[str]:
+    """Whoever lost the right is named still: given back, he runs his tournaments again."""
     return list(tournament.organizers.order_by("username").values_list("username", flat=True))
 
 

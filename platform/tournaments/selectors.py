@@ -12,7 +12,7 @@ from django.db.models import Count, Min, Q, QuerySet, Sum
 from django.db.models.functions import Now
 
 from accounts.models import Team, User
-from accounts.selectors import Person, team_ids
+from accounts.selectors import Person, is_administrator, team_ids
 from events import hints
 from events import selectors as outbox
 from events.errors import NotAllowed, NotThere
@@ -30,10 +30,6 @@ from tournaments.states import (
     MatchState,
     Phase,
 )
-
-
-def is_administrator(user: Person) -> bool:
-    return bool(user.is_active and user.is_superuser)
 
 
 def organizes(user: Person, tournament: Tournament) -> bool:

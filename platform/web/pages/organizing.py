@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import Case, When
 from django.forms import BaseFormSet
 from django.http import HttpRequest, HttpResponse, QueryDict
@@ -15,6 +14,8 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 
 import arena.tasks
+from accounts.selectors import may_organize
+from accounts.services import require_may_organize
 from arena.rounds import SplitName
 from events.errors import Invalid, NotThere, Refused
 from tournaments import guests, previewing, selectors, services, timing
@@ -43,7 +44,7 @@ class Previewed:
 @never_cache
 @member_form
 def create(request: HttpRequest) -> HttpResponse:
-    _require_organizer(request)
+    require_may_organize(person(request))
     if request.method != "POST":
         form = TournamentForm()
         begun = round_usuals.first(str(form["task"].value() or arena.tasks.names()[0]))
@@ -66,16 +67,10 @@ def create(request: HttpRequest) -> HttpResponse:
 @action
 def preview(request: HttpRequest) -> HttpResponse:
     """What the form as it stands would play; the page asks as its fields change."""
-    _require_organizer(request)
+    require_may_organize(person(request))
     sent = settle(request.POST)
     previews = _previews(TournamentForm(sent), round_formset(sent))
     return render(request, "web/parts/preview.html", {"previews": previews})
-
-
-def _require_organizer(request: HttpRequest) -> None:
-    user = person(request)
-    if not (user.is_organizer or user.is_superuser):
-        raise PermissionDenied("Only organizers make tournaments; ask an administrator.")
 
 
 def _form(
@@ -204,7 +199,7 @@ def _organize(
         "clock": ClockForm.of(found),
         "invited": found.invited.all() if found.visibility == Visibility.PRIVATE else None,
         "guests_form": guests_form or GuestsForm(),
-        "organizers": found.organizers.order_by("username"),
+        "organizers": [(u, may_organize(u)) for u in found.organizers.order_by("username")],
         "revealed": found.state in REVEALED,
         "round_moves": [
             (round_, sorted(ROUNDS.moves[Phase(round_.state)]), ClockForm.of(round_))
