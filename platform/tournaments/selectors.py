@@ -22,7 +22,6 @@ from submissions.models import Submission
 from tournaments.models import Entry, Match, Round, Tournament, Verdict, Visibility
 from tournaments.states import (
     PLAYABLE,
-    RECORDED,
     UNDER_WAY,
     UNJUDGED,
     UNPLAYED,
@@ -223,13 +222,6 @@ def get_match(user: Person, uid: str) -> Match:
     if (match := matches(user).filter(uid=uid).first()) is None:
         raise NotThere("There is no such match.")
     return match
-
-
-def recorded(tournament: Tournament) -> QuerySet[Verdict]:
-    """The verdicts that boards fold."""
-    return Verdict.objects.filter(
-        match__tournament=tournament, match__state__in=RECORDED
-    ).select_related("match__round", "match__attack__team", "match__defense__team")
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,7 @@ from events.errors import Conflict, Invalid
 from events.identifiers import opaque_id
 from tournaments import announcing, guests, planning, timing
 from tournaments.models import Entry, Round, Tournament, Visibility
-from tournaments.states import (
-    EntryState,
-)
+from tournaments.states import EntryState
 
 MOST_ROUNDS: Final = 30
 RESERVED: Final = frozenset(("new",))

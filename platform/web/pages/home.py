@@ -13,7 +13,7 @@ from submissions.models import Submission
 from submissions.states import SubmissionState
 from tournaments import selectors
 from tournaments.models import Match
-from tournaments.states import RECORDED, MatchState, Phase
+from tournaments.states import PLAYABLE, RECORDED, MatchState
 from web.answers import page
 from web.glossary import TERMS
 from web.pages.pictures import showcase
@@ -44,7 +44,7 @@ def numbers(request: HttpRequest) -> Numbers:
 
 @page
 def home(request: HttpRequest) -> HttpResponse:
-    current = selectors.visible_to(request.user).filter(state__in=(Phase.OPEN, Phase.PLAYING))
+    current = selectors.visible_to(request.user).filter(state__in=PLAYABLE)
     context = {
         "tournaments": with_counts(current.prefetch_related("rounds")[:6]),
         "showcase": showcase(request.user),

@@ -19,7 +19,7 @@ from submissions.states import WAITING, SubmissionState
 from tournaments import selectors, services
 from tournaments.models import Entry, Round, Tournament
 from tournaments.selectors import Counts
-from tournaments.states import UNJUDGED, EntryState, MatchState, Phase
+from tournaments.states import PLAYABLE, REVEALED, UNJUDGED, EntryState, MatchState, Phase
 from tournaments.viewer import Viewer
 from web import entering
 from web.answers import action, page, person
@@ -35,9 +35,9 @@ def tournaments(request: HttpRequest) -> HttpResponse:
     found = selectors.visible_to(request.user).prefetch_related("rounds")
     listed = with_counts(found[:100])
     phases = (
-        ("Open", [row for row in listed if row[0].state in (Phase.OPEN, Phase.PLAYING)]),
+        ("Open", [row for row in listed if row[0].state in PLAYABLE]),
         ("Scheduled", [row for row in listed if row[0].state == Phase.SCHEDULED]),
-        ("Ended", [row for row in listed if row[0].state in (Phase.PUBLISHED, Phase.FROZEN)]),
+        ("Ended", [row for row in listed if row[0].state in REVEALED]),
     )
     context = {"phases": phases, "any": bool(listed), "section": "tournaments"}
     return render(request, "web/tournaments.html", context)
