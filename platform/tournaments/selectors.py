@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import Count, Min, Q, QuerySet, Sum
 from django.db.models.functions import Now
@@ -67,7 +67,7 @@ def visible_to(user: Person) -> QuerySet[Tournament]:
     condition = Q(visibility=Visibility.PUBLIC)
     if isinstance(user, User):
         condition |= Q(pk__in=organized_by(user)) | Q(pk__in=_joined(team_ids(user)))
-    return Tournament.objects.filter(condition).distinct()
+    return Tournament.objects.filter(condition)
 
 
 def _joined(teams: frozenset[int]) -> QuerySet[Tournament, int]:
@@ -201,21 +201,38 @@ def submissions_visible_to(user: Person) -> QuerySet[Submission]:
     return everything.filter(Q(pk__in=own.values("pk")) | Q(pk__in=organized.values("submission")))
 
 
+def get_submission(user: Person, uid: str) -> Submission:
+    """One of those; NotThere for another team's as for none."""
+    if (submission := submissions_visible_to(user).filter(uid=uid).first()) is None:
+        raise NotThere("There is no such submission of yours.")
+    return submission
+
+
 # --- matches --------------------------------------------------------------------------------------
 
 
+_SHOWN: Final = ("tournament", "round", "attack__team", "defense__team", "verdict")
+"""All that a row of a match shows."""
+
+
 def matches(user: Person) -> QuerySet[Match]:
-    """Matches whose existence and verdict the user may know, with all that a row shows."""
-    return Match.objects.filter(tournament__in=visible_to(user)).select_related(
-        "tournament", "round", "attack__team", "defense__team", "verdict"
-    )
+    """Matches whose existence and verdict the user may know."""
+    return Match.objects.filter(tournament__in=visible_to(user)).select_related(*_SHOWN)
 
 
 def matches_of(tournament: Tournament) -> QuerySet[Match]:
     """All matches of a tournament that the caller has got by ``get(user, slug)``."""
-    return tournament.matches.select_related(
-        "tournament", "round", "attack__team", "defense__team", "verdict"
-    )
+    return tournament.matches.select_related(*_SHOWN)
+
+
+def of_entries(entries: QuerySet[Entry]) -> Q:
+    """Matches of these entries, on either side."""
+    return Q(attack__in=entries) | Q(defense__in=entries)
+
+
+def of_teams(teams: Collection[int]) -> Q:
+    """Matches of these teams (primary keys), on either side."""
+    return Q(attack__team__in=teams) | Q(defense__team__in=teams)
 
 
 def get_match(user: Person, uid: str) -> Match:
@@ -272,8 +289,7 @@ def _counted(matches: QuerySet[Match], *, by: str) -> dict[int, Counts]:
 
 def pending_matches(team: Team) -> QuerySet[Match]:
     """What a team still waits for: `arena check` polls until there is none."""
-    mine = Q(attack__team=team) | Q(defense__team=team)
-    return Match.objects.filter(mine, state__in=UNDER_WAY)
+    return Match.objects.filter(of_teams([team.pk]), state__in=UNDER_WAY)
 
 
 def void_matches(tournament: Tournament) -> QuerySet[Match]:

@@ -250,8 +250,7 @@ def _matches(request: HttpRequest, tournament: Tournament) -> dict[str, Any]:
     if number.isdecimal() and len(number) < 5:
         listed = listed.filter(round__number=int(number))
     if request.GET.get("mine"):
-        teams = team_ids(request.user)
-        listed = listed.filter(attack__team__in=teams) | listed.filter(defense__team__in=teams)
+        listed = listed.filter(selectors.of_teams(team_ids(request.user)))
     paged = Paginator(listed.order_by("-finished_at", "-started_at", "-id"), A_PAGE)
     query = request.GET.copy()
     query.pop("page", None)
