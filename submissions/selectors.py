@@ -13,7 +13,7 @@ from django.db.models import Avg, DurationField, ExpressionWrapper, F, QuerySet
 from django.utils import timezone
 
 from accounts.models import Team, User
-from accounts.selectors import Person, team_ids
+from accounts.selectors import Person, is_administrator, team_ids
 from events import hints
 from events.errors import NotThere
 from submissions.models import Submission
@@ -25,7 +25,7 @@ LOG_BYTES: Final = 256 * 1024
 def visible_to(user: Person) -> QuerySet[Submission]:
     """The submissions of the user's own teams; all of them for an administrator."""
     found = Submission.objects.select_related("team", "uploader")
-    if user.is_active and user.is_superuser:
+    if is_administrator(user):
         return found
     return found.filter(team__in=team_ids(user))
 
@@ -105,11 +105,12 @@ def _counted(rows: QuerySet[Submission], midnight: datetime) -> QuerySet[Submiss
 
 
 def queue_position(submission: Submission) -> int | None:
-    """1 is next; None where it is not waiting."""
-    if submission.state not in (SubmissionState.UPLOADED, SubmissionState.QUEUED):
+    """1 is next; None where it is not waiting. By the time that workers go by, which is a new one
+    for what was uploaded again."""
+    if submission.state != SubmissionState.QUEUED or submission.queued_at is None:
         return None
-    waiting = (SubmissionState.UPLOADED, SubmissionState.QUEUED)
-    return Submission.objects.filter(state__in=waiting, pk__lt=submission.pk).count() + 1
+    queued = Submission.objects.filter(state=SubmissionState.QUEUED)
+    return queued.filter(queued_at__lt=submission.queued_at).count() + 1
 
 
 def estimated_finish(submission: Submission) -> datetime | None:

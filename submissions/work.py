@@ -78,6 +78,8 @@ def qualify(submission: Submission) -> None:
         sentence = str(error)
         persistently(lambda: fail(submission, sentence))
         return
+    finally:
+        hints.forget_progress(submission.uid)
     if finding is None:
         logger.warning("Qualification of %s lost its lease.", submission.uid)
         return
@@ -92,7 +94,6 @@ def qualify(submission: Submission) -> None:
             log=log,
         )
     )
-    hints.forget_progress(submission.uid)
 
 
 def _run(submission: Submission, scratch: Path, out: Path) -> processes.Ended:

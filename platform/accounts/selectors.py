@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from accounts.models import ApiToken, Invitation, Membership, Team, TeamRole, User
 from events.errors import NotThere
 
 Person = User | AnonymousUser
+
+MAY_ORGANIZE: Final = Q(is_active=True) & (Q(is_organizer=True) | Q(is_superuser=True))
+"""The accounts of which :func:`may_organize` holds."""
+
+
+def is_administrator(user: Person) -> bool:
+    return bool(user.is_active and user.is_superuser)
+
+
+def may_organize(user: Person) -> bool:
+    """Whether ``user`` may make tournaments, and run those whose organizer he is."""
+    if not isinstance(user, User) or not user.is_active:
+        return False
+    return user.is_organizer or user.is_superuser
 
 
 def team_ids(user: Person) -> frozenset[int]:
@@ -46,6 +62,7 @@ def members(team: Team) -> QuerySet[Membership]:
 
 def open_invitations(team: Team) -> list[Invitation]:
     found = team.invitations.filter(used_at__isnull=True, revoked_at__isnull=True)
+    found = found.select_related("invited_by")
     return [invitation for invitation in found if invitation.is_open]
 
 

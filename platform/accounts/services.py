@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from accounts import secrets
 from accounts.models import ApiToken, Invitation, Membership, Scope, Team, TeamRole, User
+from accounts.selectors import may_organize
 from events import services as events
 from events.errors import Conflict, Invalid, NotAllowed, NotThere
 from events.models import Audience
@@ -314,6 +315,11 @@ def use_token(token: str) -> ApiToken | None:
 
 
 # --- organizers ---------------------------------------------------------------------------------
+
+
+def require_may_organize(user: User) -> None:
+    if not may_organize(user):
+        raise NotAllowed("Only organizers make tournaments; ask an administrator.")
 
 
 def appoint(*, username: str, organizes: bool) -> None:

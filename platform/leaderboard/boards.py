@@ -19,7 +19,7 @@ from leaderboard.ledger import Ledger, PlayedCell, pk_of
 from leaderboard.models import Board, MatrixCell, Standing
 from leaderboard.symptoms import flags_of_defenses
 from tournaments.models import Round
-from tournaments.states import Phase
+from tournaments.visibility import is_closed
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def write(draft: RoundDraft) -> bool:
 def _board(
     ledger: Ledger, ranked: RankedBoard, held: Board | None, flags: dict[str, list[dict[str, Any]]]
 ) -> BoardDraft | None:
-    frozen = Phase.FROZEN in (ledger.round.state, ledger.round.tournament.state)
+    frozen = is_closed(ledger.round)
     rows = [_standing(ledger, ranked, row, flags.get(row.entry, [])) for row in ranked.rows]
     digest = _digest(rows)
     if held is not None and (held.digest, held.frozen) == (digest, frozen):

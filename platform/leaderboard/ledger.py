@@ -16,11 +16,9 @@ from arena.ranking import CellResult, Player, Records, Tier, nested_in
 from arena.verdict import Kills, Status
 from tournaments.models import Entry, Match, Round, Tournament, Verdict
 from tournaments.planning import takes_part
-from tournaments.states import EntryState, MatchState, Phase
+from tournaments.states import REVEALED, UNJUDGED, EntryState, MatchState
 
 CACHED_KILLS: Final = 20_000
-CLOSED: Final = (Phase.PUBLISHED, Phase.FROZEN)
-"""A round in these phases takes no new entry: who superseded whom later changes nothing in it."""
 
 _KILLS: OrderedDict[tuple[int, int, datetime], Kills | None] = OrderedDict()
 """Verdicts never change, so their bits are read once a process."""
@@ -82,11 +80,8 @@ def open_ledger(round_: Round, tiers: dict[int, Tier]) -> Ledger:
     nested = nested_in(tier, tiers.values())
     rounds = [round_.pk, *map(pk_of, nested)]
     rows = _matches(rounds)
-    entries = list(
-        round_.tournament.entries.exclude(
-            state__in=(EntryState.WAITING, EntryState.REFUSED)
-        ).select_related("submission")
-    )
+    judged = round_.tournament.entries.exclude(state__in=UNJUDGED)
+    entries = list(judged.select_related("submission"))
     here = {row[side] for row in rows if row["round_id"] == round_.pk for side in SIDES_OF_ROW}
     players = players_of(entries, round_, here=here)
     cells = _cells(rows, players)
@@ -205,8 +200,9 @@ def players_of(
     """Entries as ranking sees them. ``here``: those with a match in the round.
 
     A house player has a row where the organizer chose it, and none for what it played elsewhere.
+    A round that has been published takes no new entry: who superseded whom later changes nothing.
     """
-    listed, closed = list(entries), round_.state in CLOSED
+    listed, closed = list(entries), round_.state in REVEALED
     replaces, replaced = _chains(listed)
     allies = _allies(listed)
     players = {}

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from accounts.models import Team, User
+from accounts.selectors import MAY_ORGANIZE
 from events.errors import Conflict, Invalid
 from events.models import Audience
 from tournaments import announcing
 from tournaments.models import Tournament, Visibility
 from tournaments.selectors import require_organizer
-
-MAY_ORGANIZE: Final = Q(is_active=True) & (Q(is_organizer=True) | Q(is_superuser=True))
-"""Whoever lost the right is named still: given back, he runs his tournaments again."""
 
 
 def names_of_invited(tournament: Tournament) -> list[str]:
@@ -24,6 +21,7 @@ def names_of_invited(tournament: Tournament) -> list[str]:
 
 
 def names_of_organizers(tournament: Tournament) -> list[str]:
+    """Whoever lost the right is named still: given back, he runs his tournaments again."""
     return list(tournament.organizers.order_by("username").values_list("username", flat=True))
 
 
@@ -100,9 +98,7 @@ def add_organizer(tournament: Tournament, *, username: str, organizer: User) -> 
         Invalid: no such account, or one that runs no tournaments.
     """
     require_organizer(organizer, tournament)
-    found = None
-    if "\0" not in username:
-        found = User.objects.filter(MAY_ORGANIZE, username__iexact=username.strip()).first()
+    found = _account(User.objects.filter(MAY_ORGANIZE), username)
     if found is None:
         raise Invalid(
             f"{username.strip()!r} is no organizer; an administrator makes one of an account."
@@ -112,10 +108,21 @@ def add_organizer(tournament: Tournament, *, username: str, organizer: User) -> 
 
 @transaction.atomic
 def remove_organizer(tournament: Tournament, *, username: str, organizer: User) -> None:
-    """Raises Conflict for the last one who may run it: somebody has to."""
+    """Somebody who runs it no more.
+
+    Raises:
+        Invalid: nobody of that name runs it.
+        Conflict: the last one who may run it: somebody has to.
+    """
     require_organizer(organizer, tournament)
     Tournament.objects.select_for_update().get(pk=tournament.pk)
-    others = tournament.organizers.exclude(username=username)
-    if not others.filter(MAY_ORGANIZE).exists():
+    found = _account(tournament.organizers.all(), username)
+    if found is None:
+        raise Invalid(f"{username.strip()!r} does not run this tournament.")
+    if not tournament.organizers.exclude(pk=found.pk).filter(MAY_ORGANIZE).exists():
         raise Conflict("Somebody has to run the tournament: add another organizer first.")
-    tournament.organizers.remove(*tournament.organizers.filter(username=username))
+    tournament.organizers.remove(found)
+
+
+def _account(among: QuerySet[User], username: str) -> User | None:
+    return None if "\0" in username else among.filter(username__iexact=username.strip()).first()

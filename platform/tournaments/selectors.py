@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import Count, Min, Q, QuerySet, Sum
 from django.db.models.functions import Now
 
 from accounts.models import Team, User
-from accounts.selectors import Person, team_ids
+from accounts.selectors import Person, is_administrator, team_ids
 from events import hints
 from events import selectors as outbox
 from events.errors import NotAllowed, NotThere
@@ -21,7 +22,6 @@ from submissions.models import Submission
 from tournaments.models import Entry, Match, Round, Tournament, Verdict, Visibility
 from tournaments.states import (
     PLAYABLE,
-    RECORDED,
     UNDER_WAY,
     UNJUDGED,
     UNPLAYED,
@@ -29,10 +29,6 @@ from tournaments.states import (
     MatchState,
     Phase,
 )
-
-
-def is_administrator(user: Person) -> bool:
-    return bool(user.is_active and user.is_superuser)
 
 
 def organizes(user: Person, tournament: Tournament) -> bool:
@@ -71,7 +67,7 @@ def visible_to(user: Person) -> QuerySet[Tournament]:
     condition = Q(visibility=Visibility.PUBLIC)
     if isinstance(user, User):
         condition |= Q(pk__in=organized_by(user)) | Q(pk__in=_joined(team_ids(user)))
-    return Tournament.objects.filter(condition).distinct()
+    return Tournament.objects.filter(condition)
 
 
 def _joined(teams: frozenset[int]) -> QuerySet[Tournament, int]:
@@ -205,34 +201,44 @@ def submissions_visible_to(user: Person) -> QuerySet[Submission]:
     return everything.filter(Q(pk__in=own.values("pk")) | Q(pk__in=organized.values("submission")))
 
 
+def get_submission(user: Person, uid: str) -> Submission:
+    """One of those; NotThere for another team's as for none."""
+    if (submission := submissions_visible_to(user).filter(uid=uid).first()) is None:
+        raise NotThere("There is no such submission of yours.")
+    return submission
+
+
 # --- matches --------------------------------------------------------------------------------------
 
 
+_SHOWN: Final = ("tournament", "round", "attack__team", "defense__team", "verdict")
+"""All that a row of a match shows."""
+
+
 def matches(user: Person) -> QuerySet[Match]:
-    """Matches whose existence and verdict the user may know, with all that a row shows."""
-    return Match.objects.filter(tournament__in=visible_to(user)).select_related(
-        "tournament", "round", "attack__team", "defense__team", "verdict"
-    )
+    """Matches whose existence and verdict the user may know."""
+    return Match.objects.filter(tournament__in=visible_to(user)).select_related(*_SHOWN)
 
 
 def matches_of(tournament: Tournament) -> QuerySet[Match]:
     """All matches of a tournament that the caller has got by ``get(user, slug)``."""
-    return tournament.matches.select_related(
-        "tournament", "round", "attack__team", "defense__team", "verdict"
-    )
+    return tournament.matches.select_related(*_SHOWN)
+
+
+def of_entries(entries: QuerySet[Entry]) -> Q:
+    """Matches of these entries, on either side."""
+    return Q(attack__in=entries) | Q(defense__in=entries)
+
+
+def of_teams(teams: Collection[int]) -> Q:
+    """Matches of these teams (primary keys), on either side."""
+    return Q(attack__team__in=teams) | Q(defense__team__in=teams)
 
 
 def get_match(user: Person, uid: str) -> Match:
     if (match := matches(user).filter(uid=uid).first()) is None:
         raise NotThere("There is no such match.")
     return match
-
-
-def recorded(tournament: Tournament) -> QuerySet[Verdict]:
-    """The verdicts that boards fold."""
-    return Verdict.objects.filter(
-        match__tournament=tournament, match__state__in=RECORDED
-    ).select_related("match__round", "match__attack__team", "match__defense__team")
 
 
 @dataclass(frozen=True)
@@ -255,18 +261,35 @@ class Counts:
         return self.pending + self.running + self.done + self.void
 
 
-def counts(tournament: Tournament, *, round_: Round | None = None) -> Counts:
-    found = tournament.matches.exclude(state=MatchState.CANCELLED)
-    if round_ is not None:
-        found = found.filter(round=round_)
-    grouped = found.order_by().values_list("state").annotate(Count("pk"))
-    return Counts(**dict(grouped))
+def counts(tournament: Tournament) -> Counts:
+    return counts_of([tournament])[tournament.pk]
+
+
+def counts_of(tournaments: Iterable[Tournament]) -> dict[int, Counts]:
+    """Those of each tournament, by primary key, in one query."""
+    keys = [tournament.pk for tournament in tournaments]
+    found = _counted(Match.objects.filter(tournament__in=keys), by="tournament")
+    return {key: found.get(key, Counts()) for key in keys}
+
+
+def counts_by_round(rounds: Iterable[Round]) -> dict[int, Counts]:
+    """The same of rounds."""
+    keys = [round_.pk for round_ in rounds]
+    found = _counted(Match.objects.filter(round__in=keys), by="round")
+    return {key: found.get(key, Counts()) for key in keys}
+
+
+def _counted(matches: QuerySet[Match], *, by: str) -> dict[int, Counts]:
+    states: defaultdict[int, dict[str, int]] = defaultdict(dict)
+    grouped = matches.exclude(state=MatchState.CANCELLED).order_by().values_list(by, "state")
+    for key, state, number in grouped.annotate(Count("pk")):
+        states[key][state] = number
+    return {key: Counts(**numbers) for key, numbers in states.items()}
 
 
 def pending_matches(team: Team) -> QuerySet[Match]:
     """What a team still waits for: `arena check` polls until there is none."""
-    mine = Q(attack__team=team) | Q(defense__team=team)
-    return Match.objects.filter(mine, state__in=UNDER_WAY)
+    return Match.objects.filter(of_teams([team.pk]), state__in=UNDER_WAY)
 
 
 def void_matches(tournament: Tournament) -> QuerySet[Match]:
@@ -314,12 +337,13 @@ def visible_events(
 
 @dataclass(frozen=True)
 class Operations:
-    """What an organizer's page shows of the machinery."""
+    """What an organizer's page shows of the machinery. ``replayable``: void matches that can be
+    played again; ``seconds``: the playing time of all attempts."""
 
     counts: Counts
     overdue: int
     workers: tuple[str, ...]
-    voided: tuple[Match, ...]
+    replayable: int
     faults: dict[str, int]
     seconds: float
 
@@ -327,7 +351,6 @@ class Operations:
 def operations(tournament: Tournament) -> Operations:
     found = tournament.matches
     running = found.filter(state=MatchState.RUNNING)
-    voided = matches_of(tournament).filter(state=MatchState.VOID)
     faults = (
         Verdict.objects.filter(match__tournament=tournament)
         .exclude(fault_side="")
@@ -339,7 +362,7 @@ def operations(tournament: Tournament) -> Operations:
         counts=counts(tournament),
         overdue=running.filter(lease_until__lt=Now()).count(),
         workers=tuple(running.order_by("worker").values_list("worker", flat=True).distinct()),
-        voided=tuple(voided[:100]),
+        replayable=void_matches(tournament).count(),
         faults=dict(faults),
         seconds=found.aggregate(sum=Sum("seconds"))["sum"] or 0.0,
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from accounts.selectors import Person, team_ids
+from accounts.selectors import Person, is_administrator, team_ids
 from tournaments.models import NOBODY, WITHDRAWN, Entry
-from tournaments.selectors import is_administrator, organized_by
+from tournaments.selectors import organized_by
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from accounts.models import User
-from accounts.selectors import teams_of
+from accounts.selectors import may_organize, teams_of
 from tournaments.viewer import Viewer
 
 
@@ -18,5 +17,5 @@ def site(request: HttpRequest) -> dict[str, Any]:
     return {
         "my_teams": SimpleLazyObject(lambda: list(teams_of(user)) if user else []),
         "viewer": SimpleLazyObject(lambda: Viewer.of(user or AnonymousUser())),
-        "may_organize": isinstance(user, User) and (user.is_organizer or user.is_superuser),
+        "may_organize": user is not None and may_organize(user),
     }

@@ -80,10 +80,7 @@ def scope_of(user: Person, request: HttpRequest) -> Scope:
         match = selectors.get_match(user, uid)
         return Scope(tournament=match.tournament_id, match=match.uid)
     if uid := request.GET.get("submission"):
-        found = selectors.submissions_visible_to(user).filter(uid=uid).first()
-        if found is None:
-            raise NotThere("There is no such submission of yours.")
-        return Scope(submission=found.uid)
+        return Scope(submission=selectors.get_submission(user, uid).uid)
     return Scope()
 
 

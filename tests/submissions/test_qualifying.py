@@ -178,3 +178,31 @@ def test_the_oldest_goes_first_and_the_queue_tells_its_length(
     assert work.claim(worker="w:1") == first
     second.refresh_from_db()
     assert selectors.queue_position(second) == 1
+
+
+def test_what_comes_back_after_a_cancellation_waits_behind_the_others(
+    team: Team, dana: User, package: Packer
+) -> None:
+    first, second = (
+        services.submit(team=team, user=dana, archive=package(name=name)).submission
+        for name in ("one", "two")
+    )
+    services.cancel(submission=first, user=dana)
+    first = services.submit(team=team, user=dana, archive=package(name="one")).submission
+    assert [selectors.queue_position(s) for s in (first, second)] == [2, 1]
+    assert work.claim(worker="w:1") == second
+
+
+@pytest.mark.parametrize("body", [ACCEPTS, FAILS], ids=["found", "fault of ours"])
+def test_what_a_qualification_told_on_its_way_is_forgotten_when_it_ends(
+    body: str,
+    submission: Submission,
+    qualifier: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else what waits again would show how far the attempt that failed had come."""
+    forgotten: list[str] = []
+    monkeypatch.setattr(work.hints, "forget_progress", forgotten.append)
+    qualifier(body)
+    run()
+    assert forgotten == [submission.uid]

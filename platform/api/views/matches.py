@@ -48,16 +48,15 @@ class MatchFilter(django_filters.FilterSet):  # type: ignore[misc]
         return rows.filter(tournament=selectors.get(self.request.user, slug))
 
     def of_entry(self, rows: QuerySet[Match], name: str, uid: str) -> QuerySet[Match]:
-        return rows.filter(Q(attack__uid=uid) | Q(defense__uid=uid))
+        return rows.filter(selectors.of_entries(Entry.objects.filter(uid=uid)))
 
     def of_team(self, rows: QuerySet[Match], name: str, uid: str) -> QuerySet[Match]:
         """Matches of a withdrawn entry are not told to be of its team."""
-        found = Entry.objects.filter(~Q(state=EntryState.WITHDRAWN), team__uid=uid).values("pk")
-        return rows.filter(Q(attack__in=found) | Q(defense__in=found))
+        told = Entry.objects.filter(~Q(state=EntryState.WITHDRAWN), team__uid=uid)
+        return rows.filter(selectors.of_entries(told))
 
     def of_mine(self, rows: QuerySet[Match], name: str, *values: bool) -> QuerySet[Match]:
-        teams = team_ids(self.request.user)
-        mine = Q(attack__team__in=teams) | Q(defense__team__in=teams)
+        mine = selectors.of_teams(team_ids(self.request.user))
         return rows.filter(mine) if all(values) else rows.exclude(mine)
 
 

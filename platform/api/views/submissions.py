@@ -114,10 +114,7 @@ class OneSubmissionView(MembersView):
     serializer_class: Any = SubmissionDetailSerializer
 
     def found(self, uid: str) -> Submission:
-        row = tournaments.submissions_visible_to(self.user).filter(uid=uid).first()
-        if row is None:
-            raise NotThere("There is no such submission of yours.")
-        return row
+        return tournaments.get_submission(self.user, uid)
 
 
 @extend_schema(tags=["submissions"])

@@ -13,8 +13,9 @@ from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import Scope, User
+from accounts.models import Scope
 from accounts.selectors import Person
+from accounts.services import require_may_organize
 from api.idempotency import once
 from api.pagination import InOrder, NewestFirst
 from api.parsers import JsonParser, TomlParser
@@ -33,7 +34,6 @@ from api.serializers.tournaments import (
     TournamentSerializer,
 )
 from api.views.base import IDEMPOTENCY, MembersView, View, problem
-from events.errors import NotAllowed
 from submissions import selectors as submissions
 from tournaments import guests, loading, selectors, services, timing
 from tournaments.models import SIDES, Entry, Round, Tournament
@@ -53,13 +53,6 @@ class Organizing(View):
         if request is not None and request.method == "POST":
             return [LoggedIn(), Scoped()]
         return [Scoped()]
-
-
-def organizer_of(user: User) -> User:
-    """Before a body is read: what is wrong with it is not for everybody to find out."""
-    if not (user.is_organizer or user.is_superuser):
-        raise NotAllowed("Only organizers make tournaments; ask an administrator.")
-    return user
 
 
 class TournamentFilter(django_filters.FilterSet):  # type: ignore[misc]
@@ -107,11 +100,11 @@ class TournamentsView(Organizing):
         return once(request, lambda: self._create(request))
 
     def _create(self, request: Request) -> Response:
-        organizer = organizer_of(self.user)
+        require_may_organize(self.user)  # what is wrong with the body is not for everybody
         if not isinstance(request.data, Mapping):
             raise ParseError("The body must be one table.")
-        made = services.create(loading.parse(request.data), organizer=organizer)
-        shown = detail(made, organizer, self.get_serializer_context())
+        made = services.create(loading.parse(request.data), organizer=self.user)
+        shown = detail(made, self.user, self.get_serializer_context())
         address = reverse("api:tournament", args=[made.slug])
         return Response(shown, status=status.HTTP_201_CREATED, headers={"Location": address})
 

@@ -106,7 +106,8 @@ def _require_fit(tournament: Tournament, submission: Submission) -> None:
 
 def fits(tournament: Tournament, submission: Submission) -> bool:
     """Whether it may meet somebody in some round of the tournament."""
-    return len(misfits(tournament, submission)) < len(tournament.rounds.all())
+    manifest = Manifest.from_mapping(submission.manifest)
+    return any(unfit(manifest, round_.rules) is None for round_ in tournament.rounds.all())
 
 
 def misfits(tournament: Tournament, submission: Submission) -> list[tuple[str, str]]:

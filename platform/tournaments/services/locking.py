@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from events.errors import Conflict
 from tournaments.models import Tournament
-from tournaments.states import (
-    Phase,
-)
+from tournaments.states import Phase
 
 
 def locked(tournament: Tournament) -> Tournament:

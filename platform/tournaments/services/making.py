@@ -13,16 +13,15 @@ from django.utils import timezone
 import arena.house
 import arena.tasks
 from accounts.models import User
+from accounts.services import require_may_organize
 from arena.errors import PackageError, TaskError
 from arena.rounds import RoundSpec, SplitName
 from arena.tasks.fitting import misfit, too_many
-from events.errors import Conflict, Invalid, NotAllowed
+from events.errors import Conflict, Invalid
 from events.identifiers import opaque_id
 from tournaments import announcing, guests, planning, timing
 from tournaments.models import Entry, Round, Tournament, Visibility
-from tournaments.states import (
-    EntryState,
-)
+from tournaments.states import EntryState
 
 MOST_ROUNDS: Final = 30
 RESERVED: Final = frozenset(("new",))
@@ -71,8 +70,7 @@ def create(plan: TournamentPlan, *, organizer: User) -> Tournament:
         Invalid: no round, an unknown task, house player, team or organizer, or a house player that
             does not fit its round.
     """
-    if not (organizer.is_organizer or organizer.is_superuser):
-        raise NotAllowed("Only organizers make tournaments; ask an administrator.")
+    require_may_organize(organizer)
     check(plan)
     if Tournament.objects.filter(slug=plan.slug).exists():
         raise Conflict(f"There is a tournament {plan.slug!r} already.")

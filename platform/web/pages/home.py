@@ -12,11 +12,12 @@ from accounts.models import Team
 from submissions.models import Submission
 from submissions.states import SubmissionState
 from tournaments import selectors
-from tournaments.models import Match, Tournament
-from tournaments.states import RECORDED, MatchState, Phase
+from tournaments.models import Match
+from tournaments.states import PLAYABLE, RECORDED, MatchState
 from web.answers import page
 from web.glossary import TERMS
 from web.pages.pictures import showcase
+from web.pages.tournaments import with_counts
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,9 @@ def numbers(request: HttpRequest) -> Numbers:
 
 @page
 def home(request: HttpRequest) -> HttpResponse:
-    current = selectors.visible_to(request.user).filter(state__in=(Phase.OPEN, Phase.PLAYING))
-    listed: list[Tournament] = list(current.prefetch_related("rounds")[:6])
+    current = selectors.visible_to(request.user).filter(state__in=PLAYABLE)
     context = {
-        "tournaments": [(t, selectors.counts(t)) for t in listed],
+        "tournaments": with_counts(current.prefetch_related("rounds")[:6]),
         "showcase": showcase(request.user),
         **live(request),
     }

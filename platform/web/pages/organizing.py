@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import Case, When
 from django.forms import BaseFormSet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 
 import arena.tasks
+from accounts.selectors import may_organize
+from accounts.services import require_may_organize
 from arena.rounds import SplitName
 from events.errors import Invalid, NotThere, Refused
 from tournaments import guests, previewing, selectors, services, timing
@@ -42,7 +44,7 @@ class Previewed:
 @never_cache
 @member_form
 def create(request: HttpRequest) -> HttpResponse:
-    _require_organizer(request)
+    require_may_organize(person(request))
     if request.method != "POST":
         form = TournamentForm()
         begun = round_usuals.first(str(form["task"].value() or arena.tasks.names()[0]))
@@ -65,16 +67,10 @@ def create(request: HttpRequest) -> HttpResponse:
 @action
 def preview(request: HttpRequest) -> HttpResponse:
     """What the form as it stands would play; the page asks as its fields change."""
-    _require_organizer(request)
+    require_may_organize(person(request))
     sent = settle(request.POST)
     previews = _previews(TournamentForm(sent), round_formset(sent))
     return render(request, "web/parts/preview.html", {"previews": previews})
-
-
-def _require_organizer(request: HttpRequest) -> None:
-    user = person(request)
-    if not (user.is_organizer or user.is_superuser):
-        raise PermissionDenied("Only organizers make tournaments; ask an administrator.")
 
 
 def _form(
@@ -203,7 +199,7 @@ def _organize(
         "clock": ClockForm.of(found),
         "invited": found.invited.all() if found.visibility == Visibility.PRIVATE else None,
         "guests_form": guests_form or GuestsForm(),
-        "organizers": found.organizers.order_by("username"),
+        "organizers": [(u, may_organize(u)) for u in found.organizers.order_by("username")],
         "revealed": found.state in REVEALED,
         "round_moves": [
             (round_, sorted(ROUNDS.moves[Phase(round_.state)]), ClockForm.of(round_))
@@ -361,7 +357,8 @@ def requeue_all(request: HttpRequest, slug: str) -> HttpResponse:
     """Every void match of the tournament."""
     found = selectors.get_organized(request.user, slug)
     moved = services.requeue(matches=selectors.void_matches(found), organizer=person(request))
-    messages.success(request, f"{moved} matches wait again.")
+    told = ngettext("%d match waits again.", "%d matches wait again.", moved)
+    messages.success(request, told % moved)
     return redirect("organize", slug=slug)
 
 
@@ -369,7 +366,8 @@ def requeue_all(request: HttpRequest, slug: str) -> HttpResponse:
 def cancel_rest(request: HttpRequest, slug: str) -> HttpResponse:
     found = selectors.get_organized(request.user, slug)
     moved = services.cancel_rest(tournament=found, organizer=person(request))
-    messages.success(request, f"{moved} {'match' if moved == 1 else 'matches'} cancelled.")
+    told = ngettext("%d match cancelled.", "%d matches cancelled.", moved)
+    messages.success(request, told % moved)
     return redirect("organize", slug=slug)
 
 

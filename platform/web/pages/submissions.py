@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -22,18 +21,11 @@ from submissions.models import Submission
 from submissions.states import WAITING
 from tournaments import selectors, visibility
 from tournaments import services as tournaments
-from tournaments.models import Match, Tournament
+from tournaments.models import Tournament
 from web import entering
 from web.answers import action, attachment, member_form, member_page, person
 from web.figures import plain_figures
 from web.forms import UploadForm
-
-
-def _visible(request: HttpRequest, uid: str) -> Submission:
-    found = selectors.submissions_visible_to(request.user).filter(uid=uid).first()
-    if found is None:
-        raise NotThere("There is no such submission of yours.")
-    return found
 
 
 @never_cache
@@ -140,7 +132,7 @@ def _wants_json(request: HttpRequest) -> bool:
 @never_cache
 @member_page
 def submission(request: HttpRequest, uid: str) -> HttpResponse:
-    found = _visible(request, uid)
+    found = selectors.get_submission(request.user, uid)
     context = {"section": "submissions", **_shown(request, found)}
     return render(request, "web/submission.html", context)
 
@@ -148,7 +140,7 @@ def submission(request: HttpRequest, uid: str) -> HttpResponse:
 @never_cache
 @member_page
 def submission_live(request: HttpRequest, uid: str) -> HttpResponse:
-    found = _visible(request, uid)
+    found = selectors.get_submission(request.user, uid)
     return render(request, "web/parts/submission_live.html", _shown(request, found))
 
 
@@ -158,7 +150,7 @@ def _shown(request: HttpRequest, found: Submission) -> dict[str, Any]:
     enterable = _enterable(request, found) if mine else []
     places = selectors.places_of(request.user, enterable)
     readable = visibility.may_see_log(request.user, found)
-    played = Match.objects.filter(Q(attack__in=entries) | Q(defense__in=entries))
+    played = selectors.matches(request.user).filter(selectors.of_entries(entries))
     return {
         "submission": found,
         "mine": mine,
@@ -170,11 +162,10 @@ def _shown(request: HttpRequest, found: Submission) -> dict[str, Any]:
         "log": queue.log_text(found) if readable else "",
         "manifest": _told(found.manifest),
         "entries": entries.select_related("tournament"),
-        "matches": played.select_related("tournament", "round", "attack__team", "defense__team",
-                                         "verdict").order_by("-finished_at", "-id")[:60],
+        "matches": played.order_by("-finished_at", "-id")[:60],
         "enterable": enterable,
         "places": [place for place in places if place.goes_to(found)],
-    }  # fmt: skip
+    }
 
 
 def _enterable(request: HttpRequest, found: Submission) -> list[Tournament]:
@@ -193,14 +184,14 @@ def _told(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 @action
 def cancel(request: HttpRequest, uid: str) -> HttpResponse:
-    services.cancel(submission=_visible(request, uid), user=person(request))
+    services.cancel(submission=selectors.get_submission(request.user, uid), user=person(request))
     return redirect("submission", uid=uid)
 
 
 @never_cache
 @member_page
 def package(request: HttpRequest, uid: str) -> HttpResponse:
-    found = _visible(request, uid)
+    found = selectors.get_submission(request.user, uid)
     if not visibility.may_see_package(request.user, found):
         raise NotThere("There is no such file for you.")
     try:
@@ -214,7 +205,7 @@ def package(request: HttpRequest, uid: str) -> HttpResponse:
 @never_cache
 @member_page
 def log(request: HttpRequest, uid: str) -> HttpResponse:
-    found = _visible(request, uid)
+    found = selectors.get_submission(request.user, uid)
     if not visibility.may_see_log(request.user, found):
         raise NotThere("There is no such log for you.")
     text = queue.log_text(found)

@@ -11,7 +11,6 @@ from accounts import selectors, services
 from accounts.models import Team, User
 from events.errors import Conflict, Invalid
 from submissions.selectors import quota
-from tournaments.models import Entry
 from web.answers import action, member_form, member_page, person
 from web.forms import MemberForm
 
@@ -30,7 +29,7 @@ def _team(request: HttpRequest, team: Team, **more: object) -> HttpResponse:
         "invitations": selectors.open_invitations(team),
         "quota": quota(team, person=person(request)),
         "submissions": team.submissions.all()[:8],
-        "entries": Entry.objects.filter(team=team).select_related("tournament")[:20],
+        "entries": team.entries.select_related("tournament").order_by("-entered_at", "-pk")[:20],
         "section": "profile",
         **more,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.paginator import Paginator
+from django.db.models import QuerySet, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -17,7 +18,8 @@ from submissions.models import Submission
 from submissions.states import WAITING, SubmissionState
 from tournaments import selectors, services
 from tournaments.models import Entry, Round, Tournament
-from tournaments.states import EntryState, MatchState, Phase
+from tournaments.selectors import Counts
+from tournaments.states import PLAYABLE, REVEALED, UNJUDGED, EntryState, MatchState, Phase
 from tournaments.viewer import Viewer
 from web import entering
 from web.answers import action, page, person
@@ -31,14 +33,20 @@ A_PAGE = 60
 @page
 def tournaments(request: HttpRequest) -> HttpResponse:
     found = selectors.visible_to(request.user).prefetch_related("rounds")
-    listed = [(t, selectors.counts(t)) for t in found[:100]]
+    listed = with_counts(found[:100])
     phases = (
-        ("Open", [row for row in listed if row[0].state in (Phase.OPEN, Phase.PLAYING)]),
+        ("Open", [row for row in listed if row[0].state in PLAYABLE]),
         ("Scheduled", [row for row in listed if row[0].state == Phase.SCHEDULED]),
-        ("Ended", [row for row in listed if row[0].state in (Phase.PUBLISHED, Phase.FROZEN)]),
+        ("Ended", [row for row in listed if row[0].state in REVEALED]),
     )
     context = {"phases": phases, "any": bool(listed), "section": "tournaments"}
     return render(request, "web/tournaments.html", context)
+
+
+def with_counts(found: QuerySet[Tournament]) -> list[tuple[Tournament, Counts]]:
+    """Each with how far it is, as cards show it."""
+    counts = selectors.counts_of(found)
+    return [(tournament, counts[tournament.pk]) for tournament in found]
 
 
 # --- what all its pages share ---------------------------------------------------------------------
@@ -135,9 +143,8 @@ def _round(request: HttpRequest, tournament: Tournament) -> Round | None:
 def rules(request: HttpRequest, slug: str) -> HttpResponse:
     found = selectors.get(request.user, slug)
     context = frame(request, found, "rules")
-    context["counted"] = [
-        (round_, selectors.counts(found, round_=round_)) for round_ in context["rounds"]
-    ]
+    counts = selectors.counts_by_round(context["rounds"])
+    context["counted"] = [(round_, counts[round_.pk]) for round_ in context["rounds"]]
     return render(request, "web/rules.html", context)
 
 
@@ -148,23 +155,26 @@ def rules(request: HttpRequest, slug: str) -> HttpResponse:
 @page
 def entries(request: HttpRequest, slug: str) -> HttpResponse:
     found = selectors.get(request.user, slug)
-    return _entries(request, found, EnterForm(submissions=_fitting(request, found)))
+    return _entries(request, found)
 
 
 def _entries(
-    request: HttpRequest, tournament: Tournament, form: EnterForm, status: int = 200
+    request: HttpRequest,
+    tournament: Tournament,
+    *,
+    form: EnterForm | None = None,
+    status: int = 200,
 ) -> HttpResponse:
     context = frame(request, tournament, "entries")
-    listed = selectors.entries(tournament).exclude(state=EntryState.REFUSED)
-    listed = listed.exclude(state=EntryState.WAITING)
-    enterable = _fitting(request, tournament)
-    roles = {(one.team_id, one.role) for one in enterable}
+    listed = selectors.entries(tournament).exclude(state__in=UNJUDGED)
+    fitting = _fitting(request, tournament)
+    roles = {(one.team_id, one.role) for one in fitting}
     places = selectors.places_of(request.user, [tournament])
     context |= {
         "own": selectors.entries_of(tournament, request.user),
         "guests": sorted(listed.filter(team__isnull=False), key=_in_order),
         "house": listed.filter(team__isnull=True).order_by("role", "name"),
-        "form": form,
+        "form": form or EnterForm(submissions=fitting),
         "enterable": bool(roles),
         "places": [p for p in places if (p.entry.team_id, p.entry.player) in roles],
         "revealing": [round_ for round_ in context["rounds"] if reveals(round_) == "package"],
@@ -177,7 +187,7 @@ def _in_order(entry: Entry) -> tuple[str, bool, str, int]:
     return entry.role, entry.is_withdrawn, entry.shown_team.casefold(), entry.pk
 
 
-def _enterable(request: HttpRequest, tournament: Tournament) -> Any:
+def _enterable(request: HttpRequest, tournament: Tournament) -> QuerySet[Submission]:
     """Own submissions that may still be entered here."""
     playing = tournament.entries.filter(
         state__in=(EntryState.ACTIVE, EntryState.WAITING, EntryState.DISQUALIFIED),
@@ -188,9 +198,10 @@ def _enterable(request: HttpRequest, tournament: Tournament) -> Any:
     ).exclude(pk__in=playing.values("submission"))
 
 
-def _fitting(request: HttpRequest, tournament: Tournament) -> Any:
+def _fitting(request: HttpRequest, tournament: Tournament) -> QuerySet[Submission]:
     """Those of them that some round here is made for: what the page offers."""
     found = _enterable(request, tournament)
+    prefetch_related_objects([tournament], "rounds")
     return found.filter(pk__in=[one.pk for one in found if services.fits(tournament, one)])
 
 
@@ -199,7 +210,7 @@ def enter(request: HttpRequest, slug: str) -> HttpResponse:
     found = selectors.get(request.user, slug)
     form = EnterForm(request.POST, submissions=_enterable(request, found))
     if not form.is_valid():
-        return _entries(request, found, form, status=422)
+        return _entries(request, found, form=form, status=422)
     entering.enter(request, found, form.cleaned_data["submission"])
     return redirect("entries", slug=slug)
 
@@ -239,8 +250,7 @@ def _matches(request: HttpRequest, tournament: Tournament) -> dict[str, Any]:
     if number.isdecimal() and len(number) < 5:
         listed = listed.filter(round__number=int(number))
     if request.GET.get("mine"):
-        teams = team_ids(request.user)
-        listed = listed.filter(attack__team__in=teams) | listed.filter(defense__team__in=teams)
+        listed = listed.filter(selectors.of_teams(team_ids(request.user)))
     paged = Paginator(listed.order_by("-finished_at", "-started_at", "-id"), A_PAGE)
     query = request.GET.copy()
     query.pop("page", None)

@@ -260,6 +260,16 @@ def test_a_second_organizer_runs_the_tournament_and_one_always_stays(stage: Any)
         guests.remove_organizer(stage.tournament, username="olga", organizer=olga)
 
 
+def test_who_is_removed_is_named_as_whoever_is_added(stage: Any) -> None:
+    olga = stage.person("olga")
+    User.objects.filter(pk=olga.pk).update(is_organizer=True)
+    guests.add_organizer(stage.tournament, username="olga", organizer=stage.oscar)
+    with pytest.raises(Invalid, match="'ogla' does not run this tournament"):
+        guests.remove_organizer(stage.tournament, username="ogla", organizer=stage.oscar)
+    guests.remove_organizer(stage.tournament, username=" Olga", organizer=stage.oscar)
+    assert list(stage.tournament.organizers.all()) == [stage.oscar]
+
+
 def test_who_lost_the_right_does_not_stay_as_the_last_organizer(stage: Any) -> None:
     olga = stage.person("olga")
     User.objects.filter(pk=olga.pk).update(is_organizer=True)

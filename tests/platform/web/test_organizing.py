@@ -121,6 +121,19 @@ def test_a_team_that_oscar_invites_sees_his_private_tournament(world: World, as_
     assert charlie.get("/tournaments/spring/").status_code == 404
 
 
+def test_void_matches_are_played_again_together_where_their_players_are_there_still(
+    world: World, as_: Browser
+) -> None:
+    oscar, match = as_(world.oscar), Match.objects.filter(state=MatchState.PENDING)[0]
+    Match.objects.filter(pk=match.pk).update(state=MatchState.VOID)
+    assert "Play all void again" in text_of(oscar.get(ORGANIZE))
+    told = oscar.post("/tournaments/spring/requeue/", follow=True)
+    assert "1 match waits again." in text_of(told)
+    Match.objects.filter(pk=match.pk).update(state=MatchState.VOID)
+    Entry.objects.filter(pk=match.attack_id).update(state=EntryState.WITHDRAWN)
+    assert "Play all void again" not in text_of(oscar.get(ORGANIZE))
+
+
 def test_a_void_match_is_played_again(world: World, as_: Browser) -> None:
     match = Match.objects.filter(state=MatchState.PENDING)[0]
     Match.objects.filter(pk=match.pk).update(state=MatchState.VOID, sentence="Our fault.")

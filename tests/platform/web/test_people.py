@@ -10,8 +10,11 @@ from django.test import Client
 
 from accounts.models import ApiToken, User
 from accounts.services import issue_token
+from arena.manifest import Role
 from tests.platform.web.reading import Browser, text_of
-from tests.platform.web.seeding import PASSWORD, World
+from tests.platform.web.seeding import PASSWORD, World, submitted
+from tournaments.models import Entry
+from tournaments.states import EntryState
 
 
 def test_signing_up_logs_in_and_asks_for_a_team(db: None) -> None:
@@ -130,3 +133,22 @@ def test_an_invitation_lets_one_person_in(world: World, as_: Browser) -> None:
 def test_a_visitor_with_an_invitation_comes_back_to_it(world: World, as_: Browser) -> None:
     response = as_(None).get("/join/adv_x/")
     assert response["Location"] == "/login/?next=/join/adv_x/"
+
+
+def test_a_team_s_page_shows_what_it_entered_last(world: World, as_: Browser) -> None:
+    first = world.entries["Momentum PGD"]
+    for number in range(25):
+        later = submitted(world.attackers, world.alice, f"Spear {number}", Role.ATTACK)
+        Entry.objects.create(
+            tournament=world.tournament,
+            team=world.attackers,
+            submission=later,
+            role="attack",
+            player="attack",
+            name=later.name,
+            state=EntryState.SUPERSEDED,
+        )
+    page = text_of(as_(world.alice).get(f"/teams/{world.attackers.uid}/"))
+    entered = page[page.index(">Entries<") :]
+    assert "Spear 24" in entered
+    assert first.name not in entered

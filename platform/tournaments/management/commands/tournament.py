@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from accounts.models import User
+from accounts.selectors import MAY_ORGANIZE
 from events.errors import Refused
 from tournaments import guests, loading, services
 from tournaments.models import Tournament
@@ -77,7 +78,7 @@ def find_tournament(slug: str) -> Tournament:
 
 def runner_of(tournament: Tournament) -> User:
     """Who acts: whoever runs this command may do what its organizers may."""
-    found = tournament.organizers.filter(guests.MAY_ORGANIZE).order_by("pk").first()
+    found = tournament.organizers.filter(MAY_ORGANIZE).order_by("pk").first()
     found = found or User.objects.filter(is_active=True, is_superuser=True).first()
     if found is None:
         raise CommandError(
