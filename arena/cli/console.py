@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -97,19 +97,6 @@ def _cell(value: object) -> RenderableType:
     from rich.text import Text
 
     return Text(plain(figure(value))[:MOST_CELL])
-
-
-def figures(found: Mapping[str, object], *, above: str = "") -> Iterator[tuple[str, object]]:
-    """(name, value) for each figure, those of nested tables under their table's name."""
-    for key, value in found.items():
-        name = f"{above}{key}".replace("_", " ")
-        if isinstance(value, Mapping):
-            yield from figures(value, above=f"{name}: ")
-        elif isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
-            for number, item in enumerate(value, start=1):
-                yield from figures(item, above=f"{name} {number}: ")
-        else:
-            yield name, value
 
 
 def figure(value: object) -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arena.cli import rules
-from arena.cli.console import figures, print_json, progress, say, table
+from arena.cli.console import print_json, progress, say, table
 from arena.cli.exits import ExitCode
+from arena.cli.verdicts import print_finding
 
 if TYPE_CHECKING:
     from arena.manifest import Manifest
@@ -55,8 +56,7 @@ def qualify(
         print_json({**data, "task": chosen.name, "figures": finding.figures, "log": finding.log})
     else:
         say(finding.sentence)
-        if finding.figures:
-            table(("Figure", ""), figures(finding.figures))
+        print_finding(finding.figures)
         if finding.log and (logs or not finding.accepted):
             say(finding.log)
     raise typer.Exit(ExitCode.OK if finding.accepted else ExitCode.FAILED)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from arena.cli import boards
-from arena.cli.console import figures, print_json, say, table
+from arena.cli.console import print_json, say, table
 from arena.cli.exits import ExitCode, Stop
+from arena.cli.verdicts import print_finding
 from arena.cli.waiting import Clock, wait_for_matches, wait_for_submission
 
 if TYPE_CHECKING:
@@ -172,8 +173,7 @@ def _tell(row: SubmissionBody) -> None:
     say(f"{row['id']}  {row['name']} ({row['role']}, {row['task']}): {row['state']}")
     if row["sentence"]:
         say(row["sentence"])
-    if row["figures"]:
-        table(("Figure", ""), figures(row["figures"]))
+    print_finding(row["figures"])
 
 
 def enter(

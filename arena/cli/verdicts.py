@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from arena.cli.console import figure, percent, plain, say, table, warn
@@ -181,6 +181,38 @@ def print_logs(logs: Mapping[str, str]) -> None:
         if text:
             say(f"--- log of the {plain(side)} ---")
             say(text)
+
+
+def print_finding(found: Mapping[str, Any]) -> None:
+    """What qualification measured."""
+    if found:
+        table(("Figure", "", "95 % interval"), findings(found))
+
+
+def findings(found: Mapping[str, Any], *, above: str = "") -> Iterator[tuple[str, str, str]]:
+    """(name, value, interval) for each figure, those of nested tables under their table's name."""
+    for key, value in found.items():
+        name = f"{above}{_word(key)}"
+        if isinstance(value, Mapping):
+            yield from findings(value, above=f"{name}: ")
+        elif isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+            for number, item in enumerate(value, start=1):
+                yield from findings(item, above=f"{name} {number}: ")
+        elif not key.endswith(INTERVALS):
+            yield name, _value(key, value), _interval(found, key) if key in SHARES else ""
+
+
+def _word(key: str) -> str:
+    from arena.qualification.words import word
+
+    return SHARES.get(key) or FIGURES.get(key) or word(key)
+
+
+def _value(key: str, value: object) -> str:
+    from arena.qualification import words
+
+    share = key in SHARES or key in words.SHARES
+    return percent(value) if share and isinstance(value, float) else figure(value)
 
 
 def as_json(verdict: Verdict) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from arena.evidence import NOTES, REFUTED
+from arena.qualification import words
 from leaderboard.models import Board, Standing
 
 SHARE, NUMBER, COUNT = "share", "number", "count"
@@ -207,15 +208,24 @@ def plain_figures(found: Mapping[str, Any], prefix: str = "") -> list[tuple[str,
     """(label, text) for whatever qualification measured, nested tables flattened."""
     listed: list[tuple[str, str]] = []
     for key, value in found.items():
-        label = f"{prefix}{key.replace('_', ' ')}"
+        label = f"{prefix}{_label(key)}"
         if isinstance(value, Mapping):
             listed += plain_figures(value, prefix=f"{label}: ")
-        elif not key.endswith(("_low", "_high")) and not isinstance(value, list):
-            listed.append((label[:1].upper() + label[1:], _plain(key, value)))
+        elif isinstance(value, list):
+            for number_, row in enumerate(value, start=1):
+                if isinstance(row, Mapping):
+                    listed += plain_figures(row, prefix=f"{label} {number_}: ")
+        elif not key.endswith(("_low", "_high")):
+            listed.append((label, _plain(key, value)))
     return listed
 
 
-_SHARES: Final = ("accuracy", "share", "rate", "success", "floor", "error", "robust", "clean")
+_KINDS: Final = {kind.key: kind for kind in METRICS}
+
+
+def _label(key: str) -> str:
+    known = _KINDS.get(key)
+    return known.label if known is not None and key not in words.WORDS else words.word(key)
 
 
 def _plain(key: str, value: Any) -> str:
@@ -223,7 +233,8 @@ def _plain(key: str, value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, float) and 0 <= value <= 1 and any(word in key for word in _SHARES):
+    form = _KINDS[key].form if key in _KINDS else NUMBER
+    if isinstance(value, float) and (form == SHARE or key in words.SHARES):
         return percent(value)
     if isinstance(value, int | float):
         return number(value)

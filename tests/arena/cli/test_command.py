@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from arena.cli import rules, run
-from arena.cli.console import figures, plain, table
+from arena.cli.console import plain, table
 from arena.cli.exits import ExitCode, code_of
+from arena.cli.verdicts import findings
 from arena.errors import PackageError, RefereeError, SandboxUnavailable, TaskError, ThreatModelError
 from arena.rounds import GameName
 from tests.arena.cli.given import DIGITS, player
@@ -102,11 +103,18 @@ def test_names_are_printed_as_they_are_without_markup_or_escape_sequences(
     assert not set(text) & set("\x1b\x07\u202e")
 
 
-def test_nested_figures_are_told_one_by_one() -> None:
-    found = {"seconds": 1.5, "friendly": {"clean_accuracy": 0.9}, "planted": [{"norm": "l2"}]}
-    assert dict(figures(found)) == {
-        "seconds": 1.5, "friendly: clean accuracy": 0.9, "planted 1: norm": "l2",
-    }  # fmt: skip
+def test_nested_figures_are_told_one_by_one_in_words_with_their_intervals() -> None:
+    found = {
+        "seconds": 1.5,
+        "friendly": {"fidelity": 0.99, "fidelity_low": 0.964, "fidelity_high": 0.997},
+        "planted": [{"norm": "l2", "success": 0.5}],
+    }
+    assert list(findings(found)) == [
+        ("Seconds", "1.5", ""),
+        ("Friendly: Fidelity of the copy", "99.0 %", "96.4 % to 99.7 %"),
+        ("Planted examples 1: Norm", "l2", ""),
+        ("Planted examples 1: Success", "50.0 %", ""),
+    ]
 
 
 def test_a_log_keeps_its_lines_and_nothing_else_that_moves_the_cursor() -> None:

@@ -18,6 +18,7 @@ from tournaments import services
 from tournaments.models import Entry, Match
 from tournaments.services import RoundPlan, TournamentPlan
 from tournaments.states import EntryState, Phase
+from web.figures import plain_figures
 
 MANIFEST = b'schema_version = 1\nname = "Mean"\nrole = "defense"\nentry = "player.py:Mean"\n'
 
@@ -202,3 +203,19 @@ def test_a_name_is_text_and_never_markup(world: World, as_: Browser) -> None:
     page = text_of(as_(world.dana).get(f"/submissions/{entry.submission.uid}/"))
     assert "<script>alert" not in page
     assert "<b>x</b>" not in page
+
+
+def test_what_qualification_measured_is_told_in_words_and_planted_examples_with_it() -> None:
+    found = {
+        "seconds_forward_256": 0.25,
+        "friendly": {"fidelity": 0.99, "fidelity_low": 0.9, "queries": 500},
+        "planted": [{"norm": "l2", "success": 0.5, "reliable": True}],
+    }
+    assert plain_figures(found) == [
+        ("Seconds for 256 rows, forward", "0.25"),
+        ("Friendly: Fidelity of the copy", "99.0 %"),
+        ("Friendly: Probes asked", "500"),
+        ("Planted examples 1: Norm", "l2"),
+        ("Planted examples 1: Success", "50.0 %"),
+        ("Planted examples 1: Reliable", "yes"),
+    ]
