@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
@@ -166,7 +167,10 @@ def test_the_side_at_fault_is_told_the_usual_reason(world: World, as_: Browser) 
     match.verdict.delete()
     judge(match, fault="attack")
     page, reason = f"/matches/{match.uid}/", f"Usual reason: {REMEDIES[FaultCode.CRASHED]}"
-    assert reason in text_of(as_(world.oscar).get(page))
+    shown = text_of(as_(world.oscar).get(page))
+    assert reason in shown
+    assert "The other side's row is untouched by it." in html.unescape(shown)
+    assert "It counts on that side alone" not in shown  # said once is enough
     assert "Usual reason" not in text_of(as_(world.dana).get(page))
 
 
@@ -181,3 +185,15 @@ def test_an_example_that_was_wrong_from_the_start_is_not_called_held(
     shown = text_of(as_(world.oscar).get(f"/matches/{match.uid}/"))
     assert "wrong from the start" in shown
     assert "; held" not in shown
+
+
+def test_a_gallery_without_kills_promises_none(
+    world: World, as_: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3", 1)
+    address = f"/matches/{match.uid}/"
+    assert "Kills first; 12 of" in text_of(as_(world.oscar).get(address))
+    columns = outcomes.columns_of(world.oscar, match)
+    held = {**columns, "broken": np.zeros_like(columns["broken"])}
+    monkeypatch.setattr(outcomes, "columns_of", lambda *_: held)
+    assert "No kills; 12 of" in text_of(as_(world.oscar).get(address))
