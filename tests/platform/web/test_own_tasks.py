@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from django.test import Client
 
-from accounts.models import User
 from arena.tasks.own_data import Wishes, import_own
+from tests.platform.web.filling import filled, sent
+from tests.platform.web.reading import Browser
 from tests.platform.web.seeding import World
-from tests.platform.web.test_round_forms import filled, sent
 from tournaments import loading, services
 from tournaments.models import Match, Tournament
 from tournaments.states import MatchState, Phase
-
-As = Callable[[User | None], Client]
 
 
 @pytest.fixture
@@ -31,7 +27,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("own")
-def test_its_page_says_what_0_and_1_of_each_feature_stand_for(world: World, as_: As) -> None:
+def test_its_page_says_what_0_and_1_of_each_feature_stand_for(world: World, as_: Browser) -> None:
     page = as_(None).get("/tasks/loans/").content.decode()
     assert "20 to 69" in page
     assert "587 to 1,000" in page
@@ -43,7 +39,7 @@ def test_its_page_says_what_0_and_1_of_each_feature_stand_for(world: World, as_:
 
 
 @pytest.mark.usefixtures("own")
-def test_a_tournament_on_it_is_made_by_form_and_by_file(world: World, as_: As) -> None:
+def test_a_tournament_on_it_is_made_by_form_and_by_file(world: World, as_: Browser) -> None:
     round_ = filled("black", epsilons="0.1", examples="12", defenses=["logistic-regression"])
     made = as_(world.oscar).post("/tournaments/new/", sent(round_, task="loans"))
     assert made.status_code == 302, made.content.decode()
@@ -74,7 +70,7 @@ def test_a_tournament_on_it_is_made_by_form_and_by_file(world: World, as_: As) -
 
 @pytest.mark.usefixtures("own")
 def test_a_house_defense_without_weights_for_it_meets_nobody_and_says_why(
-    world: World, as_: As
+    world: World, as_: Browser
 ) -> None:
     oscar = as_(world.oscar)
     pool = {"attacks": ["square"], "defenses": ["logistic-regression", "cnn"]}
@@ -92,7 +88,7 @@ def test_a_house_defense_without_weights_for_it_meets_nobody_and_says_why(
 
 
 def test_no_round_is_made_on_data_that_is_not_on_this_machine(
-    world: World, as_: As, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, as_: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its matches would be void, and its boards stay empty."""
     monkeypatch.setenv("ADVERSARIUM_DATA", str(tmp_path))
