@@ -67,7 +67,7 @@ def init(
     if source is not None:
         _convert(source, directory, architecture)
     say(f"{directory} holds the {role} {title} ({template}) for {found.name}. Next:")
-    say(f"  arena qualify {directory}")
+    say(f"  {_check(directory, found)}")
     say(f"  {_trial(directory, found)}")
 
 
@@ -127,6 +127,15 @@ def _convert(source: Path, directory: Path, architecture: Path | None) -> None:
         say(f"  {name}  {' x '.join(map(str, shape)) or 'scalar'}")
     if architecture is None:
         say("Make build() in architecture.py return the module with exactly these names.")
+
+
+def _check(directory: Path, task: Task) -> str:
+    """A player of any task is qualified on the usual one, if nothing else is said."""
+    from arena.cli.engine import task_of
+    from arena.packages import Package
+
+    unsaid = task_of(Package.read(directory).manifest) == task.name
+    return f"arena qualify {directory}" + ("" if unsaid else f" --task {task.name}")
 
 
 def _trial(directory: Path, task: Task) -> str:

@@ -118,8 +118,8 @@ def check(plan: TournamentPlan) -> None:
 
 def check_fit(round_: RoundPlan) -> None:
     """Refuse a task that is not on this machine, whose matches would be void and whose boards stay
-    empty; a game that it is not for, more examples than there are, or a game that needs a house
-    model which is not there.
+    empty; a game that it is not for, more examples than there are, a game that needs a house
+    model which is not there, or a house player without weights for it, which would meet nobody.
     """
     spec = round_.spec
     try:
@@ -136,6 +136,9 @@ def check_fit(round_: RoundPlan) -> None:
             f"Round {round_.title!r} is played on the house's reference model. {missing} Choose "
             "one of these tasks, or another game or target rule."
         )
+    for name in (*round_.attacks, *round_.defenses):
+        if (reason := arena.house.no_weights(name, spec.task)) is not None:
+            raise Invalid(f"Round {round_.title!r}: {reason} Leave it out of this round.")
 
 
 def _check_texts(plan: TournamentPlan) -> None:

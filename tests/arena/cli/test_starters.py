@@ -46,6 +46,32 @@ def test_every_house_player_is_a_starter_too(role: Role, tmp_path: Path) -> None
     assert len(list(tmp_path.iterdir())) >= 2
 
 
+@pytest.mark.parametrize(
+    ("role", "template", "task", "said"),
+    [
+        ("attack", "boundary", "digits", " --task digits"),
+        ("attack", "boundary", "mnist5k", ""),
+        ("poisoner", "label-flip", "digits", " --task digits"),
+        ("poisoner", "level-trend", "ice-cover", ""),
+        ("defense", "cnn", "digits", ""),  # its manifest names the task
+    ],
+)
+def test_the_commands_that_init_suggests_play_the_task_that_was_asked_for(
+    role: str,
+    template: str,
+    task: str,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "mine"
+    run(["init", role, str(folder), "--template", template, "--task", task])
+    _, qualify, play = capsys.readouterr().out.splitlines()
+    assert qualify == f"  arena qualify {folder}{said}"
+    assert play.startswith("  arena play ")
+    assert play.endswith(f" --task {task}")
+
+
 def test_init_writes_into_no_folder_that_holds_anything(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     assert run(["init", "attack", str(tmp_path)]) == ExitCode.USAGE

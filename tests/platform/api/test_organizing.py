@@ -246,6 +246,7 @@ def test_the_same_request_makes_one_tournament(oscar: Any) -> None:
         (in_round(attacks="fgsm"), "list of names"),
         (in_round(attacks=["nobody"]), "nobody"),
         (in_round(attacks=["cnn"]), "has no place among the attacks"),
+        (in_round(defenses=["cnn", "word-insertion-training"]), "Leave it out of this round."),
         (in_round(weight="much"), "weight must be a number"),
         (in_round(weight=-1), "from 0 up"),
         (in_round(examples=2.5), "whole number"),

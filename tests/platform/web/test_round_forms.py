@@ -238,15 +238,21 @@ def test_every_game_is_set_on_the_form_with_the_house_s_players_of_it(
 ) -> None:
     oscar = as_(world.oscar)
     boxes = re.findall(
-        r'name="rounds-0-(attacks|defenses)" value="([\w-]+)"[^>]*data-house="([^"]*)"',
+        r'name="rounds-0-(attacks|defenses)" value="([\w-]+)"'
+        r'[^>]*data-house="([^"]*)"[^>]*data-tasks="([^"]*)"',
         oscar.get("/tournaments/new/").content.decode(),
     )
     assert boxes
+    changes = dict(SETTINGS[game])
+    task = changes.get("task", HEAD["task"])
     chosen = {
-        side: [name for s, name, games in boxes if s == side and game in games.split()]
+        side: [
+            name
+            for s, name, games, tasks in boxes
+            if s == side and game in games.split() and task in tasks.split()
+        ]
         for side in ("attacks", "defenses")
     }
-    changes = dict(SETTINGS[game])
     round_ = filled(changes.pop("preset"), game=game.value, **changes, **chosen)
     shown = oscar.post("/tournaments/new/preview/", sent(round_))
     assert "field-error" not in shown.content.decode(), words_of(shown)
