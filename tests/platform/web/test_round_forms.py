@@ -32,7 +32,7 @@ from arena.threat_model import (
     ThreatModel,
     TrainingDataKind,
 )
-from tests.platform.web.filling import ROUND, filled, form_of, sent
+from tests.platform.web.filling import HEAD, ROUND, filled, form_of, sent
 from tests.platform.web.reading import Browser, words_of
 from tests.platform.web.seeding import World
 from tournaments.models import Tournament
