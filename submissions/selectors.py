@@ -16,6 +16,7 @@ from accounts.models import Team, User
 from accounts.selectors import Person, is_administrator, team_ids
 from events import hints
 from events.errors import NotThere
+from events.texts import printable
 from submissions.models import Submission
 from submissions.states import NOT_VALID, WAITING, SubmissionState
 
@@ -55,7 +56,7 @@ def read_log(path: Path) -> str:
             text = file.read(LOG_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""
-    return "".join(c if c in "\n\t" or c.isprintable() else "�" for c in text)
+    return printable(text)
 
 
 # --- quotas -------------------------------------------------------------------------------------

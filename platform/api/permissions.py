@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from accounts.models import ApiToken, Scope
@@ -16,7 +16,7 @@ class Scoped(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         if not isinstance(request.auth, ApiToken):
             return True
-        scope = Scope.READ if request.method in ("GET", "HEAD", "OPTIONS") else view.write_scope
+        scope = Scope.READ if request.method in SAFE_METHODS else view.write_scope
         self.message = f"This token lacks the scope {scope!s}."
         return request.auth.allows(scope)
 

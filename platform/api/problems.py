@@ -76,11 +76,11 @@ class Problem:
         )
 
 
-REFUSALS: Final[dict[type, tuple[str, str, int]]] = {
-    NotAllowed: ("not-allowed", "You may not do that", status.HTTP_403_FORBIDDEN),
-    NotThere: ("not-found", "There is no such thing", status.HTTP_404_NOT_FOUND),
-    Conflict: ("conflict", "Not in this state", status.HTTP_409_CONFLICT),
-    Invalid: ("invalid", "A value that cannot be", status.HTTP_422_UNPROCESSABLE_ENTITY),
+REFUSALS: Final[dict[type, int]] = {
+    NotAllowed: status.HTTP_403_FORBIDDEN,
+    NotThere: status.HTTP_404_NOT_FOUND,
+    Conflict: status.HTTP_409_CONFLICT,
+    Invalid: status.HTTP_422_UNPROCESSABLE_ENTITY,
 }
 KNOWN: Final = {
     400: ("malformed", "The request cannot be read"),
@@ -97,6 +97,7 @@ KNOWN: Final = {
     500: ("our-fault", "The arena failed"),
     503: ("unavailable", "The arena cannot be asked now"),
 }
+"""Status -> slug and title."""
 WHO_ARE_YOU: Final = (
     "Say who you are: make a token on your account page, send it as Authorization: Bearer adv_... "
     "(arena auth login keeps it for the command line)."
@@ -105,9 +106,12 @@ TOO_LARGE: Final = "Apart from files, a request holds at most 2 MiB."
 SLUGS: Final = tuple(dict.fromkeys([slug for slug, _ in KNOWN.values()] + ["quota-exceeded"]))
 
 
-OUR_FAULT: Final = Problem(*KNOWN[500], 500, "It has been logged. Try again later.")
-AWAY: Final = Problem(
-    *KNOWN[503],
+def known(code: int, detail: str, *, retry_after: int | None = None) -> Problem:
+    return Problem(*KNOWN[code], code, detail, retry_after=retry_after)
+
+
+OUR_FAULT: Final = known(500, "It has been logged. Try again later.")
+AWAY: Final = known(
     503,
     "The arena's database is away, for a restart as a rule. Ask again in a few seconds.",
     retry_after=RETRY_SECONDS,
@@ -149,9 +153,9 @@ def problem_of(error: Exception) -> Problem | None:
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
     elif isinstance(error, ValidationError):
-        return Problem("invalid", KNOWN[422][1], 422, " ".join(error.messages))
+        return known(422, " ".join(error.messages))
     elif isinstance(error, RequestDataTooBig):
-        return Problem("too-large", KNOWN[413][1], 413, TOO_LARGE)
+        return known(413, TOO_LARGE)
     elif isinstance(error, SuspiciousOperation):
         error = exceptions.ParseError("The request has too many fields or files.")
     if not isinstance(error, exceptions.APIException):
@@ -169,12 +173,12 @@ def _of_refusal(error: Refused) -> Problem:
             str(error),
             retry_after=max(1, seconds),
         )
-    slug, title, code = next(REFUSALS[kind] for kind in type(error).__mro__ if kind in REFUSALS)
-    return Problem(slug, title, code, str(error))
+    code = next(REFUSALS[kind] for kind in type(error).__mro__ if kind in REFUSALS)
+    return known(code, str(error))
 
 
 def _of_api_exception(error: exceptions.APIException) -> Problem:
-    slug, title = KNOWN.get(error.status_code, ("malformed", "The request cannot be read"))
+    slug, title = KNOWN.get(error.status_code, KNOWN[400])
     errors = error.detail if isinstance(error, exceptions.ValidationError) else None
     wait = getattr(error, "wait", None)
     return Problem(

@@ -9,6 +9,7 @@ import logging
 from typing import Any
 
 import redis
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.throttling import AnonRateThrottle, SimpleRateThrottle, UserRateThrottle
 
@@ -48,6 +49,6 @@ class Writers(Readers):
     rate = "60/min"
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        if request.method in ("GET", "HEAD", "OPTIONS"):
+        if request.method in SAFE_METHODS:
             return True
         return super().allow_request(request, view)

@@ -64,40 +64,40 @@ def announce(event: int) -> None:
     _publish(EVENTS, str(event))
 
 
-def report_progress(match: str, progress: Mapping[str, Any]) -> None:
-    """Keep and publish how far a match (or a submission) is; ``match`` is its opaque id."""
+def report_progress(uid: str, progress: Mapping[str, Any]) -> None:
+    """Keep and publish how far a match or a submission is."""
     found = client()
     if found is None:
         return
-    text = json.dumps({"id": match, **progress})
+    text = json.dumps({"id": uid, **progress})
     try:
         with found.pipeline(transaction=False) as pipe:
-            pipe.set(key(f"{PROGRESS}:{match}"), text, ex=PROGRESS_SECONDS)
+            pipe.set(key(f"{PROGRESS}:{uid}"), text, ex=PROGRESS_SECONDS)
             pipe.publish(key(PROGRESS), text)
             pipe.execute()
     except redis.RedisError as error:
         logger.debug("Progress was lost: %s", error)
 
 
-def progress_of(matches: list[str]) -> dict[str, dict[str, Any]]:
-    """The last progress of each of ``matches`` that has any."""
+def progress_of(uids: list[str]) -> dict[str, dict[str, Any]]:
+    """The last progress of each match or submission that has any, by its opaque id."""
     found = client()
-    if found is None or not matches:
+    if found is None or not uids:
         return {}
     try:
-        texts = found.mget([key(f"{PROGRESS}:{match}") for match in matches])
+        texts = found.mget([key(f"{PROGRESS}:{uid}") for uid in uids])
     except redis.RedisError:
         return {}
     assert isinstance(texts, list)
-    return {match: json.loads(text) for match, text in zip(matches, texts, strict=True) if text}
+    return {uid: json.loads(text) for uid, text in zip(uids, texts, strict=True) if text}
 
 
-def forget_progress(match: str) -> None:
+def forget_progress(uid: str) -> None:
     found = client()
     if found is None:
         return
     try:
-        found.delete(key(f"{PROGRESS}:{match}"))
+        found.delete(key(f"{PROGRESS}:{uid}"))
     except redis.RedisError as error:
         logger.debug("Progress was not forgotten: %s", error)
 

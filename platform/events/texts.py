@@ -1,4 +1,4 @@
-"""Texts that every database can hold."""
+"""Texts that every database can hold, and every page can show."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {storable(key): storable(item) for key, item in value.items()}
     return value
+
+
+def printable(text: str) -> str:
+    """What a player printed, without control characters but for tabs and line ends."""
+    return "".join(c if c in "\n\t" or c.isprintable() else "�" for c in text)

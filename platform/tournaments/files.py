@@ -16,6 +16,7 @@ from django.conf import settings
 from accounts.selectors import Person
 from arena.errors import Side
 from events.errors import NotThere
+from events.texts import printable
 from submissions.selectors import LOG_BYTES
 from tournaments import visibility
 from tournaments.models import Match, Verdict
@@ -54,8 +55,7 @@ def log_text(user: Person, match: Match, side: Side) -> str:
         if visibility.waits_for_match_log(user, match, side):
             raise NotThere("What your player printed is shown once this round is published.")
         raise NotThere("There is no such log for you.")
-    text = str(_verdict(match).logs.get(side.value, ""))[:LOG_BYTES]
-    return "".join(c if c in "\n\t" or c.isprintable() else "�" for c in text)
+    return printable(str(_verdict(match).logs.get(side.value, ""))[:LOG_BYTES])
 
 
 def _verdict(match: Match) -> Verdict:

@@ -5,12 +5,11 @@ from typing import Any, Final
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from api.serializers.teams import TeamSerializer
+from api.serializers.named import NamedForViewer
 from arena.errors import FaultCode
 from arena.verdict import Status
-from tournaments.models import SIDES, Entry, Match, Verdict
+from tournaments.models import SIDES, Match, Verdict
 from tournaments.states import MatchState
-from tournaments.viewer import Viewer
 
 PUBLIC_PROVENANCE: Final = (
     "versions", "task", "task_digest", "split", "backend", "walls", "elapsed", "seconds",
@@ -21,26 +20,13 @@ OWN_SENTENCES: Final = (MatchState.NOT_APPLICABLE, MatchState.CANCELLED)
 """States whose sentence holds nothing but what the manifests and the organizer say."""
 
 
-class PlayerSerializer(serializers.Serializer[Entry]):
+class PlayerSerializer(NamedForViewer):
     """One side of a match."""
 
     id = serializers.CharField(source="uid")
     name = serializers.SerializerMethodField()
     team = serializers.SerializerMethodField()
     house = serializers.CharField()
-
-    @property
-    def viewer(self) -> Viewer:
-        viewer = self.context["viewer"]
-        assert isinstance(viewer, Viewer)
-        return viewer
-
-    def get_name(self, row: Entry) -> str:
-        return self.viewer.name_of(row)
-
-    @extend_schema_field(TeamSerializer(allow_null=True))
-    def get_team(self, row: Entry) -> dict[str, str] | None:
-        return self.viewer.team_of(row)
 
 
 class FaultSerializer(serializers.Serializer[Verdict]):

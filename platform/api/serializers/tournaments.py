@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from api.serializers.teams import TeamSerializer
+from api.serializers.named import NamedForViewer
 from arena.round_switches import sentence_of
 from arena.rounds import GameName, SplitName
 from arena.threat_model import PRESET_NAMES
@@ -14,7 +14,6 @@ from tournaments import loading
 from tournaments.models import SIDES, Entry, Round, Tournament, Visibility
 from tournaments.selectors import Place
 from tournaments.states import EntryState, Phase
-from tournaments.viewer import Viewer
 
 
 class RoundSerializer(serializers.Serializer[Round]):
@@ -179,7 +178,7 @@ class SupersededSerializer(serializers.Serializer[Place]):
     unplayed = serializers.IntegerField(help_text="Matches that are cancelled when it goes.")
 
 
-class EntrySerializer(serializers.Serializer[Entry]):
+class EntrySerializer(NamedForViewer):
     """``submission``, ``reason`` and ``manifest`` are for its team and the organizers."""
 
     id = serializers.CharField(source="uid")
@@ -196,23 +195,9 @@ class EntrySerializer(serializers.Serializer[Entry]):
     reason = serializers.SerializerMethodField()
     manifest = serializers.SerializerMethodField()
 
-    @property
-    def viewer(self) -> Viewer:
-        viewer = self.context["viewer"]
-        assert isinstance(viewer, Viewer)
-        return viewer
-
-    def get_name(self, row: Entry) -> str:
-        return self.viewer.name_of(row)
-
-    @extend_schema_field(TeamSerializer(allow_null=True))
-    def get_team(self, row: Entry) -> dict[str, str] | None:
-        return self.viewer.team_of(row)
-
     @extend_schema_field(serializers.CharField(allow_null=True))
     def get_submission(self, row: Entry) -> str | None:
-        known = row.submission is not None and self.viewer.knows(row)
-        return row.submission.uid if known and row.submission else None
+        return row.submission.uid if row.submission and self.viewer.knows(row) else None
 
     @extend_schema_field(serializers.CharField(allow_null=True))
     def get_reason(self, row: Entry) -> str | None:

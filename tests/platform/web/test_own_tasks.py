@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from django.test import Client
 
-from accounts.models import User
 from arena.tasks.own_data import Wishes, import_own
+from tests.platform.web.filling import filled, sent
+from tests.platform.web.reading import Browser
 from tests.platform.web.seeding import World
-from tests.platform.web.test_round_forms import filled, sent
 from tournaments import loading, services
 from tournaments.models import Tournament
-
-As = Callable[[User | None], Client]
 
 
 @pytest.fixture
@@ -30,7 +26,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("own")
-def test_its_page_says_what_0_and_1_of_each_feature_stand_for(world: World, as_: As) -> None:
+def test_its_page_says_what_0_and_1_of_each_feature_stand_for(world: World, as_: Browser) -> None:
     page = as_(None).get("/tasks/loans/").content.decode()
     assert "20 to 69" in page
     assert "587 to 1,000" in page
@@ -42,7 +38,7 @@ def test_its_page_says_what_0_and_1_of_each_feature_stand_for(world: World, as_:
 
 
 @pytest.mark.usefixtures("own")
-def test_a_tournament_on_it_is_made_by_form_and_by_file(world: World, as_: As) -> None:
+def test_a_tournament_on_it_is_made_by_form_and_by_file(world: World, as_: Browser) -> None:
     round_ = filled("black", epsilons="0.1", examples="12", defenses=["logistic-regression"])
     made = as_(world.oscar).post("/tournaments/new/", sent(round_, task="loans"))
     assert made.status_code == 302, made.content.decode()
@@ -73,7 +69,7 @@ def test_a_tournament_on_it_is_made_by_form_and_by_file(world: World, as_: As) -
 
 @pytest.mark.usefixtures("own")
 def test_a_round_takes_no_house_defense_that_has_no_weights_for_its_task(
-    world: World, as_: As
+    world: World, as_: Browser
 ) -> None:
     """It would meet nobody; the page's script hides it, the preview and the form refuse it."""
     oscar = as_(world.oscar)
@@ -88,7 +84,7 @@ def test_a_round_takes_no_house_defense_that_has_no_weights_for_its_task(
 
 
 def test_no_round_is_made_on_data_that_is_not_on_this_machine(
-    world: World, as_: As, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, as_: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its matches would be void, and its boards stay empty."""
     monkeypatch.setenv("ADVERSARIUM_DATA", str(tmp_path))

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.http import QueryDict
 from django.test import Client
 
 import arena.tasks
@@ -33,56 +32,14 @@ from arena.threat_model import (
     ThreatModel,
     TrainingDataKind,
 )
-from tests.platform.web.reading import Browser
+from tests.platform.web.filling import HEAD, ROUND, filled, form_of, sent
+from tests.platform.web.reading import Browser, words_of
 from tests.platform.web.seeding import World
 from tournaments.models import Tournament
 from web import round_usuals
 from web.glossary import BY_SLUG
 from web.round_forms import RoundForm, round_formset
-from web.round_presets import PRESETS, settle, values_of
-
-HEAD = {
-    "title": "Autumn",
-    "slug": "autumn",
-    "task": "digits",
-    "split": "practice",
-    "visibility": "public",
-    "rounds-TOTAL_FORMS": "1",
-    "rounds-INITIAL_FORMS": "1",
-}
-ROUND = {
-    "title": "First",
-    "game": "evasion",
-    "preset": "white",
-    "norm": "linf",
-    "epsilons": "0.1, 0.2",
-    "goal": "untargeted",
-    "examples": "50",
-}
-
-
-def sent(*rounds: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """What a browser sends for these rounds."""
-    fields = {f"rounds-{n}-{k}": v for n, r in enumerate(rounds) for k, v in r.items()}
-    return {**HEAD, "rounds-TOTAL_FORMS": str(len(rounds)), **fields, **more}
-
-
-def filled(preset: str, **changes: Any) -> dict[str, Any]:
-    """A round whose switches stand as the page fills them for ``preset``, but for ``changes``."""
-    return {**ROUND, "preset": preset, "filled": preset, **PRESETS[preset], **changes}
-
-
-def query(data: dict[str, Any]) -> QueryDict:
-    found = QueryDict(mutable=True)
-    for key, value in data.items():
-        found.setlist(key, value if isinstance(value, list) else [value])
-    return found
-
-
-def form_of(round_: dict[str, Any]) -> RoundForm:
-    forms = round_formset(settle(query(sent(round_))))
-    form: RoundForm = forms.forms[0]
-    return form
+from web.round_presets import PRESETS, values_of
 
 
 def test_tasks_are_looked_up_once_for_all_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,14 +176,10 @@ def test_settings_of_a_game_reach_the_round(world: World, as_: Browser) -> None:
     assert (second.rules.poison_mode, second.rules.seeds) == (PoisonMode.REPLACE, 6)
 
 
-def text(response: Any) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
-
-
 def test_the_preview_says_what_the_attacker_sees_and_who_meets(world: World, as_: Browser) -> None:
     oscar = as_(world.oscar)
     round_ = filled("white", attacks=["pgd", "fgsm"], defenses=["cnn", "nearest-neighbour"])
-    shown = text(oscar.post("/tournaments/new/preview/", sent(round_)))
+    shown = words_of(oscar.post("/tournaments/new/preview/", sent(round_)))
     assert ThreatModel.white().sentence() in shown
     assert "2 matches of the house" in shown
     assert "2 pairs cannot meet" in shown
@@ -302,10 +255,10 @@ def test_every_game_is_set_on_the_form_with_the_house_s_players_of_it(
     }
     round_ = filled(changes.pop("preset"), game=game.value, **changes, **chosen)
     shown = oscar.post("/tournaments/new/preview/", sent(round_))
-    assert "field-error" not in shown.content.decode(), text(shown)
-    assert "of the house" in text(shown)
+    assert "field-error" not in shown.content.decode(), words_of(shown)
+    assert "of the house" in words_of(shown)
     made = oscar.post("/tournaments/new/", sent(round_))
-    assert made.status_code == 302, text(made)
+    assert made.status_code == 302, words_of(made)
     round_made = Tournament.objects.get(slug="autumn").rounds.get()
     assert round_made.game == game
     for page in ("", "rules/"):
@@ -315,20 +268,20 @@ def test_every_game_is_set_on_the_form_with_the_house_s_players_of_it(
 
 def test_the_preview_names_the_field_of_a_contradiction(world: World, as_: Browser) -> None:
     round_ = filled("white", architecture="hidden", title="")
-    shown = text(as_(world.oscar).post("/tournaments/new/preview/", sent(round_)))
+    shown = words_of(as_(world.oscar).post("/tournaments/new/preview/", sent(round_)))
     assert "Architecture: Full parameters without the architecture" in shown
     assert not Tournament.objects.filter(slug="autumn").exists()
 
 
 def test_the_preview_says_where_a_game_and_its_task_do_not_fit(world: World, as_: Browser) -> None:
     round_ = filled("white", game="trend_poisoning", norm="l2")
-    shown = text(as_(world.oscar).post("/tournaments/new/preview/", sent(round_)))
+    shown = words_of(as_(world.oscar).post("/tournaments/new/preview/", sent(round_)))
     assert "a trend round needs a regression task, such as ice-cover" in shown
 
 
 def test_the_preview_says_how_many_examples_there_are(world: World, as_: Browser) -> None:
     oscar = as_(world.oscar)
-    shown = text(oscar.post("/tournaments/new/preview/", sent(filled("white", examples="598"))))
+    shown = words_of(oscar.post("/tournaments/new/preview/", sent(filled("white", examples="598"))))
     assert "has 597 examples, and the round asks for 598: set examples = 597 at most" in shown
 
 
@@ -336,7 +289,7 @@ def test_without_a_script_buttons_preview_add_and_remove(world: World, as_: Brow
     oscar = as_(world.oscar)
     page = oscar.post("/tournaments/new/", sent({**filled("white"), "preset": "grey"}, preview="1"))
     assert page.status_code == 200
-    assert ThreatModel.grey().sentence() in text(page)
+    assert ThreatModel.grey().sentence() in words_of(page)
     assert 'value="100"' in page.content.decode()  # grey's probes stand in the form now
     two = oscar.post("/tournaments/new/", sent(filled("white"), add="1")).content.decode()
     assert 'name="rounds-1-title"' in two
@@ -352,7 +305,7 @@ def test_without_a_script_buttons_preview_add_and_remove(world: World, as_: Brow
 def test_the_form_calls_the_switches_what_the_glossary_calls_them(
     world: World, as_: Browser
 ) -> None:
-    shown = text(as_(world.oscar).get("/tournaments/new/"))
+    shown = words_of(as_(world.oscar).get("/tournaments/new/"))
     names = [switch.name for switch in ThreatModel.white().switches()]
     terms = {term.name for term in BY_SLUG.values()}
     for name in (*names, "True labels", "Target rule"):

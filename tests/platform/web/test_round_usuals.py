@@ -11,8 +11,9 @@ from arena import tasks
 from arena.round_settings import norms_of
 from arena.rounds import GameName, Norm
 from arena.tasks.fitting import usual_task_of
+from tests.platform.web.filling import ROUND, filled, form_of, query, sent
+from tests.platform.web.reading import Browser, words_of
 from tests.platform.web.seeding import World
-from tests.platform.web.test_round_forms import ROUND, Browser, filled, form_of, query, sent, text
 from tournaments.models import Tournament
 from web.glossary import BY_SLUG
 from web.round_presets import settle
@@ -30,7 +31,7 @@ def test_every_game_can_be_made_of_what_the_form_begins_with(
 ) -> None:
     round_ = begun(game=game.value, task=usual_task_of(game))
     made = as_(world.oscar).post("/tournaments/new/", sent(round_))
-    assert made.status_code == 302, text(made)
+    assert made.status_code == 302, words_of(made)
     rules = Tournament.objects.get(slug="autumn").rounds.get().rules
     usual = tasks.load(rules.task).norms
     if game in (GameName.EVASION, GameName.CERTIFICATION, GameName.TREND_POISONING):
