@@ -26,6 +26,7 @@ from web import entering
 from web.answers import action, attachment, member_form, member_page, person
 from web.figures import plain_figures
 from web.forms import UploadForm
+from web.pages.tournaments import paged
 
 
 @never_cache
@@ -42,7 +43,7 @@ def submissions_live(request: HttpRequest) -> HttpResponse:
 
 def _listed(request: HttpRequest) -> dict[str, object]:
     own = Submission.objects.filter(team__in=team_ids(request.user)).select_related("team")
-    return {"submissions": own.prefetch_related("entries__tournament")[:200]}
+    return {"paged": paged(request, own.prefetch_related("entries__tournament"))}
 
 
 # --- upload -------------------------------------------------------------------------------------

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
-from django.core.paginator import Paginator
-from django.db.models import QuerySet, prefetch_related_objects
+from django.core.paginator import Page, Paginator
+from django.db.models import Model, QuerySet, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -28,23 +29,33 @@ from web.forms import EnterForm
 from web.templatetags.arena import reveals
 
 A_PAGE = 60
+Row = TypeVar("Row", bound=Model)
 
 
 @page
 def tournaments(request: HttpRequest) -> HttpResponse:
+    """What is open or to come, whole; what has ended, page after page."""
     found = selectors.visible_to(request.user).prefetch_related("rounds")
-    listed = with_counts(found[:100])
+    ended = paged(request, found.filter(state__in=REVEALED))
+    current = with_counts(found.exclude(state__in=REVEALED)) if ended.number == 1 else []
     phases = (
-        ("Open", [row for row in listed if row[0].state in PLAYABLE]),
-        ("Scheduled", [row for row in listed if row[0].state == Phase.SCHEDULED]),
-        ("Ended", [row for row in listed if row[0].state in REVEALED]),
+        ("Open", [row for row in current if row[0].state in PLAYABLE]),
+        ("Scheduled", [row for row in current if row[0].state == Phase.SCHEDULED]),
+        ("Ended", with_counts(ended.object_list)),
     )
-    context = {"phases": phases, "any": bool(listed), "section": "tournaments"}
+    listed = any(rows for _, rows in phases)
+    context = {"phases": phases, "any": listed, "ended": ended, "section": "tournaments"}
     return render(request, "web/tournaments.html", context)
 
 
-def with_counts(found: QuerySet[Tournament]) -> list[tuple[Tournament, Counts]]:
+def paged(request: HttpRequest, rows: QuerySet[Row]) -> Page[Row]:
+    """The page that was asked for, else the first, or the last where there are not so many."""
+    return Paginator(rows, A_PAGE).get_page(request.GET.get("page"))
+
+
+def with_counts(found: Iterable[Tournament]) -> list[tuple[Tournament, Counts]]:
     """Each with how far it is, as cards show it."""
+    found = list(found)
     counts = selectors.counts_of(found)
     return [(tournament, counts[tournament.pk]) for tournament in found]
 
@@ -251,12 +262,12 @@ def _matches(request: HttpRequest, tournament: Tournament) -> dict[str, Any]:
         listed = listed.filter(round__number=int(number))
     if request.GET.get("mine"):
         listed = listed.filter(selectors.of_teams(team_ids(request.user)))
-    paged = Paginator(listed.order_by("-finished_at", "-started_at", "-id"), A_PAGE)
+    listed = listed.order_by("-finished_at", "-started_at", "-id")
     query = request.GET.copy()
     query.pop("page", None)
     return {
         "tournament": tournament,
-        "paged": paged.get_page(request.GET.get("page")),
+        "paged": paged(request, listed),
         "states": MatchState.choices,
         "chosen": {"state": state, "round": number, "mine": request.GET.get("mine", "")},
         "query": query.urlencode(),

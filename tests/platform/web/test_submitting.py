@@ -47,6 +47,23 @@ def test_an_upload_enters_the_tournament_at_once(world: World, as_: Browser) -> 
     assert entry.terms_version == "1"
 
 
+def test_what_was_uploaded_long_ago_is_on_a_later_page_and_stays_there(
+    world: World, as_: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the page looks again, since something happened."""
+    monkeypatch.setattr("web.pages.tournaments.A_PAGE", 2)
+    for name in ("Oldest", "Older", "Newest"):
+        submitted(world.outsiders, world.charlie, name, Role.ATTACK)
+    charlie = as_(world.charlie)
+    first, second = charlie.get("/submissions/"), charlie.get("/submissions/?page=2")
+    for name, shown in (("Newest", first), ("Older", first), ("Oldest", second)):
+        assert name in text_of(shown)
+        assert name not in text_of(second if shown is first else first)
+    assert 'href="/submissions/?page=2"' in first.content.decode()
+    assert 'hx-get="/parts/submissions/?page=2"' in second.content.decode()
+    assert "Oldest" in text_of(charlie.get("/parts/submissions/?page=2"))
+
+
 def test_a_package_is_offered_the_tournaments_that_have_a_round_for_it(
     world: World, as_: Browser
 ) -> None:

@@ -7,14 +7,17 @@ import io
 import re
 from datetime import timedelta
 
+import pytest
 from django.utils import timezone
 
 from accounts.models import Team
 from leaderboard.models import Standing
 from tests.platform.web.reading import Browser, text_of
-from tests.platform.web.seeding import World
-from tournaments.models import Entry, Match
-from tournaments.states import EntryState
+from tests.platform.web.seeding import World, spec
+from tournaments import services
+from tournaments.models import Entry, Match, Tournament
+from tournaments.services import RoundPlan, TournamentPlan
+from tournaments.states import EntryState, Phase
 from web.figures import percent
 from web.templatetags.arena import moment
 
@@ -129,3 +132,22 @@ def test_the_boards_are_a_table_for_spreadsheets_that_holds_no_formula(
     board = text_of(as_(None).get("/tournaments/spring/"))
     assert 'href="/tournaments/spring/standings.csv"' in board
     assert 'href="/api/v1/tournaments/spring/standings/"' in board
+
+
+def test_tournaments_that_have_ended_are_listed_page_after_page(
+    world: World, as_: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is open or to come stands before them, on the first page alone."""
+    monkeypatch.setattr("web.pages.tournaments.A_PAGE", 2)
+    for number in range(3):
+        ended = services.create(
+            TournamentPlan(f"Ended {number}", "mnist5k", (RoundPlan("One", spec("white")),)),
+            organizer=world.oscar,
+        )
+        Tournament.objects.filter(pk=ended.pk).update(state=Phase.FROZEN)
+    first, second = (as_(None).get(f"/tournaments/{query}") for query in ("", "?page=2"))
+    titles = ["Ended 2", "Ended 1", "Ended 0", world.tournament.title]
+    assert [title in text_of(first) for title in titles] == [True, True, False, True]
+    assert [title in text_of(second) for title in titles] == [False, False, True, False]
+    assert 'href="/tournaments/?page=2"' in first.content.decode()
+    assert 'href="/tournaments/?page=1"' in second.content.decode()
