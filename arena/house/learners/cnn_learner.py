@@ -43,6 +43,9 @@ class CnnLearner(Learner):
 
 
 def _net(shape: tuple[int, ...], classes: int) -> nn.Module:
+    """As the class says; of flat inputs one hidden layer."""
+    if len(shape) == 1:
+        return nn.Sequential(nn.Linear(shape[0], 64), nn.ReLU(), nn.Linear(64, classes))
     channels = shape[0] if len(shape) == 3 else 1
     return nn.Sequential(
         nn.Unflatten(1, (1, shape[0])) if len(shape) == 2 else nn.Identity(),

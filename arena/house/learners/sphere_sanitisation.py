@@ -97,7 +97,9 @@ def _usual(values: Array, deviations: float) -> NDArray[np.bool_]:
 
 
 def _net(shape: tuple[int, ...], classes: int) -> nn.Module:
-    """conv 4x4 s2 x8, conv 4x4 s2 x16, dense."""
+    """conv 4x4 s2 x8, conv 4x4 s2 x16, dense; of flat inputs one hidden layer."""
+    if len(shape) == 1:
+        return nn.Sequential(nn.Linear(shape[0], 64), nn.ReLU(), nn.Linear(64, classes))
     channels = shape[0] if len(shape) == 3 else 1
     return nn.Sequential(
         nn.Unflatten(1, (1, shape[0])) if len(shape) == 2 else nn.Identity(),
