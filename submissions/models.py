@@ -31,7 +31,7 @@ class Submission(Job):
     created_at = models.DateTimeField(auto_now_add=True)
 
     state = models.CharField(
-        max_length=12, choices=SubmissionState, default=SubmissionState.UPLOADED
+        max_length=12, choices=SubmissionState, default=SubmissionState.QUEUED
     )
     sentence = models.TextField(blank=True, help_text="Why it was rejected, or what was found.")
     figures = models.JSONField(default=dict)
