@@ -2,7 +2,7 @@
 
 Each team stands for one defense, its best by worst-case robust accuracy, and only above the clean
 floor; each house defense is a team of its own. Left out of an attack's mean: its own team and
-teams it shared a member with, defenses that forfeited the match, cells that are not applicable.
+teams it shared a member with, defenses that forfeited all they said, cells that are not applicable.
 """
 
 from __future__ import annotations
@@ -219,8 +219,18 @@ def _scores(
 
 
 def counts_for_attack(cell: CellResult, attack: Player, defense: Player) -> bool:
-    """Met, not given away by the defense's forfeit, and not among friends."""
-    return cell.met and not cell.forfeited_by_defense and attack.may_score_on(defense)
+    """Met, not given away by the defense's forfeit, and not among friends.
+
+    A defense that failed somewhere, and was right elsewhere all the same, gives nothing away: else
+    one crash that costs it no example would take from an attack all that it broke there.
+    """
+    return cell.met and not _given_away(cell) and attack.may_score_on(defense)
+
+
+def _given_away(cell: CellResult) -> bool:
+    """The defense failed so that nothing it said counts: no example is left to break."""
+    right = cell.kills is not None and bool(cell.kills.clean_right.any())
+    return cell.forfeited_by_defense and not right
 
 
 def _contender(

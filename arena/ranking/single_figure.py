@@ -258,7 +258,9 @@ def _scored_cells(
     scored = {}
     for team, target in targets.items():
         cell = records.cells.get((tier.id, player.id, target.id))
-        if cell is not None and counts_for_attack(cell, player, target):
+        if cell is None or cell.forfeited_by_defense:
+            continue  # whoever fails in a match of these games has lost all of it
+        if counts_for_attack(cell, player, target):
             scored[team] = cell
     return scored
 
