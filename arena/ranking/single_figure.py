@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena.errors import Side
-from arena.ranking.attacks import Score, count_wins_over_shared_teams, counts_for_attack
+from arena.ranking.attacks import Score, counts_for_attack, duels
 from arena.ranking.board import (
     POOL_SHARE,
     Board,
@@ -123,9 +123,11 @@ def attacks_board(records: Records, tier: Tier, contest: Contest) -> Board:
     ]
     scores = [{t: _score(c, examples, contest) for t, c in a.scored.items()} for a in attacks]
     met = [(cell.round, cell.defense) for attack in attacks for cell in attack.cells]
+    found = duels(scores, len(examples), higher=contest.attack.higher_is_better)
     return ranked_board(
         [_attack_row(attack, targets, contest) for attack in attacks],
-        count_wins_over_shared_teams(scores, len(examples)),
+        found.wins,
+        ahead=found.ahead,
         tier=tier.id,
         side=Side.ATTACK,
         headline=contest.attack,
