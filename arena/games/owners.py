@@ -53,7 +53,7 @@ class Nearest:
         apart[line, first] = np.inf
         second = apart.argmin(axis=1)
         nearer = self._measured(flat, first) <= self._measured(flat, second)
-        return np.where(nearer, first, second)
+        return np.asarray(np.where(nearer, first, second))
 
     @cached_property
     def _sketch(self) -> _Sketch:
