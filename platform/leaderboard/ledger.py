@@ -166,7 +166,7 @@ def _gaps(
     ]
     pool = [e for e in entries if players[key_of(e.pk)].in_pool]
     missing = never_planned({pk: tier.spec for pk, tier in tiers.items()}, old, pool)
-    return [CellResult(*map(key_of, cell)) for cell in missing]
+    return [CellResult(key_of(r), key_of(a), key_of(d)) for r, a, d in missing]
 
 
 def _result(row: dict[str, Any], kills: dict[int, Kills | None]) -> CellResult:
