@@ -11,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, Storage, storages
@@ -88,8 +87,22 @@ def local_copy(sha256: str, directory: Path) -> Path:
         return path
     copy = directory / f"{sha256}.zip"
     try:
-        with source.open(name) as remote:
-            copy.write_bytes(remote.read())
-    except (OSError, BotoCoreError, ClientError) as error:
+        _fetch(source, name, copy)
+    except OSError as error:
         raise RefereeError(f"The package {sha256[:12]} cannot be fetched: {error}") from error
     return copy
+
+
+def _fetch(source: Storage, name: str, copy: Path) -> None:
+    """From S3; its library is loaded where packages lie there, and nowhere else.
+
+    Raises:
+        OSError: whatever went wrong.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        with source.open(name) as remote:
+            copy.write_bytes(remote.read())
+    except (BotoCoreError, ClientError) as error:
+        raise OSError(str(error)) from error

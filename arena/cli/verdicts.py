@@ -7,78 +7,78 @@ from typing import TYPE_CHECKING, Any, Final
 
 from arena.cli.console import figure, percent, plain, say, table, warn
 from arena.cli.exits import ExitCode
+from arena.metric_names import ENDS, NAMES
 
 if TYPE_CHECKING:
     from arena.rounds import RoundSpec
     from arena.verdict import Verdict
 
-SHARES: Final = {
-    "clean_accuracy": "Clean accuracy",
-    "robust_accuracy": "Robust accuracy",
-    "attack_success_rate": "Attack success",
-    "attack_success_rate_best": "Attack success, best target",
-    "attack_success_rate_worst": "Attack success, every target",
-    "corruption_accuracy": "Accuracy under every corruption",
-    "mistake_confidence": "Confidence on mistakes",
-    "blocked": "Spam blocked",
-    "false_alarms": "Other mail blocked",
-    "noise_success_rate": "Success of random noise",
-    "clean_error": "Error, clean training",
-    "poisoned_error": "Error, poisoned training",
-    "delta_error": "Error added by the poison",
-    "clean_error_over_time": "Error over time, clean stream",
-    "poisoned_error_over_time": "Error over time, poisoned stream",
-    "delta_error_over_time": "Error added over time",
-    "poisoned_error_worst_seed": "Error, worst seed",
-    "poisoned_accuracy": "Clean accuracy, poisoned training",
-    "clean_drop": "Clean accuracy lost",
-    "natural_success_rate": "Success on clean training",
-    "certified_accuracy": "Certified accuracy",
-    "wrong_again": "Made again",
-    "fresh_error": "Error on fresh examples",
-    "unprepared_error": "Error without the published set",
-    "prepared_gain": "Gained by the published set",
-    "clean_accuracy_unprepared": "Clean accuracy without it",
-    "trend_kept": "Trends kept",
-    "slope_left": "Slope left",
-    "fidelity": "Fidelity of the copy",
-    "surrogate_accuracy": "Accuracy of the copy",
-    "oracle_accuracy": "Clean accuracy as the thief saw it",
-    "uniform_fidelity": "Fidelity on uniform points",
-    "uniform_constant": "Best constant on uniform points",
-}
-FIGURES: Final = {
-    "median_words": "Median words to pass",
-    "median_distance": "Median distance",
-    "clean_value_loss": "Value-weighted loss, clean",
-    "value_loss": "Value-weighted loss, attacked",
-    "mean_distance": "Mean distance",
-    "replay_loss": "Loss over the replays",
-    "replays": "Replays",
-    "proposals": "Inputs proposed",
-    "published": "Examples published",
-    "queries": "Queries",
-    "claims": "Claims made",
-    "claims_refuted": "Claims refuted",
-    "median_radius": "Median certified radius",
-    "queries_to_99": "Queries to 99 % fidelity",
-    "fidelity_area": "Area under fidelity by log2 queries",
-    "uniform_kappa": "Cohen's κ on uniform points",
-    "median_queries": "Median queries to success",
-    "rejected": "Candidates rejected",
-    "rejected_not_finite": "Rejected: not finite",
-    "rejected_out_of_range": "Rejected: outside [0, 1]",
-    "rejected_immutable_feature_changed": "Rejected: changed what must stay",
-    "rejected_add_only_feature_lowered": "Rejected: lowered what may only grow",
-    "rejected_over_budget": "Rejected: over the budget",
-    "repeatability": "Repeatability",
-}
-INTERVALS: Final = ("_low", "_high")
+SHARES: Final = (
+    "clean_accuracy",
+    "robust_accuracy",
+    "attack_success_rate",
+    "attack_success_rate_best",
+    "attack_success_rate_worst",
+    "corruption_accuracy",
+    "mistake_confidence",
+    "repeatability",
+    "blocked",
+    "false_alarms",
+    "noise_success_rate",
+    "clean_error",
+    "poisoned_error",
+    "delta_error",
+    "clean_error_over_time",
+    "poisoned_error_over_time",
+    "delta_error_over_time",
+    "poisoned_error_worst_seed",
+    "poisoned_accuracy",
+    "clean_drop",
+    "natural_success_rate",
+    "certified_accuracy",
+    "wrong_again",
+    "fresh_error",
+    "unprepared_error",
+    "prepared_gain",
+    "clean_accuracy_unprepared",
+    "trend_kept",
+    "slope_left",
+    "fidelity",
+    "surrogate_accuracy",
+    "oracle_accuracy",
+    "uniform_fidelity",
+    "uniform_constant",
+)
+FIGURES: Final = (
+    "median_words",
+    "median_distance",
+    "clean_value_loss",
+    "value_loss",
+    "mean_distance",
+    "replay_loss",
+    "replays",
+    "proposals",
+    "published",
+    "queries",
+    "claims",
+    "claims_refuted",
+    "median_radius",
+    "queries_to_99",
+    "fidelity_area",
+    "uniform_kappa",
+    "median_queries",
+    "rejected",
+    "rejected_not_finite",
+    "rejected_out_of_range",
+    "rejected_immutable_feature_changed",
+    "rejected_add_only_feature_lowered",
+    "rejected_over_budget",
+)
 CURVE: Final = {
     "epsilon": "ε",
     "share": "Poisoned share",
     "seen": "Points seen",
-    "queries": "Queries",
+    "queries": "Probes",
     "fidelity": "Fidelity",
     "surrogate_accuracy": "Copy's accuracy",
     "clean_accuracy": "Clean",
@@ -96,7 +96,7 @@ CURVE: Final = {
     "clean_error": "Clean error",
     "poisoned_error": "Poisoned error",
     "delta_error": "Δ error",
-    "median_queries": "Median queries",
+    "median_queries": "Median probes",
 }
 _PLAIN: Final = ("epsilon", "share", "seen", "queries", "median_queries")
 
@@ -153,20 +153,19 @@ _STATUS: Final = {
 
 def _rows(metrics: Mapping[str, float | None]) -> list[tuple[str, str, str]]:
     shares = [
-        (title, percent(metrics[name]), _interval(metrics, name))
-        for name, title in SHARES.items()
+        (NAMES[name], percent(metrics[name]), _interval(*(metrics.get(name + e) for e in ENDS)))
+        for name in SHARES
         if metrics.get(name) is not None
     ]
     figures = [
-        (title, figure(metrics[name]), "")
-        for name, title in FIGURES.items()
+        (NAMES[name], figure(metrics[name]), "")
+        for name in FIGURES
         if metrics.get(name) is not None
     ]
     return shares + figures
 
 
-def _interval(metrics: Mapping[str, float | None], name: str) -> str:
-    low, high = (metrics.get(name + end) for end in INTERVALS)
+def _interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{percent(low)} to {percent(high)}"
 
 
@@ -189,30 +188,14 @@ def print_finding(found: Mapping[str, Any]) -> None:
         table(("Figure", "", "95 % interval"), findings(found))
 
 
-def findings(found: Mapping[str, Any], *, above: str = "") -> Iterator[tuple[str, str, str]]:
+def findings(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """(name, value, interval) for each figure, those of nested tables under their table's name."""
-    for key, value in found.items():
-        name = f"{above}{_word(key)}"
-        if isinstance(value, Mapping):
-            yield from findings(value, above=f"{name}: ")
-        elif isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
-            for number, item in enumerate(value, start=1):
-                yield from findings(item, above=f"{name} {number}: ")
-        elif not key.endswith(INTERVALS):
-            yield name, _value(key, value), _interval(found, key) if key in SHARES else ""
+    from arena.qualification.words import flat
 
-
-def _word(key: str) -> str:
-    from arena.qualification.words import word
-
-    return SHARES.get(key) or FIGURES.get(key) or word(key)
-
-
-def _value(key: str, value: object) -> str:
-    from arena.qualification import words
-
-    share = key in SHARES or key in words.SHARES
-    return percent(value) if share and isinstance(value, float) else figure(value)
+    for each in flat(found):
+        share = each.is_share and isinstance(each.value, float)
+        text = percent(each.value) if share else figure(each.value)
+        yield each.name, text, _interval(each.low, each.high) if share else ""
 
 
 def as_json(verdict: Verdict) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from arena.games.admission import Budget, within
 from arena.games.base import Table
 from arena.games.draws import derive
 from arena.games.moves import candidate_row, maker
-from arena.games.norms import rows_of
+from arena.games.owners import Nearest
 from arena.games.reveal import judging_seeds
 from arena.games.targets import Cases
 from arena.oracle import Oracle, Owners, Sample, SeedSource, Success
@@ -114,13 +114,7 @@ def _nearest(table: Table, dealt: Cases) -> Owners | None:
     """The case whose clean example lies nearest; None where several cases share one."""
     if len(dealt) > len(table.examples):
         return None
-    clean = rows_of(table.examples.x[dealt.example])
-    squares = (clean**2).sum(axis=1)
-
-    def nearest(x: Array) -> Array:
-        return np.asarray((squares - 2 * rows_of(x) @ clean.T).argmin(axis=1))
-
-    return nearest
+    return Nearest(table.examples.x[dealt.example])
 
 
 def _seed_source(table: Table, dealt: Cases, *, level: int) -> SeedSource:

@@ -16,6 +16,7 @@ those inputs.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -170,12 +171,10 @@ def _confirmed(
     if not table.defense.manifest.stochastic:
         return np.ones(len(rows), bool)
     confirmed = claims.refuted[rows].copy()
-    open_ = np.flatnonzero(~confirmed)
-    if len(open_):
-        confirmed[open_] = _taken_back(table, seat, claims, rows[open_], x[open_])
-    open_ = np.flatnonzero(~confirmed)
-    if len(open_):
-        confirmed[open_] = _answered_otherwise(table, claims, rows[open_], x[open_])
+    for look in (partial(_taken_back, table, seat), partial(_answered_otherwise, table)):
+        open_ = np.flatnonzero(~confirmed)
+        if len(open_):
+            confirmed[open_] = look(claims, rows[open_], x[open_])
     return confirmed
 
 
@@ -211,9 +210,8 @@ def _answered_otherwise(
     session = judge.ask(inputs)
     claims.seconds += session.seconds
     claims.log += session.log
-    faults = [fault for fault in (session.distrusted, *session.faults) if fault is not None]
-    if faults:
-        raise faults[0]
+    if session.blamed:
+        raise session.blamed[0]
     answers = session.ballots.labels[: len(rows)]
     answered = (answers >= 0).sum(axis=1)
     kept = (answers == claims.labels[rows, None]).sum(axis=1)

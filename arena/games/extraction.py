@@ -266,9 +266,11 @@ class _Stage:
         if self.distrusted:
             return np.full(n, NO_ANSWER, np.int64)
         judge = Judge(
-            replace(self.table, examples=examples), purpose=purpose, open_defense=seats.open_defense
+            replace(self.table, examples=examples),
+            purpose=purpose,
+            open_defense=seats.open_defense,
+            repeats=min(self.table.round.repeats, repeats),
         )
-        judge.repeats = min(judge.repeats, repeats)
         told = [each.x for each in heard]
         inputs = Inputs(
             np.concatenate([*(x[None] for x in told), examples.x]),

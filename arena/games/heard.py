@@ -1,10 +1,12 @@
-"""What an attack was answered must be what the defense answers anyone: a sample is asked afresh.
+"""What was answered once must be what the defense answers anyone: a sample is asked afresh.
 
 The process that the attack asks knows, by the many inputs around the same few, that it is attacked.
 A defense that remembers could mislead it there and be honest in the judgement. So the referee keeps
 a few of the answers, drawn at random from all that were given, and puts the same inputs with the
 same seeds to a process that has met no attack. It cannot tell that it is not judging: every input
-lies within the round's budget of another example, and clean examples are asked in between.
+lies within the round's budget of another example, and clean examples are asked in between. What was
+said of replays, and what a thief's process said, is held to the judgement alike
+(:func:`differing`).
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ ONE_IN: Final = 12
 
 @dataclass(frozen=True, eq=False)
 class Doubt:
-    """How many of ``asked`` inputs were answered otherwise than the attack was."""
+    """How many of ``asked`` inputs were answered otherwise than before: to the attack, to a thief
+    who copied them, or where the replays of a mistake were held against its judgement."""
 
     asked: int = 0
     differing: int = 0
@@ -41,14 +44,15 @@ class Doubt:
 
     @property
     def distrusted(self) -> PlayerError | None:
-        """The fault of a defense that tells an attack what it tells nobody else."""
+        """The fault of a defense that tells one process what it tells no other."""
         if self.differing <= max(1, self.asked // ONE_IN):
             return None
         return misled(self.differing, self.asked)
 
 
 def misled(differing: int, asked: int) -> PlayerError:
-    """The fault of a defense, or a learner, that told an attack something else."""
+    """The fault of a defense, or a learner, that said something else to whoever asked before: an
+    attack, a thief, or the judge of what was played again."""
     return PlayerError(
         Side.DEFENSE,
         FaultCode.NOT_DETERMINISTIC,

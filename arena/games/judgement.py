@@ -116,6 +116,8 @@ class Session:
     seconds: float = 0.0
     log: str = ""
     told: Answered = field(default_factory=dict)
+    misled: PlayerError | None = None
+    """The fault of a defense that said something else before, where that was looked at."""
 
     def counted(self, pair: int) -> Answer | None:
         """The answer that counted of a pair that was watched; None without one."""
@@ -135,7 +137,12 @@ class Session:
                 f"{self.differing} sampled rows were answered differently alone or in other "
                 "company; rows must not depend on one another.",
             )
-        return None
+        return self.misled
+
+    @property
+    def blamed(self) -> list[PlayerError]:
+        """Every fault; that for which no answer counts comes first."""
+        return self.faults if self.distrusted is None else [self.distrusted, *self.faults]
 
 
 @dataclass(frozen=True, eq=False)
@@ -316,13 +323,19 @@ class Judge:
                     told[pair].append((kind, answer))
         return []
 
-    def seeds(self, inputs: Inputs) -> NDArray[np.uint64]:
-        """(m, k), a function of round secret, defense, example and repetition alone."""
+    def seeds(
+        self, inputs: Inputs, *, first: int | None = None, repeats: int | None = None
+    ) -> NDArray[np.uint64]:
+        """(m, k), a function of round secret, defense, example and repetition alone.
+
+        ``first``, ``repeats``: which repetitions; the judge's own where left out.
+        """
+        first = self.first if first is None else first
+        repeats = self.repeats if repeats is None else repeats
         examples, owner = np.unique(inputs.example, return_inverse=True)
         index = self.table.examples.index[examples]
         secret, defense = self.table.secret, self.table.defense.sha256
-        repetitions = range(self.first, self.first + self.repeats)
-        columns = [row_seeds(secret, defense, index, j) for j in repetitions]
+        columns = [row_seeds(secret, defense, index, first + j) for j in range(repeats)]
         return np.stack(columns, axis=1)[owner]
 
 

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from arena import metrics
 from arena.answers import NO_ANSWER
-from arena.errors import PlayerError
 from arena.games.ball import Scored, ball_result, play
 from arena.games.base import GameResult, Table, fault_of
 from arena.games.heard import differing
@@ -49,10 +48,10 @@ class Replay:
     def play(self, table: Table) -> GameResult:
         scored = play(table, table.round.epsilons)
         proposed = [_proposals(table, level) for level in scored.levels]
-        session, faults = Session(Ballots.empty(sum(map(len, proposed)), 1)), list[PlayerError]()
+        session = Session(Ballots.empty(sum(map(len, proposed)), 1))
         if not scored.play.defense_failed:
-            session, faults = _ask(table, scored, proposed)
-        return _result(table, scored, proposed, session, faults)
+            session = _ask(table, scored, proposed)
+        return _result(table, scored, proposed, session)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +74,8 @@ def _proposals(table: Table, level: Level) -> Rows:
     return np.sort(stream.permutation(rows)[: table.round.replays])
 
 
-def _ask(
-    table: Table, scored: Scored, proposed: Sequence[Rows]
-) -> tuple[Session, list[PlayerError]]:
-    """Every proposal of every level, as often as the largest number of turns; and the faults."""
+def _ask(table: Table, scored: Scored, proposed: Sequence[Rows]) -> Session:
+    """Every proposal of every level, as often as the largest number of turns."""
     turns = max(-(-table.round.replays // len(rows)) for rows in proposed)
     table.report("replay", 0, 1, f"Playing {table.round.replays:,} answers again.")
     levels = list(zip(scored.levels, scored.judged.attacked, proposed, strict=True))
@@ -87,39 +84,38 @@ def _ask(
         np.concatenate([level.cases.example[rows] for level, _, rows in levels]),
     )
     judged = Ballots.joined([ballots.take(rows) for _, ballots, rows in levels])
-    judge = Judge(
-        table,
-        purpose="replay",
-        open_defense=table.seats.open_defense,
-        repeats=turns,
-        first=FRESH,
-    )
-    session, again = _played(judge, inputs, judged)
+    session, again = _played(table, inputs, judged, turns=turns)
     table.report("replay", 1, 1, "Played again.")
-    distrusted = session.distrusted or differing(again, judged).distrusted
-    if distrusted is None:
-        return session, session.faults
-    session.ballots = Ballots.empty(*session.ballots.labels.shape)
-    return session, [distrusted, *session.faults]
+    session.misled = differing(again, judged).distrusted
+    if session.distrusted is not None:
+        session.ballots = Ballots.empty(*session.ballots.labels.shape)
+    return session
 
 
-def _played(judge: Judge, inputs: Inputs, judged: Ballots) -> tuple[Session, Ballots]:
+def _played(
+    table: Table, inputs: Inputs, judged: Ballots, *, turns: int
+) -> tuple[Session, Ballots]:
     """The replays, and what was said once more to some of what was ``judged`` (m, k).
 
     A defense that draws nothing is asked only once: what it says now is what it said then.
     """
-    opened, turns = guarded(judge.open_defense)(), judge.repeats
-    if not judge.table.defense.manifest.stochastic:
+    again = min(judged.labels.shape[1], -(-HELD // len(inputs)))
+    judge = Judge(
+        table,
+        purpose="replay",
+        open_defense=table.seats.open_defense,
+        repeats=turns + again,
+        first=FRESH,
+    )
+    opened = guarded(judge.open_defense)()
+    if not table.defense.manifest.stochastic:
         session = judge.ask(inputs, opened)
         said = session.ballots
         answered = said.labels != NO_ANSWER
         session.ballots = Ballots(np.where(answered, judged.labels, NO_ANSWER), said.confidence)
         return session, said
-    again = min(judged.labels.shape[1], -(-HELD // len(inputs)))
-    before = Judge(judge.table, purpose=judge.purpose, open_defense=judge.open_defense)
-    seeds = np.concatenate([judge.seeds(inputs), before.seeds(inputs)[:, :again]], axis=1)
-    judge.repeats += again
-    session = judge.ask(inputs, opened, seeds=seeds)
+    fresh, before = judge.seeds(inputs, repeats=turns), judge.seeds(inputs, first=0, repeats=again)
+    session = judge.ask(inputs, opened, seeds=np.concatenate([fresh, before], axis=1))
     session.ballots, repeated = session.ballots.split(turns)
     return session, repeated
 
@@ -132,7 +128,6 @@ def _result(
     scored: Scored,
     proposed: Sequence[Rows],
     session: Session,
-    faults: Sequence[PlayerError],
 ) -> GameResult:
     ends = np.cumsum([len(rows) for rows in proposed])
     replays = [
@@ -153,7 +148,7 @@ def _result(
             broken=np.stack([played.wrong for played in replays]),
             epsilons=table.round.epsilons,
         ),
-        faults=(*found.faults, *(fault_of(error) for error in faults)),
+        faults=(*found.faults, *(fault_of(error) for error in session.blamed)),
         seconds={**found.seconds, "defense": found.seconds["defense"] + session.seconds},
         logs={**found.logs, "defense": found.logs["defense"] + session.log},
         details={**found.details, "replayed": table.examples.index[_examples(scored, proposed)]

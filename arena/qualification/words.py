@@ -1,9 +1,12 @@
-"""What qualification's own figures are called; those of its friendlies are a verdict's."""
+"""What qualification measured, flat and in words; its friendlies' figures are a verdict's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from arena import metric_names
 
 WORDS: Final[Mapping[str, str]] = {
     "floor": "Floor of the task",
@@ -41,8 +44,38 @@ SHARES: Final = frozenset(
 """Those that are shares of 1."""
 
 
+@dataclass(frozen=True)
+class Measured:
+    """One figure: its ``name`` in words with those of the tables around it, and its own key."""
+
+    name: str
+    key: str
+    value: Any
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def is_share(self) -> bool:
+        return self.key in SHARES or self.key in metric_names.SHARES
+
+
+def flat(found: Mapping[str, Any], *, above: str = "") -> Iterator[Measured]:
+    """Each figure, those of nested tables and of lists of tables under their table's name."""
+    for key, value in found.items():
+        name = f"{above}{word(key)}"
+        if isinstance(value, Mapping):
+            yield from flat(value, above=f"{name}: ")
+        elif isinstance(value, list):
+            for number, item in enumerate(value, start=1):
+                if isinstance(item, Mapping):
+                    yield from flat(item, above=f"{name} {number}: ")
+        elif not key.endswith(metric_names.ENDS):
+            yield Measured(name, key, value, *(found.get(key + end) for end in metric_names.ENDS))
+
+
 def word(key: str) -> str:
     """The name of a figure; of one that has none its key, as words."""
-    if key.startswith("claims_"):
+    known = WORDS.get(key) or metric_names.NAMES.get(key)
+    if known is None and key.startswith("claims_"):
         return f"Claims in {key.removeprefix('claims_')}"
-    return WORDS.get(key) or key.replace("_", " ").capitalize()
+    return known or key.replace("_", " ").capitalize()

@@ -2,7 +2,7 @@
 
 Each team stands for one defense, its best by worst-case robust accuracy, and only above the clean
 floor; each house defense is a team of its own. Left out of an attack's mean: its own team and
-teams it shared a member with, defenses that forfeited the match, cells that are not applicable.
+teams it shared a member with, defenses that forfeited all they said, cells that are not applicable.
 """
 
 from __future__ import annotations
@@ -166,9 +166,12 @@ def _board(records: Records, tier: Tier, headline: Headline, scorer: Scorer) -> 
         for attacker in attackers
     ]
     cells = [cell for attacker in attackers for cell in attacker.cells]
+    every = [attacker.scores for attacker in attackers]
+    found = duels(every, len(field.examples), higher=headline.higher_is_better)
     return ranked_board(
         contenders,
-        count_wins_over_shared_teams([a.scores for a in attackers], len(field.examples)),
+        found.wins,
+        ahead=found.ahead,
         tier=tier.id,
         side=Side.ATTACK,
         headline=headline,
@@ -219,8 +222,18 @@ def _scores(
 
 
 def counts_for_attack(cell: CellResult, attack: Player, defense: Player) -> bool:
-    """Met, not given away by the defense's forfeit, and not among friends."""
-    return cell.met and not cell.forfeited_by_defense and attack.may_score_on(defense)
+    """Met, not given away by the defense's forfeit, and not among friends.
+
+    A defense that failed somewhere, and was right elsewhere all the same, gives nothing away: else
+    one crash that costs it no example would take from an attack all that it broke there.
+    """
+    return cell.met and not _given_away(cell) and attack.may_score_on(defense)
+
+
+def _given_away(cell: CellResult) -> bool:
+    """The defense failed so that nothing it said counts: no example is left to break."""
+    right = cell.kills is not None and bool(cell.kills.clean_right.any())
+    return cell.forfeited_by_defense and not right
 
 
 def _contender(
@@ -267,25 +280,41 @@ def mean_over_teams(scores: Sequence[Score]) -> tuple[float | None, Interval | N
     return mean, Interval(max(0.0, mean + spread.low), mean + spread.high)
 
 
-def count_wins_over_shared_teams(
-    rows: Sequence[Mapping[str, Score]], examples: int
-) -> NDArray[np.int64]:
-    """(rows, rows) examples on which i does better than j, over the teams that both scored on.
+@dataclass(frozen=True, eq=False)
+class Duels:
+    """Each attack against each, over the teams that both scored on.
 
     Attacks meet different teams (own team, no gradients): comparing means over different teams
-    would rank by whom one was spared.
+    would rank by whom one was spared, and who needs gradients chooses that herself.
+    ``wins`` (m, m): examples on which i does better than j; ``ahead`` (m, m): i's mean is better.
     """
+
+    wins: NDArray[np.int64]
+    ahead: NDArray[np.bool_]
+
+
+def duels(rows: Sequence[Mapping[str, Score]], examples: int, *, higher: bool) -> Duels:
+    """``higher``: whether a higher figure is better."""
     wins = np.zeros((len(rows), len(rows)), np.int64)
+    ahead = np.zeros((len(rows), len(rows)), bool)
     groups: dict[frozenset[str], list[int]] = {}
     for i, row in enumerate(rows):
         groups.setdefault(frozenset(row), []).append(i)
     for teams, members in groups.items():
         for other_teams, others in groups.items():
             if shared := sorted(teams & other_teams):
-                mine = _mean_credit([rows[i] for i in members], shared, examples)
-                theirs = _mean_credit([rows[j] for j in others], shared, examples)
-                wins[np.ix_(members, others)] = count_wins(mine, theirs)
-    return wins
+                mine, theirs = ([rows[i] for i in group] for group in (members, others))
+                cells = np.ix_(members, others)
+                wins[cells] = count_wins(
+                    _mean_credit(mine, shared, examples), _mean_credit(theirs, shared, examples)
+                )
+                means = _mean_value(mine, shared)[:, None], _mean_value(theirs, shared)[None, :]
+                ahead[cells] = means[0] > means[1] if higher else means[0] < means[1]
+    return Duels(wins, ahead)
+
+
+def _mean_value(rows: Sequence[Mapping[str, Score]], teams: list[str]) -> Floats:
+    return np.array([np.mean([row[team].value for team in teams]) for row in rows])
 
 
 def _mean_credit(rows: Sequence[Mapping[str, Score]], teams: list[str], n: int) -> Floats:

@@ -107,6 +107,7 @@ def ranked_board(
     headline: Headline,
     pool_version: str,
     examples: int,
+    ahead: NDArray[np.bool_] | None = None,
 ) -> Board:
     """Give ranks to those who may have one.
 
@@ -115,10 +116,14 @@ def ranked_board(
 
     Args:
         wins: (m, m), in the order of ``contenders``: shared examples on which i beats j.
+        ahead: (m, m), whether i is better than j on what both met; by the headline where left out.
     """
     ranked = [i for i, c in enumerate(contenders) if c.ranked]
-    estimates = np.array([_upwards(contenders[i], headline) for i in ranked], np.float64)
-    better = significantly_better(wins[np.ix_(ranked, ranked)], estimates)
+    if ahead is None:
+        estimates = np.array([_upwards(c, headline) for c in contenders], np.float64)
+        ahead = estimates[:, None] > estimates[None, :]
+    among = np.ix_(ranked, ranked)
+    better = significantly_better(wins[among], ahead[among])
     places = {
         i: (1 + int(better[:, k].sum()), len(ranked) - int(better[k].sum()))
         for k, i in enumerate(ranked)

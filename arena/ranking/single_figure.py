@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena.errors import Side
-from arena.ranking.attacks import Score, count_wins_over_shared_teams, counts_for_attack
+from arena.ranking.attacks import Score, counts_for_attack, duels
 from arena.ranking.board import (
     POOL_SHARE,
     Board,
@@ -123,9 +123,11 @@ def attacks_board(records: Records, tier: Tier, contest: Contest) -> Board:
     ]
     scores = [{t: _score(c, examples, contest) for t, c in a.scored.items()} for a in attacks]
     met = [(cell.round, cell.defense) for attack in attacks for cell in attack.cells]
+    found = duels(scores, len(examples), higher=contest.attack.higher_is_better)
     return ranked_board(
         [_attack_row(attack, targets, contest) for attack in attacks],
-        count_wins_over_shared_teams(scores, len(examples)),
+        found.wins,
+        ahead=found.ahead,
         tier=tier.id,
         side=Side.ATTACK,
         headline=contest.attack,
@@ -258,7 +260,9 @@ def _scored_cells(
     scored = {}
     for team, target in targets.items():
         cell = records.cells.get((tier.id, player.id, target.id))
-        if cell is not None and counts_for_attack(cell, player, target):
+        if cell is None or cell.forfeited_by_defense:
+            continue  # whoever fails in a match of these games has lost all of it
+        if counts_for_attack(cell, player, target):
             scored[team] = cell
     return scored
 

@@ -107,10 +107,10 @@ def holm(p: Floats) -> Floats:
     return adjusted
 
 
-def significantly_better(wins: NDArray[np.int64], estimates: Floats) -> NDArray[np.bool_]:
-    """(rows, rows): row i beats row j. ``estimates``: the headline, higher is better.
+def significantly_better(wins: NDArray[np.int64], ahead: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(rows, rows): row i beats row j. ``ahead`` (rows, rows): i's figure is better than j's.
 
-    Paired sign tests over every pair, Holm-adjusted together. The headline must point the same
+    Paired sign tests over every pair, Holm-adjusted together. The figures must point the same
     way, so that no row is ranked below one whose figure it exceeds.
     """
     rows = len(wins)
@@ -120,5 +120,5 @@ def significantly_better(wins: NDArray[np.int64], estimates: Floats) -> NDArray[
     found = adjusted <= ALPHA
     for i, j in zip(first[found], second[found], strict=True):
         above, below = (i, j) if wins[i, j] > wins[j, i] else (j, i)
-        better[above, below] = estimates[above] > estimates[below]
+        better[above, below] = ahead[above, below]
     return better

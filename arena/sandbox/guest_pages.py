@@ -41,7 +41,7 @@ def lay_together() -> int:
     It is done before :func:`gc.freeze`, after which nothing tells where Python's objects lie.
     """
     try:
-        libc = ctypes.CDLL(None, use_errno=True)
+        libc = _kernel()
         return _on_the_heap(libc) + sum(
             _laid_together(libc, page) is None for page in _pages_of_objects()
         )
@@ -109,13 +109,19 @@ class _Mallinfo(ctypes.Structure):
     ]
 
 
-def _allocator() -> Any:
+def _kernel() -> Any:
+    """libc with what asks the kernel; older ones have no more (:func:`_allocator`)."""
     libc = ctypes.CDLL(None, use_errno=True)
+    libc.sbrk.argtypes, libc.sbrk.restype = [ctypes.c_long], ctypes.c_void_p
+    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    return libc
+
+
+def _allocator() -> Any:
+    libc = _kernel()
     libc.mallinfo2.restype = _Mallinfo
     libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
     libc.free.argtypes, libc.free.restype = [ctypes.c_void_p], None
-    libc.sbrk.argtypes, libc.sbrk.restype = [ctypes.c_long], ctypes.c_void_p
-    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     return libc
 
 
@@ -126,8 +132,7 @@ def _pages_of_objects() -> set[int]:
 
 def _on_the_heap(libc: Any) -> int:
     """Downwards from the end of the C heap, which is in one piece."""
-    libc.sbrk.restype = ctypes.c_void_p
-    end = int(libc.sbrk(ctypes.c_long(0)) or 0) >> _HUGE
+    end = int(libc.sbrk(0) or 0) >> _HUGE
     laid = 0
     for page in range(end - 1, 0, -1):
         problem = _laid_together(libc, page)
@@ -139,7 +144,6 @@ def _on_the_heap(libc: Any) -> int:
 
 def _laid_together(libc: Any, page: int) -> int | None:
     """None, or why not."""
-    start, size = ctypes.c_void_p(page << _HUGE), ctypes.c_size_t(1 << _HUGE)
-    if libc.madvise(start, size, _MADV_COLLAPSE) == 0:
+    if libc.madvise(page << _HUGE, 1 << _HUGE, _MADV_COLLAPSE) == 0:
         return None
     return ctypes.get_errno()

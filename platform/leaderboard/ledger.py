@@ -14,6 +14,7 @@ from arena import tasks
 from arena.errors import Side
 from arena.ranking import CellResult, Player, Records, Tier, nested_in
 from arena.verdict import Kills, Status
+from leaderboard.gaps import never_planned
 from tournaments.models import Entry, Match, Round, Tournament, Verdict
 from tournaments.planning import takes_part
 from tournaments.states import REVEALED, UNJUDGED, EntryState, MatchState
@@ -85,6 +86,7 @@ def open_ledger(round_: Round, tiers: dict[int, Tier]) -> Ledger:
     here = {row[side] for row in rows if row["round_id"] == round_.pk for side in SIDES_OF_ROW}
     players = players_of(entries, round_, here=here)
     cells = _cells(rows, players)
+    gaps = _gaps({pk: t for pk, t in tiers.items() if pk in rounds}, entries, players)
     verdicts = [cell.at for cell in cells if cell.verdict]
     return Ledger(
         round=round_,
@@ -92,7 +94,7 @@ def open_ledger(round_: Round, tiers: dict[int, Tier]) -> Ledger:
         records=Records(
             players.values(),
             [t for pk, t in tiers.items() if pk in rounds],
-            [cell.result for cell in cells],
+            [*(cell.result for cell in cells), *gaps],
         ),
         cells=tuple(cells),
         entries={key_of(entry.pk): entry for entry in entries},
@@ -153,6 +155,18 @@ def _counts(row: dict[str, Any], players: dict[str, Player]) -> bool:
     if attack is None or defense is None:
         return False
     return row["state"] != MatchState.CANCELLED or not (attack.in_pool and defense.in_pool)
+
+
+def _gaps(
+    tiers: Mapping[int, Tier], entries: Collection[Entry], players: Mapping[str, Player]
+) -> list[CellResult]:
+    """What entries that were superseded, and have a row, were never planned against."""
+    old = [
+        e for e in entries if e.state == EntryState.SUPERSEDED and players[key_of(e.pk)].on_board
+    ]
+    pool = [e for e in entries if players[key_of(e.pk)].in_pool]
+    missing = never_planned({pk: tier.spec for pk, tier in tiers.items()}, old, pool)
+    return [CellResult(*map(key_of, cell)) for cell in missing]
 
 
 def _result(row: dict[str, Any], kills: dict[int, Kills | None]) -> CellResult:

@@ -99,7 +99,7 @@ def _existing(round_: Round) -> list[PlannedCell]:
 def _match(
     round_: Round, rules: RoundSpec, attack: Entry, defense: Entry, only: Collection[str] | None
 ) -> Match:
-    reason = _obstacle(attack, defense, rules)
+    reason = obstacle(attack, defense, rules)
     newest = max((attack, defense), key=lambda e: (only is not None and e.uid in only, e.pk))
     return Match(
         tournament_id=round_.tournament_id,
@@ -122,7 +122,7 @@ def cannot_meet(
     return arena.house.no_weights(house, rules.task) if reason is None and house else reason
 
 
-def _obstacle(attack: Entry, defense: Entry, rules: RoundSpec) -> str | None:
+def obstacle(attack: Entry, defense: Entry, rules: RoundSpec) -> str | None:
     """What the manifests say, and what qualification found; the house was built to be eligible."""
     manifest = _manifest(defense)
     reason = cannot_meet(_manifest(attack), manifest, rules, house=defense.house)

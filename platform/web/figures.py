@@ -8,99 +8,105 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from arena.evidence import NOTES, REFUTED
+from arena.metric_names import NAMES, SHARES
 from arena.qualification import words
 from leaderboard.models import Board, Standing
 
-SHARE, NUMBER, COUNT = "share", "number", "count"
+SHARE, NUMBER = "share", "number"
 DISTANCES: Final = frozenset(("median_distance", "mean_distance"))
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A metric of a verdict: its name in the record, its label, and how it is written."""
+    """A metric of a verdict: its name in the record, and how it is written."""
 
     key: str
-    label: str
-    form: str = SHARE
     term: str = ""
     hint: str = ""
 
+    @property
+    def label(self) -> str:
+        return NAMES[self.key]
+
+    @property
+    def form(self) -> str:
+        return SHARE if self.key in SHARES else NUMBER
+
 
 METRICS: Final = (
-    Kind("clean_accuracy", "Clean accuracy", term="clean-accuracy"),
-    Kind("robust_accuracy", "Robust accuracy", term="robust-accuracy"),
-    Kind("attack_success_rate", "Attack success", term="attack-success"),
-    Kind("blocked", "Spam blocked", hint="of what attackers own, as it is"),
-    Kind("false_alarms", "Other mail blocked", hint="right to pass, and blocked"),
-    Kind("median_words", "Median words to pass", NUMBER, hint="over blocked spam; misses count"),
-    Kind("noise_success_rate", "Success of random noise", hint="as much of it"),
+    Kind("clean_accuracy", term="clean-accuracy"),
+    Kind("robust_accuracy", term="robust-accuracy"),
+    Kind("attack_success_rate", term="attack-success"),
+    Kind("blocked", hint="of what attackers own, as it is"),
+    Kind("false_alarms", hint="right to pass, and blocked"),
+    Kind("median_words", hint="over blocked spam; misses count"),
+    Kind("noise_success_rate", hint="as much of it"),
     Kind(
         "corruption_accuracy",
-        "Accuracy under every corruption",
         hint="mean over all kinds and the round's severities; no attack chooses",
         term="corruption",
     ),
-    Kind("clean_error_over_time", "Error over time, clean stream"),
-    Kind("poisoned_error_over_time", "Error over time, poisoned stream"),
-    Kind("delta_error_over_time", "Error added over time", hint="mean over the batches"),
-    Kind("clean_error", "Error, clean training"),
-    Kind("poisoned_error", "Error, poisoned training"),
-    Kind("delta_error", "Error added", hint="poisoned minus clean, seeds paired"),
-    Kind("chosen_points", "Chosen points", COUNT, hint="each with a poison of its own"),
-    Kind("poisoned_error_worst_seed", "Error, worst seed"),
-    Kind("success", "Seeds made worse"),
-    Kind("certified_accuracy", "Certified accuracy", term="certified"),
-    Kind("certified_gap", "Gap to the certificate", hint="robust minus certified accuracy"),
-    Kind("claims", "Claims made", COUNT),
-    Kind("claims_refuted", "Claims refuted", COUNT, hint="by an example within the radius"),
-    Kind("claim_alpha", "Chance that a claim is wrong", hint="as declared"),
-    Kind("median_radius", "Median certified radius", NUMBER),
-    Kind("certified_area", "Area under the certified curve", NUMBER),
-    Kind("wrong_again", "Made again", term="replay", hint="wrong answers among the replays"),
-    Kind("replay_loss", "Loss over the replays", NUMBER, hint="N times the chance of one"),
-    Kind("replays", "Replays", COUNT),
-    Kind("proposals", "Inputs proposed", COUNT),
-    Kind("fresh_error", "Error on fresh examples", hint="trained on what was published"),
-    Kind("unprepared_error", "Error without the published set", hint="same learner, same seeds"),
-    Kind("prepared_gain", "Gained by the published set", hint="paired over seeds"),
-    Kind("clean_accuracy_unprepared", "Clean accuracy without it"),
-    Kind("fresh_error_worst_seed", "Error on fresh examples, worst seed"),
-    Kind("published", "Examples published", COUNT),
-    Kind("trend_kept", "Trends kept", hint="told when clean, and still there after the change"),
-    Kind("slope_left", "Slope left", hint="mean over series, cut off at 0 and 1"),
-    Kind("fidelity", "Fidelity of the copy", hint="agrees with the original on judged examples"),
-    Kind("surrogate_accuracy", "Accuracy of the copy"),
-    Kind("oracle_accuracy", "Clean accuracy as the thief saw it", hint="must meet the floor"),
-    Kind("queries_to_99", "Probes to 99 % fidelity", COUNT),
-    Kind("fidelity_area", "Area under fidelity", NUMBER, hint="mean height over log2 of probes"),
-    Kind("uniform_fidelity", "Fidelity on uniform points"),
-    Kind("uniform_constant", "Best constant on uniform points"),
-    Kind("uniform_kappa", "Cohen's κ on uniform points", NUMBER, hint="agreement beyond chance"),
-    Kind("poisoned_accuracy", "Clean accuracy, poisoned training"),
-    Kind("clean_drop", "Clean accuracy lost", hint="clean minus poisoned training, seeds paired"),
-    Kind("natural_success_rate", "Success on clean training", hint="what comes by itself"),
-    Kind("success_worst_seed", "Attack success, least of the seeds"),
-    Kind("robust_accuracy_any", "Robust in every repeat", hint="not broken by any of the repeats"),
-    Kind("median_distance", "Median distance", NUMBER, hint="to the nearest success found"),
-    Kind("mean_distance", "Mean distance", NUMBER, hint="a miss counts as the farthest change"),
-    Kind("curve_area", "Area under the curve", NUMBER),
-    Kind("queries", "Probes asked", COUNT, term="probe"),
-    Kind("median_queries", "Median probes to success", NUMBER, hint="misses censored"),
-    Kind("median_iterations", "Median iterations to success", NUMBER),
-    Kind("mistake_confidence", "Confidence on mistakes"),
-    Kind("sure_mistakes", "Mistakes above 90 % confidence"),
-    Kind("confidence_auroc", "Confidence tells right from wrong", NUMBER, hint="AUROC"),
-    Kind("repeatability", "Wrong again, given wrong"),
-    Kind("transfer_rate", "Transfer rate"),
-    Kind("clean_value_loss", "Value-weighted loss, clean", NUMBER, term="cost"),
-    Kind("value_loss", "Value-weighted loss", NUMBER, term="cost", hint="under attack"),
-    Kind("rejected", "Candidates rejected", COUNT, hint="never clipped; no kill"),
-    Kind("rejected_not_finite", "Rejected: not finite", COUNT, hint="NaN or infinite values"),
-    Kind("rejected_out_of_range", "Rejected: outside [0, 1]", COUNT, hint="or a move unknown"),
-    Kind("rejected_immutable_feature_changed", "Rejected: changed what must stay", COUNT),
-    Kind("rejected_add_only_feature_lowered", "Rejected: lowered what may only grow", COUNT),
-    Kind("rejected_over_budget", "Rejected: over the budget", COUNT, hint="beyond ε + 0.000001"),
-    Kind("examples", "Judged", COUNT, hint="examples, or series of a trend round"),
+    Kind("clean_error_over_time"),
+    Kind("poisoned_error_over_time"),
+    Kind("delta_error_over_time", hint="mean over the batches"),
+    Kind("clean_error"),
+    Kind("poisoned_error"),
+    Kind("delta_error", hint="poisoned minus clean, seeds paired"),
+    Kind("chosen_points", hint="each with a poison of its own"),
+    Kind("poisoned_error_worst_seed"),
+    Kind("success"),
+    Kind("certified_accuracy", term="certified"),
+    Kind("certified_gap", hint="robust minus certified accuracy"),
+    Kind("claims"),
+    Kind("claims_refuted", hint="by an example within the radius"),
+    Kind("claim_alpha", hint="as declared"),
+    Kind("median_radius"),
+    Kind("certified_area"),
+    Kind("wrong_again", term="replay", hint="wrong answers among the replays"),
+    Kind("replay_loss", hint="N times the chance of one"),
+    Kind("replays"),
+    Kind("proposals"),
+    Kind("fresh_error", hint="trained on what was published"),
+    Kind("unprepared_error", hint="same learner, same seeds"),
+    Kind("prepared_gain", hint="paired over seeds"),
+    Kind("clean_accuracy_unprepared"),
+    Kind("fresh_error_worst_seed"),
+    Kind("published"),
+    Kind("trend_kept", hint="told when clean, and still there after the change"),
+    Kind("slope_left", hint="mean over series, cut off at 0 and 1"),
+    Kind("fidelity", hint="agrees with the original on judged examples"),
+    Kind("surrogate_accuracy"),
+    Kind("oracle_accuracy", hint="must meet the floor"),
+    Kind("queries_to_99"),
+    Kind("fidelity_area", hint="mean height over log2 of probes"),
+    Kind("uniform_fidelity"),
+    Kind("uniform_constant"),
+    Kind("uniform_kappa", hint="agreement beyond chance"),
+    Kind("poisoned_accuracy"),
+    Kind("clean_drop", hint="clean minus poisoned training, seeds paired"),
+    Kind("natural_success_rate", hint="what comes by itself"),
+    Kind("success_worst_seed"),
+    Kind("robust_accuracy_any", hint="not broken by any of the repeats"),
+    Kind("median_distance", hint="to the nearest success found"),
+    Kind("mean_distance", hint="a miss counts as the farthest change"),
+    Kind("curve_area"),
+    Kind("queries", term="probe"),
+    Kind("median_queries", hint="misses censored"),
+    Kind("median_iterations"),
+    Kind("mistake_confidence"),
+    Kind("sure_mistakes"),
+    Kind("confidence_auroc", hint="AUROC"),
+    Kind("repeatability"),
+    Kind("transfer_rate"),
+    Kind("clean_value_loss", term="cost"),
+    Kind("value_loss", term="cost"),
+    Kind("rejected", hint="never clipped; no kill"),
+    Kind("rejected_not_finite", hint="NaN or infinite values"),
+    Kind("rejected_out_of_range", hint="or a move unknown"),
+    Kind("rejected_immutable_feature_changed"),
+    Kind("rejected_add_only_feature_lowered"),
+    Kind("rejected_over_budget", hint="beyond ε + 0.000001"),
+    Kind("examples", hint="examples, or series of a trend round"),
 )
 HEADLINES: Final = ("clean_accuracy", "wrong_again", "replay_loss",
                     "fresh_error", "unprepared_error", "prepared_gain",
@@ -204,37 +210,18 @@ def _real(value: Any) -> float | None:
 # --- qualification ---------------------------------------------------------------------------
 
 
-def plain_figures(found: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def plain_figures(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(label, text) for whatever qualification measured, nested tables flattened."""
-    listed: list[tuple[str, str]] = []
-    for key, value in found.items():
-        label = f"{prefix}{_label(key)}"
-        if isinstance(value, Mapping):
-            listed += plain_figures(value, prefix=f"{label}: ")
-        elif isinstance(value, list):
-            for number_, row in enumerate(value, start=1):
-                if isinstance(row, Mapping):
-                    listed += plain_figures(row, prefix=f"{label} {number_}: ")
-        elif not key.endswith(("_low", "_high")):
-            listed.append((label, _plain(key, value)))
-    return listed
+    return [(figure.name, _plain(figure)) for figure in words.flat(found)]
 
 
-_KINDS: Final = {kind.key: kind for kind in METRICS}
-
-
-def _label(key: str) -> str:
-    known = _KINDS.get(key)
-    return known.label if known is not None and key not in words.WORDS else words.word(key)
-
-
-def _plain(key: str, value: Any) -> str:
+def _plain(figure: words.Measured) -> str:
+    value = figure.value
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    form = _KINDS[key].form if key in _KINDS else NUMBER
-    if isinstance(value, float) and (form == SHARE or key in words.SHARES):
+    if isinstance(value, float) and figure.is_share:
         return percent(value)
     if isinstance(value, int | float):
         return number(value)

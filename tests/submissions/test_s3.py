@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -24,6 +25,10 @@ from submissions import artifacts
 
 NO_KEY = b"<Error><Code>NoSuchKey</Code><Message>There is none.</Message></Error>"
 PRINT_STORES = "import json; from django.conf import settings; print(json.dumps(settings.STORAGES))"
+PRINT_LOADED = (
+    "import config.urls, json, sys; "
+    "print(json.dumps([name for name in sys.modules if name.startswith(('boto', 'storages'))]))"
+)
 
 
 class Bucket(ThreadingHTTPServer):
@@ -91,8 +96,6 @@ def bucket() -> Iterator[Bucket]:
 @pytest.fixture
 def store(bucket: Bucket, settings: LazySettings, tmp_path: Path, project_root: Path) -> None:
     """The stores that the settings make of an operator's environment."""
-    import json
-
     environment = os.environ | {
         "ADVERSARIUM_S3_BUCKET": "packages",
         "ADVERSARIUM_S3_ENDPOINT": bucket.address,
@@ -150,3 +153,13 @@ def test_a_package_that_the_store_does_not_give_is_our_fault(
     bucket.refusing = True
     with pytest.raises(RefereeError, match="cannot be fetched"):
         artifacts.local_copy(wall.sha256, tmp_path)
+
+
+def test_a_site_whose_packages_lie_on_disk_does_not_load_what_speaks_to_s3(
+    project_root: Path,
+) -> None:
+    told = subprocess.run(
+        [sys.executable, "manage.py", "shell", "--no-imports", "-c", PRINT_LOADED],
+        cwd=project_root, capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    assert json.loads(told.stdout.splitlines()[-1]) == []

@@ -56,10 +56,16 @@ def test_an_attack_never_scores_among_friends_though_it_counts_against_them(
     assert world.robust("dana") == 0.0
 
 
-def test_a_cell_that_the_defense_forfeited_is_left_out(world: Any) -> None:
-    world.defense("eve")
+def test_a_cell_that_the_defense_forfeited_with_all_it_said_is_left_out(world: Any) -> None:
+    forfeited = {"status": Status.FORFEIT, "blame": Side.DEFENSE}
+    world.attack("bob", "carol")
+    world.defense("eve", "frank")
+    for attack in ("bob", "carol"):
+        for name in ("eve", "frank"):
+            world.plays(attack, name, [])
     world.plays("alice", "dana", range(10))
-    world.plays("alice", "eve", [], status=Status.FORFEIT, blame=Side.DEFENSE)
+    world.plays("alice", "eve", [], wrong=range(40), **forfeited)
+    world.cell("alice", "frank", **forfeited)
     assert world.success("alice") == 10 / 40
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy import stats
 
 from arena.ranking.statistics import (
@@ -89,19 +90,24 @@ def test_unknown_values_win_and_lose_nothing() -> None:
     assert wins.tolist() == [[0, 1], [0, 0]]
 
 
+def ahead(*figures: float) -> NDArray[np.bool_]:
+    """Whose figure is the higher one."""
+    return np.greater.outer(figures, figures)
+
+
 def test_a_row_is_not_better_than_one_whose_figure_exceeds_its_own() -> None:
     wins = np.array([[0, 40], [2, 0]])
-    assert significantly_better(wins, np.array([0.6, 0.5])).tolist() == [
+    assert significantly_better(wins, ahead(0.6, 0.5)).tolist() == [
         [False, True],
         [False, False],
     ]
-    assert not significantly_better(wins, np.array([0.5, 0.6])).any()
+    assert not significantly_better(wins, ahead(0.5, 0.6)).any()
 
 
 def test_more_rivals_need_more_evidence() -> None:
     """Holm over all pairs: what convinces between two does not among forty."""
     duel = np.array([[0, 12], [2, 0]])
-    assert significantly_better(duel, np.array([1.0, 0.0])).sum() == 1
+    assert significantly_better(duel, ahead(1.0, 0.0)).sum() == 1
     crowd = np.zeros((40, 40), np.int64)
     crowd[:2, :2] = duel
-    assert not significantly_better(crowd, np.linspace(1, 0, 40)).any()
+    assert not significantly_better(crowd, ahead(*np.linspace(1, 0, 40))).any()

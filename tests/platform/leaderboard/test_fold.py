@@ -257,6 +257,38 @@ def test_a_new_version_takes_the_row_over_once_it_has_met_the_pool(played: Any) 
     assert row("dana-2").headline == 38 / 40
 
 
+@pytest.mark.parametrize("phase", [Phase.OPEN, Phase.FROZEN])
+def test_a_row_whose_successor_does_not_play_is_not_spared_who_comes_later(
+    played: Any, phase: Phase
+) -> None:
+    """Dana's new version meets nobody in this round, so the old one has the row for ever."""
+    played.enters("dana-2", Role.DEFENSE, team="dana")
+    services.fold_all()
+    assert (row("dana").rank, row("dana").met) == (1, 2)
+    played.attacks("carol")
+    played.plays("carol", "eve", range(20))
+    round_ = played.rounds["white"]
+    round_.state = phase
+    round_.save()
+    with transaction.atomic():
+        announcing.tell_of_round(round_, "round.changed")
+    services.fold_all()
+    dana = row("dana")
+    assert (dana.rank, dana.provisional, dana.met, dana.pending) == (None, True, 2, 1)
+    assert row("eve").rank == 1
+
+
+def test_an_old_row_lacks_nobody_whom_it_could_not_have_met(played: Any) -> None:
+    played.enters("dana-2", Role.DEFENSE, team="dana")
+    played.attacks("carol")
+    carol = played.entries["carol"]
+    carol.manifest = {**carol.manifest, "needs": {"gradients": True}}
+    carol.save()
+    played.plays("carol", "eve", range(20))
+    services.fold_all()
+    assert (row("dana").rank, row("dana").pending) == (1, 0)
+
+
 def test_a_superseded_attack_with_a_unique_kill_is_kept_in_the_pool(played: Any) -> None:
     played.enters("bob-2", Role.ATTACK, team="bob")
     played.plays("bob-2", "dana", [])

@@ -8,6 +8,7 @@ import zipfile
 import pytest
 
 from accounts.models import Team
+from arena.cli import verdicts
 from arena.manifest import Needs, Role
 from arena.rounds import GameName, RoundSpec, threat_model_for
 from arena.threat_model import ThreatModel
@@ -18,7 +19,7 @@ from tournaments import services
 from tournaments.models import Entry, Match
 from tournaments.services import RoundPlan, TournamentPlan
 from tournaments.states import EntryState, Phase
-from web.figures import plain_figures
+from web.figures import METRICS, figures, plain_figures
 
 MANIFEST = b'schema_version = 1\nname = "Mean"\nrole = "defense"\nentry = "player.py:Mean"\n'
 
@@ -236,3 +237,12 @@ def test_what_qualification_measured_is_told_in_words_and_planted_examples_with_
         ("Planted examples 1: Success", "50.0 %"),
         ("Planted examples 1: Reliable", "yes"),
     ]
+    assert [(name, text) for name, text, _ in verdicts.findings(found)] == plain_figures(found)
+
+
+def test_what_the_terminal_writes_as_a_share_the_pages_do() -> None:
+    shown = figures({kind.key: 0.5 for kind in METRICS})
+    shares = {figure.kind.key for figure in shown if figure.text.endswith("%")}
+    others = {figure.kind.key for figure in shown} - shares
+    assert not others & {*verdicts.SHARES}
+    assert not shares & {*verdicts.FIGURES}
