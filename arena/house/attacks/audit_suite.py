@@ -33,6 +33,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.house.attacks.answered import answered
 from arena.house.attacks.ball import Ball, Points, lengths, steepest
 from arena.house.attacks.fab import BACK, sizes, stepped
 from arena.house.attacks.square import Square, doubled, hopeless
@@ -208,13 +209,20 @@ class _Audit:
         answer = self.challenge.defense.logits_and_gradient(self.shaped(points), weights)
         return answer[0], answer[1].reshape(len(points), -1)
 
+    def judged(self, rows: Labels, points: Points, logits: Scores) -> Scores:
+        """``logits`` that came with a slope; as the defense answers where they say a row fell."""
+        if self.repeats > 1:  # a vote is taken
+            return logits
+        return answered(
+            self.challenge.defense, self.shaped(points), logits, self._wrong(rows, logits)
+        )
+
     def shaped(self, points: Points) -> Images:
         return points.reshape(-1, *self.challenge.x.shape[1:])
 
     def keep(self, rows: Labels, points: Points, logits: Scores) -> Bools:
         """Note which of ``rows`` fell to these points; (rows,) those."""
-        answers = logits.argmax(1)
-        hit: Bools = (answers != self.labels[rows]) & (answers < self.classes) & ~self.done[rows]
+        hit = self._wrong(rows, logits) & ~self.done[rows]
         if self.repeats > 1 and hit.any():
             hit[hit] = self._mostly(rows[hit], points[hit])
         self.best[rows[hit]], self.done[rows[hit]] = self.shaped(points[hit]), True
@@ -224,10 +232,14 @@ class _Audit:
         """For a stochastic defense: which rows are wrong most of the time."""
         wrong = np.zeros(len(rows))
         for _ in range(self.repeats):
-            answers = self.logits(points).argmax(1)
-            wrong += (answers != self.labels[rows]) & (answers < self.classes)
+            wrong += self._wrong(rows, self.logits(points))
         mostly: Bools = wrong > 0.5 * self.repeats
         return mostly
+
+    def _wrong(self, rows: Labels, logits: Scores) -> Bools:
+        answers = logits.argmax(1)
+        wrong: Bools = (answers != self.labels[rows]) & (answers < self.classes)
+        return wrong
 
     # ── losses: value (n,) and weights of the logits whose gradient climbs it ─────────────────
 
@@ -359,6 +371,7 @@ class _Climb:
     def look(self) -> None:
         """Loss and slope at the point; what fell leaves, the best point is kept."""
         logits, self.slope = self.audit.slopes(self.point, self.weights)
+        logits = self.audit.judged(self.rows, self.point, logits)
         loss, self.weights = self.loss_of(self.rows, logits)
         hit = self.audit.keep(self.rows, self.point, logits)
         self.climbs += loss > self.loss

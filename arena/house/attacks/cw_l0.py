@@ -90,7 +90,7 @@ class CarliniWagnerL0(EvasionAttack):
             reached = np.tanh(w)
             delta = search.deltas(some, reached) * free
             point = search.moved(some, delta)[0]
-            margin, raw, hit = search.look(some, point)
+            margin, raw, hit = search.look(some, point, np.ones(len(some), bool))
             sparse.keep(some[hit], point[hit], raw[hit])
             won[active[hit]] = True
             if hit.all():
@@ -132,7 +132,8 @@ class _Sparse:
         )
         rows = np.flatnonzero((images != challenge.x).reshape(n, -1).any(1))
         if len(rows):
-            _, raw, won = search.look(rows, images[rows])
+            won = search.succeeds(rows, images[rows])
+            raw = search.look(rows, images[rows], won)[1]
             sparse.keep(rows[won], images[rows[won]], raw[won])
         return sparse
 

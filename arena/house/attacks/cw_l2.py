@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.house.attacks.answered import answered
 from arena.players import EvasionAttack, EvasionChallenge
 
 MANIFEST = """
@@ -81,7 +82,7 @@ class CarliniWagner(EvasionAttack):
         lowest, waited = np.full(len(rows), np.inf), np.zeros(len(rows), int)
         active = np.arange(len(rows))
         for _ in range(self.steps):
-            loss, slope, won = search.value(rows[active], w, c[active])
+            loss, slope, won = search.value(rows[active], w, c[active], hit[active])
             hit[active] |= won
             falling = loss < 0.999 * lowest[active]
             lowest[active] = np.minimum(loss, lowest[active])
@@ -185,24 +186,38 @@ class Search:
         point = np.clip(x + delta, 0, 1)
         return self.shaped(point), point - x
 
-    def value(self, rows: Labels, w: Points, c: Floats) -> tuple[Floats, Points, Bools]:
-        """Loss (n,), its slope in w (n, d), and which points are successes (noted if smaller)."""
+    def value(self, rows: Labels, w: Points, c: Floats, hit: Bools) -> tuple[Floats, Points, Bools]:
+        """Loss (n,), its slope in w (n, d), and which points are successes (noted if smaller).
+
+        Only of successes that are smaller, or the first of a row that has not ``hit``.
+        """
         reached = np.tanh(w)
         point, delta = self.moved(rows, self.deltas(rows, reached))
-        margin, raw, won = self.look(rows, point)
+        loss = np.einsum("ij,ij->i", delta, delta).astype(np.float64)
+        margin, raw, won = self.look(rows, point, ~hit | (loss < np.square(self.size[rows])))
         self._keep(rows[won], point[won])
-        loss = np.einsum("ij,ij->i", delta, delta) + c * np.maximum(margin, -self.confidence)
+        loss += c * np.maximum(margin, -self.confidence)
         delta *= 2
         delta += column(np.where(margin > -self.confidence, c, 0.0)) * raw
         return loss, in_w(delta, reached), won
 
-    def look(self, rows: Labels, point: Images) -> tuple[Floats, Points, Bools]:
-        """g (n,) before its floor, its slope in x (n, d), and which points are successes."""
-        logits, raw = self.challenge.defense.logits_and_gradient(point, self._weights(rows))
+    def look(self, rows: Labels, point: Images, worth: Bools) -> tuple[Floats, Points, Bools]:
+        """g (n,) before its floor, its slope in x (n, d), and which are successes ``worth`` it."""
+        defense = self.challenge.defense
+        logits, raw = defense.logits_and_gradient(point, self._weights(rows))
         margin = self.margins(rows, logits)
+        won = self._won(rows, logits, margin) & worth
+        if won.any():
+            logits = answered(defense, point, logits, won)
+            margin = self.margins(rows, logits)
+            won = self._won(rows, logits, margin) & worth
         self.logits[rows] = logits
-        slope = raw.reshape(len(rows), -1)
-        return margin, slope, self._won(rows, logits, margin)
+        return margin, raw.reshape(len(rows), -1), won
+
+    def succeeds(self, rows: Labels, point: Images) -> Bools:
+        """(n,) which points are successes, as the defense answers."""
+        logits = self.challenge.defense.logits(point)
+        return self._won(rows, logits, self.margins(rows, logits))
 
     def pull_back(self) -> None:
         """Halve in on the nearest success on the line from x to the best success."""
@@ -214,8 +229,7 @@ class Search:
         for _ in range(8):
             middle = (low + high) / 2
             point = self.moved(rows, column(middle) * far)[0]
-            logits = self.challenge.defense.logits(point)
-            won = self._won(rows, logits, self.margins(rows, logits))
+            won = self.succeeds(rows, point)
             low, high = np.where(won, low, middle), np.where(won, middle, high)
             self._keep(rows[won], point[won])
 

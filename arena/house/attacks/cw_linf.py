@@ -87,7 +87,7 @@ class CarliniWagnerLinf(EvasionAttack):
             some = rows[active]
             reached = np.tanh(w)
             point, delta = search.moved(some, search.deltas(some, reached))
-            margin, raw, won = search.look(some, point)
+            margin, raw, won = search.look(some, point, pressed.nearer(some, delta))
             pressed.keep(some[won], point[won])
             slope = column(np.where(margin > 0, pressed.c[some], 0.0)) * raw
             slope += np.sign(delta) * (np.abs(delta) > bound[active, None])
@@ -125,7 +125,7 @@ class _Pressed:
         pressed.size[search.size == 0] = 0.0
         rows = np.flatnonzero((images != challenge.x).reshape(n, -1).any(1))
         if len(rows):
-            won = search.look(rows, images[rows])[2]
+            won = search.succeeds(rows, images[rows])
             pressed.keep(rows[won], images[rows[won]])
         return pressed
 
@@ -139,6 +139,10 @@ class _Pressed:
 
     def delta(self, rows: Labels) -> Points:
         return self.best[rows].reshape(len(rows), -1) - self.search.x[rows]
+
+    def nearer(self, rows: Labels, delta: Points) -> Bools:
+        nearer: Bools = np.abs(delta).max(1, initial=0.0) < self.size[rows]
+        return nearer
 
     def keep(self, rows: Labels, point: Images) -> None:
         x = self.search.x[rows]

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.house.attacks.answered import answered
 from arena.players import EvasionAttack, EvasionChallenge
 
 MANIFEST = """
@@ -128,8 +129,9 @@ class _Walk:
         active = np.arange(len(x))
         while len(active):
             logits, alpha, beta = self._saliency(x[active], self.targets[active])
-            won = _reached_target(logits, self.targets[active])
-            won |= self._untargeted_success(logits, active)
+            claimed = self._won(logits, active)
+            logits = answered(self.challenge.defense, self._shaped(x[active]), logits, claimed)
+            won = self._won(logits, active)
             changed[active[won]] = count[active[won]]
             going = ~won & (count[active] + 2 <= self.budget) & (free[active].sum(1) >= 2)
             active, alpha, beta = active[going], alpha[going], beta[going]
@@ -140,7 +142,7 @@ class _Walk:
             x[line, pairs] = 1.0 if self.theta > 0 else 0.0
             free[line, pairs] = False
             count[active] += 2
-        return x.reshape(-1, *self.challenge.x.shape[1:]), changed
+        return self._shaped(x), changed
 
     def _free(self, x: Images) -> Bools:
         free: Bools = x < 1.0 if self.theta > 0 else x > 0.0
@@ -150,7 +152,7 @@ class _Walk:
 
     def _saliency(self, x: Images, targets: Labels) -> tuple[NDArray[np.float32], Floats, Floats]:
         """Logits, α and β by two backward passes, or by one for probabilities (up to F_t)."""
-        shaped = x.reshape(-1, *self.challenge.x.shape[1:])
+        shaped = self._shaped(x)
         one = np.zeros((len(x), self.columns), np.float32)
         one[np.arange(len(x)), targets] = 1.0
         if self.outputs == "probabilities":
@@ -165,15 +167,13 @@ class _Walk:
         way = (1.0 - x if self.theta > 0 else x).astype(float)
         return logits, alpha.reshape(way.shape) * way, beta.reshape(way.shape) * way
 
-    def _untargeted_success(self, logits: NDArray[np.float32], active: Labels) -> Bools:
-        if self.challenge.targeted:
-            return np.zeros(len(active), bool)
-        return _reached(self.challenge, logits, self.rows[active])
+    def _won(self, logits: NDArray[np.float32], active: Labels) -> Bools:
+        """Where the walk's target is reached, or without one any other class."""
+        hit: Bools = logits.argmax(1) == self.targets[active]
+        return hit | _reached(self.challenge, logits, self.rows[active])
 
-
-def _reached_target(logits: NDArray[np.float32], targets: Labels) -> Bools:
-    hit: Bools = logits.argmax(1) == targets
-    return hit
+    def _shaped(self, x: Images) -> Images:
+        return x.reshape(-1, *self.challenge.x.shape[1:])
 
 
 def best_pairs(alpha: Floats, gain: Floats, free: Bools) -> Labels:

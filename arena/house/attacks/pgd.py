@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.house.attacks.answered import answered
 from arena.house.attacks.ball import ROUNDING, Ball, Points, steepest
 from arena.players import EvasionAttack, EvasionChallenge, QueryBudgetExceeded
 
@@ -252,17 +253,19 @@ class _Search:
 
     def slope(self, points: Points, *, margin: bool, judge: bool = True) -> Points:
         """The ascent direction at ``points`` of the open examples; finished ones are noted."""
-        rows = self.open
+        rows, defense = self.open, self.challenge.defense
         weights = self._margin_weights(rows) if margin else self.labels[rows]
-        logits, raw = self.challenge.defense.logits_and_gradient(self.shaped(points), weights)
+        images = self.shaped(points)
+        logits, raw = defense.logits_and_gradient(images, weights)
         slope = _flat(raw)
         if self.challenge.targeted and not margin:
             slope = -slope
         flat = ~slope.any(1)
         if not margin and flat.any():  # the softmax is saturated: its loss has no slope left
             weights, slope = self._margin_weights(rows)[flat], slope.copy()
-            images = self.shaped(points[flat])
-            slope[flat] = _flat(self.challenge.defense.logits_and_gradient(images, weights)[1])
+            slope[flat] = _flat(defense.logits_and_gradient(images[flat], weights)[1])
+        if judge and self.repeats == 1:  # else a vote is taken
+            logits = answered(defense, images, logits, self._fooled(rows, logits))
         self._remember(rows, logits)
         self.loss = self._margins(rows, logits)
         if judge:
