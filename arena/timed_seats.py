@@ -2,7 +2,9 @@
 
 Every process has a clock of its own, and a match may need dozens of them: a player that lets each
 run nearly out would have the match ended from outside, which is our fault, void and never scored.
-So near the end no further process is opened for a side that has taken more than half of the time.
+So near the end no further process is opened: the side that has taken more than half of the time is
+at fault, or the one that has taken more than the other where nearly all of it was theirs. If we
+were slow, nobody is.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ MARGIN: Final = 60.0
 """Seconds that the referee may need for itself after the last process."""
 MOST: Final = 0.5
 """The share of a match that one side may take."""
+NEARLY_ALL: Final = 0.9
+"""Of a match: who took so much together has used it up, and not we."""
 
 Seat = TypeVar("Seat", AttackSeat, DefenseSeat)
 
@@ -54,7 +58,7 @@ class TimedSeats(DelegatingSeats):
         """As ever, in time.
 
         Raises:
-            PlayerError: the attack's, if it has taken too much of the match.
+            PlayerError: of the side that has taken too much of the match.
         """
         limits = self.round.attack_limits
         return self._opened(Side.ATTACK, limits, lambda: self.seats.open_attack(revealed))
@@ -63,7 +67,7 @@ class TimedSeats(DelegatingSeats):
         """As ever, in time.
 
         Raises:
-            PlayerError: the defense's, if it has taken too much of the match.
+            PlayerError: of the side that has taken too much of the match.
         """
         limits = self.round.defense_limits
         return self._opened(Side.DEFENSE, limits, lambda: self.seats.open_defense(in_turn=in_turn))
@@ -72,16 +76,23 @@ class TimedSeats(DelegatingSeats):
         spent, begun = self.spent[side], self.clock()
         elapsed = begun - self.began
         last = self.seconds - limits.load_seconds - limits.wall_seconds - MARGIN
-        if elapsed > max(last, self.seconds * MOST) and spent.seconds > elapsed * MOST:
-            raise PlayerError(
-                side,
-                FaultCode.WALL_TIME,
-                f"Its processes have taken {spent.seconds:.0f} of the {elapsed:.0f} seconds that "
-                f"the match has lasted; after {self.seconds:.0f} it would be ended.",
-            )
+        if elapsed > max(last, self.seconds * MOST):
+            self._end(elapsed)
         try:
             seat = open_()
         finally:
             spent.opening += self.clock() - begun
         spent.seats.append(seat)
         return seat
+
+    def _end(self, elapsed: float) -> None:
+        """Have the side at fault lose what can no longer be played to its end, if one is."""
+        taken = {side: spent.seconds for side, spent in self.spent.items()}
+        side = max(taken, key=lambda side: taken[side])
+        if taken[side] > elapsed * MOST or sum(taken.values()) > elapsed * NEARLY_ALL:
+            raise PlayerError(
+                side,
+                FaultCode.WALL_TIME,
+                f"Its processes have taken {taken[side]:.0f} of the {elapsed:.0f} seconds that "
+                f"the match has lasted; after {self.seconds:.0f} it would be ended.",
+            )

@@ -30,9 +30,7 @@ class Submission(Job):
     bytes = models.PositiveBigIntegerField()
     created_at = models.DateTimeField(auto_now_add=True)
 
-    state = models.CharField(
-        max_length=12, choices=SubmissionState, default=SubmissionState.UPLOADED
-    )
+    state = models.CharField(max_length=12, choices=SubmissionState, default=SubmissionState.QUEUED)
     sentence = models.TextField(blank=True, help_text="Why it was rejected, or what was found.")
     figures = models.JSONField(default=dict)
     log = models.CharField(max_length=200, blank=True, help_text="Path under the data directory.")

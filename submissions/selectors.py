@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from django.conf import settings
-from django.db.models import Avg, DurationField, ExpressionWrapper, F, QuerySet
+from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import Team, User
@@ -81,16 +82,33 @@ def quota(team: Team, *, person: User | None = None) -> Quota:
     A cancelled one counts for nothing while it waited, and in the total once a worker had begun.
     ``person`` has as many in all of their teams together: founding teams buys nothing.
     """
+    [(_, found)] = quotas([team], person=person)
+    return found
+
+
+def quotas(teams: Sequence[Team], *, person: User | None = None) -> list[tuple[Team, Quota]]:
+    """The quota of each, at the price of one."""
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    today = _counted(team.submissions.all(), midnight)
-    total_left = settings.QUOTA_TOTAL - today.count()
+    today = _counted(Submission.objects.filter(team__in=teams), midnight)
+    counts = (
+        today.order_by()
+        .values("team")
+        .annotate(total=Count("pk"), valid=Count("pk", filter=~Q(state__in=NOT_VALID)))
+    )
+    used = {row["team"]: (row["total"], row["valid"]) for row in counts}
+    theirs = 0
     if person is not None:
-        theirs = _counted(Submission.objects.filter(uploader=person), midnight)
-        total_left = min(total_left, settings.QUOTA_TOTAL - theirs.count())
+        theirs = _counted(Submission.objects.filter(uploader=person), midnight).count()
+    resets_at = midnight + timedelta(days=1)
+    return [(team, _left(*used.get(team.pk, (0, 0)), theirs, resets_at)) for team in teams]
+
+
+def _left(total: int, valid: int, theirs: int, resets_at: datetime) -> Quota:
+    """After so many of the team's, ``valid`` ones among them, and of one person's in all teams."""
     return Quota(
-        valid_left=settings.QUOTA_VALID - today.exclude(state__in=NOT_VALID).count(),
-        total_left=total_left,
-        resets_at=midnight + timedelta(days=1),
+        valid_left=settings.QUOTA_VALID - valid,
+        total_left=settings.QUOTA_TOTAL - max(total, theirs),
+        resets_at=resets_at,
     )
 
 

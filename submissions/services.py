@@ -14,7 +14,7 @@ from django.utils import timezone
 import arena.tasks
 from accounts.models import Team, User
 from accounts.services import require_member
-from arena.errors import PackageError
+from arena.errors import PackageError, TaskError
 from arena.manifest import Manifest
 from arena.packages import Package
 from arena.tasks.fitting import usual_task
@@ -154,18 +154,33 @@ def announce_qualifications(times: int = 1) -> None:
 
 
 def _task_for(manifest: Manifest, wanted: str) -> str:
-    """The task to be qualified on: the one wanted, else the first that is named and known here."""
+    """The task to be qualified on: the one wanted, else the first that is named and here.
+
+    Raises:
+        Invalid: no such task, or its data is not on this machine: nothing could be said of it.
+    """
     tasks = [task for task in manifest.tasks if task != "*"]
     if wanted and wanted not in arena.tasks.names():
         raise _unknown(wanted)
     if wanted and tasks and wanted not in tasks:
         raise Invalid(f"The manifest is for {', '.join(tasks)}, not for {wanted!r}.")
     if wanted or not tasks:
-        return wanted or usual_task(manifest.role, manifest.needs.games)
+        return _here([wanted or usual_task(manifest.role, manifest.needs.games)])
     known = [task for task in tasks if task in arena.tasks.names()]
     if not known:
         raise _unknown(tasks[0])
-    return known[0]
+    return _here(known)
+
+
+def _here(tasks: list[str]) -> str:
+    """The first of these whose data is on this machine."""
+    here = next((task for task in tasks if task in arena.tasks.at_hand()), None)
+    if here is not None:
+        return here
+    try:
+        return arena.tasks.load(tasks[0]).name
+    except TaskError as error:
+        raise Invalid(str(error)) from error
 
 
 def _unknown(task: str) -> Invalid:

@@ -8,7 +8,6 @@ from events.machines import table
 
 
 class SubmissionState(TextChoices):
-    UPLOADED = "uploaded", "Uploaded"
     QUEUED = "queued", "Waiting for qualification"
     QUALIFYING = "qualifying", "Being qualified"
     QUALIFIED = "qualified", "Qualified"
@@ -22,7 +21,6 @@ _S = SubmissionState
 SUBMISSIONS = table(
     SubmissionState,
     {
-        _S.UPLOADED: (_S.QUEUED, _S.CANCELLED),
         _S.QUEUED: (_S.QUALIFYING, _S.CANCELLED),
         # Back to QUEUED: a fault of ours, at most twice.
         _S.QUALIFYING: (_S.QUALIFIED, _S.REJECTED, _S.VOID, _S.QUEUED, _S.CANCELLED),
@@ -31,7 +29,7 @@ SUBMISSIONS = table(
     },
 )
 
-WAITING = (_S.UPLOADED, _S.QUEUED, _S.QUALIFYING)
+WAITING = (_S.QUEUED, _S.QUALIFYING)
 """Nothing is known yet."""
 NOT_VALID = (_S.REJECTED, _S.CANCELLED)
 """Costs no quota of valid submissions."""

@@ -68,7 +68,7 @@ def init(
         _convert(source, directory, architecture)
     say(f"{directory} holds the {role} {title} ({template}) for {found.name}. Next:")
     say(f"  {_check(directory, found)}")
-    say(f"  {_trial(directory, found)}")
+    say(f"  {_trial(directory, found, template)}")
 
 
 def _role(text: str) -> Role:
@@ -138,7 +138,7 @@ def _check(directory: Path, task: Task) -> str:
     return f"arena qualify {directory}" + ("" if unsaid else f" --task {task.name}")
 
 
-def _trial(directory: Path, task: Task) -> str:
+def _trial(directory: Path, task: Task, template: str) -> str:
     """A first match against the house that this player can play."""
     from arena.house.registry import tasks_of
     from arena.manifest import Role
@@ -155,12 +155,20 @@ def _trial(directory: Path, task: Task) -> str:
         Role.ATTACK: f"{rival} {directory}",
         Role.LEARNER: f"{directory} {'level-trend' if trends else 'label-flip'}",
         Role.POISONER: f"{_learner(manifest)} {directory}",
-        Role.THIEF: f"logistic-regression {directory}",
+        Role.THIEF: f"{_original(template, task)} {directory}",
     }
     attacks = manifest.role in (Role.ATTACK, Role.THIEF)
     probing = attacks and not manifest.needs.gradients
     threat = " --threat-model black" if probing else ""
     return f"arena play {pairs[manifest.role]}{threat} --task {task.name}"
+
+
+def _original(template: str, task: Task) -> str:
+    """What a thief of that method steals: trees have paths, most others equations."""
+    from arena.house.registry import tasks_of
+
+    tree = template == "path-finding" and task.name in tasks_of("decision-tree")
+    return "decision-tree" if tree else "logistic-regression"
 
 
 def _learner(manifest: Manifest) -> str:

@@ -37,6 +37,9 @@ class User(AbstractUser):
 
     objects: ClassVar[UserManager[User]] = UserManager()  # type: ignore[assignment]
 
+    known: dict[str, frozenset[int]] | None = None
+    """Within a request that changes nothing: what was asked of this user already, by its name."""
+
     class Meta:
         constraints = [
             models.UniqueConstraint(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
@@ -31,7 +31,16 @@ def team_ids(user: Person) -> frozenset[int]:
     """Primary keys of the teams that ``user`` is in; none for a visitor."""
     if not isinstance(user, User):
         return frozenset()
-    return frozenset(Membership.objects.filter(user=user).values_list("team", flat=True))
+    return asked_once(user, "teams", Membership.objects.filter(user=user), "team")
+
+
+def asked_once(user: User, name: str, rows: QuerySet[Any], column: str = "pk") -> frozenset[int]:
+    """A column of ``rows`` as the primary keys that it holds. Within a request that only reads
+    they are asked for once, and known by ``name``."""
+    known = {} if user.known is None else user.known
+    if name not in known:
+        known[name] = frozenset(rows.values_list(column, flat=True))
+    return known[name]
 
 
 def teams_of(user: Person) -> QuerySet[Team]:

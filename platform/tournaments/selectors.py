@@ -12,7 +12,7 @@ from django.db.models import Count, Min, Q, QuerySet, Sum
 from django.db.models.functions import Now
 
 from accounts.models import Team, User
-from accounts.selectors import Person, is_administrator, team_ids
+from accounts.selectors import Person, asked_once, is_administrator, team_ids
 from events import hints
 from events import selectors as outbox
 from events.errors import NotAllowed, NotThere
@@ -35,7 +35,14 @@ def organizes(user: Person, tournament: Tournament) -> bool:
     """Whether ``user`` runs this tournament (administrators run all)."""
     if is_administrator(user):
         return True
-    return organized_by(user).filter(pk=tournament.pk).exists()
+    return tournament.pk in organized_ids(user)
+
+
+def organized_ids(user: Person) -> frozenset[int]:
+    """Primary keys of :func:`organized_by`."""
+    if not isinstance(user, User):
+        return frozenset()
+    return asked_once(user, "organized", organized_by(user).order_by())
 
 
 def organized_by(user: Person) -> QuerySet[Tournament]:
@@ -318,7 +325,7 @@ def reader(user: Person) -> outbox.Reader:
     return outbox.Reader(
         teams=teams,
         tournaments=frozenset(_joined(teams)),
-        organizes=frozenset(organized_by(user).values_list("pk", flat=True)),
+        organizes=organized_ids(user),
         everything=is_administrator(user),
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from accounts.selectors import Person, is_administrator, team_ids
 from tournaments.models import NOBODY, WITHDRAWN, Entry
-from tournaments.selectors import organized_by
+from tournaments.selectors import organized_ids
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,7 @@ class Viewer:
 
     @classmethod
     def of(cls, user: Person) -> Viewer:
-        organizes = frozenset(organized_by(user).values_list("pk", flat=True))
-        return cls(team_ids(user), organizes, is_administrator(user))
+        return cls(team_ids(user), organized_ids(user), is_administrator(user))
 
     def knows(self, entry: Entry) -> bool:
         """Its team, and those who run the tournament; everyone knows the house."""

@@ -42,9 +42,21 @@ def answered(view: View) -> View:
     return wrapped
 
 
+def reading(view: View) -> View:
+    """GET and HEAD alone, which change nothing: what is known of the reader stays true."""
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if isinstance(request.user, User):
+            request.user.known = {}
+        return view(request, *args, **kwargs)
+
+    return require_safe(wrapped)
+
+
 def page(view: View) -> View:
-    """A page that anybody may ask for; GET and HEAD alone."""
-    return require_safe(answered(view))
+    """A page that anybody may ask for."""
+    return reading(answered(view))
 
 
 def form_page(view: View) -> View:
@@ -53,8 +65,8 @@ def form_page(view: View) -> View:
 
 
 def member_page(view: View) -> View:
-    """GET and HEAD, for somebody who is logged in; others are led to the login page."""
-    return login_required(require_safe(answered(view)))
+    """One for somebody who is logged in; others are led to the login page."""
+    return login_required(page(view))
 
 
 def member_form(view: View) -> View:

@@ -133,7 +133,7 @@ class UploadForm(Styled):
         team.queryset, tournament.queryset = teams, tournaments
         task = self.fields["task"]
         assert isinstance(task, forms.ChoiceField)
-        task.choices = [("", "As the manifest says"), *((n, n) for n in arena.tasks.names())]
+        task.choices = [("", "As the manifest says"), *tasks_offered()]
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}

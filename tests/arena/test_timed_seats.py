@@ -73,11 +73,12 @@ class Room:
 
 
 def until_refused(
-    attack: float, defense: float, most: int = 60
+    attack: float, defense: float, most: int = 60, ours: float = 0.0
 ) -> tuple[float, PlayerError | None]:
-    """When the match ended, of one attack and many processes of the defense."""
+    """When the match ended, of one attack and many processes of the defense, after a while."""
     clock = Clock()
     seats = TimedSeats(Room(clock, attack, defense), MATCH_SECONDS, clock=clock)
+    clock.now += ours
     try:
         seats.open_attack(Revealed()).sit()  # type: ignore[attr-defined]
         for _ in range(most):
@@ -96,7 +97,29 @@ def test_a_defense_that_lets_every_clock_run_nearly_out_is_at_fault_before_the_e
 
 def test_one_that_takes_less_than_half_is_not_blamed_for_the_other() -> None:
     _, fault = until_refused(attack=MATCH_SECONDS * 0.7, defense=1.0)
-    assert fault is None
+    assert fault is not None
+    assert (fault.side, fault.code) == (Side.ATTACK, FaultCode.WALL_TIME)
+
+
+@pytest.mark.parametrize(("attack", "loser"), [(1650.0, Side.ATTACK), (1500.0, Side.DEFENSE)])
+def test_where_neither_takes_half_the_one_that_takes_more_is_at_fault(
+    attack: float, loser: Side
+) -> None:
+    ours = 250.0
+    ended, fault = until_refused(attack, defense=119.0, ours=ours)
+    assert fault is not None
+    assert (fault.side, fault.code) == (loser, FaultCode.WALL_TIME)
+    assert max(attack, ended - ours - attack) < ended / 2
+    assert ended < MATCH_SECONDS
+
+
+def test_nobody_is_at_fault_for_the_time_that_we_take() -> None:
+    clock = Clock()
+    seats = TimedSeats(Room(clock, 1000.0, 1000.0), MATCH_SECONDS, clock=clock)
+    seats.open_attack(Revealed()).sit()  # type: ignore[attr-defined]
+    seats.open_defense().sit()  # type: ignore[attr-defined]
+    clock.now += 1500.0  # a machine that is busy with something else
+    seats.open_defense()
 
 
 def test_a_short_match_is_left_alone_however_long_a_process_may_take() -> None:

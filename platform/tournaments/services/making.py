@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from django.conf import settings
 from django.core.validators import slug_re
 from django.db import transaction
 from django.utils import timezone
@@ -17,6 +18,7 @@ from accounts.services import require_may_organize
 from arena.errors import PackageError, TaskError
 from arena.rounds import RoundSpec, SplitName
 from arena.tasks.fitting import misfit, too_many
+from arena.timed_seats import MOST
 from events.errors import Conflict, Invalid
 from events.identifiers import opaque_id
 from tournaments import announcing, guests, planning, timing
@@ -168,7 +170,23 @@ def check_round(round_: RoundPlan) -> None:
     _check_clock(round_)
     if not 0 <= round_.weight < float("inf"):
         raise Invalid(f"The weight of round {round_.title!r} must be a number from 0 up.")
+    _check_limits(round_)
     _check_house(round_)
+
+
+def _check_limits(round_: RoundPlan) -> None:
+    """Refuse clocks that a match is too short for: who keeps to them would have it end void."""
+    sides = {"attack": (round_.spec.attack_limits, MOST),
+             "defense": (round_.spec.defense_limits, MOST / 2)}  # fmt: skip
+    for side, (limits, share) in sides.items():
+        seconds, most = limits.load_seconds + limits.wall_seconds, share * settings.MATCH_SECONDS
+        if seconds > most:
+            raise Invalid(
+                f"Round {round_.title!r}: one process of the {side} may take {seconds:,.0f} s to "
+                f"load and play, and {most:,.0f} s is the most where a match is ended after "
+                f"{settings.MATCH_SECONDS:,} s. Lower load_seconds or wall_seconds of "
+                f"{side}_limits, or have ADVERSARIUM_MATCH_SECONDS raised."
+            )
 
 
 def _check_house(round_: RoundPlan) -> None:

@@ -17,6 +17,7 @@ from tournaments import files, selectors, visibility
 from tournaments.models import Match, Verdict
 from tournaments.states import UNDER_WAY, MatchState
 from tournaments.viewer import Viewer
+from web import provenance
 from web.answers import attachment, page
 from web.figures import between, figures, headline_figures, percent
 from web.findings import REMEDIES, found
@@ -54,9 +55,6 @@ BEYOND: Final = {
 }
 """What ε is where it is no norm's."""
 WORDS_AXIS: Final = {**AXES, "epsilon": "Words added"}
-SECRETIVE: Final = ("seed", "poison", "refuted", "replayed", "sha256", "target")
-"""Parts of keys of the provenance that could help an opponent before the round reveals, or from
-which the same package could be told under another name."""
 
 
 @never_cache
@@ -185,29 +183,8 @@ def _with_interval(point: dict[str, Any], key: str) -> tuple[str, str]:
 
 
 def _provenance(request: HttpRequest, match: Match, verdict: Verdict) -> list[tuple[str, str]]:
-    told = {key: value for key, value in verdict.provenance.items() if key != "corruptions"}
-    open_now = visibility.may_see_outcome(request.user, match)
-    rows: list[tuple[str, str]] = []
-    _flatten(told, "", rows)
-    if open_now:
-        return rows
-    return [row for row in rows if not any(word in row[0] for word in SECRETIVE)]
-
-
-def _flatten(value: Any, name: str, rows: list[tuple[str, str]]) -> None:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            _flatten(inner, f"{name} {key}".strip().replace("_", " "), rows)
-    elif isinstance(value, list):
-        if value:
-            rows.append((name, ", ".join(_joined(item) for item in value)[:300]))
-    elif value is not None:
-        rows.append((name, str(value)[:300]))
-
-
-def _joined(item: Any) -> str:
-    """A list within a list, as one word."""
-    return " + ".join(map(_joined, item)) if isinstance(item, list) else str(item)
+    kept = {key: value for key, value in verdict.provenance.items() if key != "corruptions"}
+    return provenance.told(kept, revealed=visibility.may_see_outcome(request.user, match))
 
 
 def _logs(request: HttpRequest, match: Match) -> list[tuple[str, str, str]]:

@@ -107,7 +107,7 @@ def _upload_page(request: HttpRequest, form: UploadForm, status: int = 200) -> H
     context = {
         "form": form,
         "teams": teams,
-        "quotas": [(team, queue.quota(team, person=person(request))) for team in teams],
+        "quotas": queue.quotas(teams, person=person(request)),
         "revealing": _revealing(request),
         "places": selectors.places_of(request.user, selectors.open_for(request.user)),
         "section": "submissions",

@@ -72,6 +72,18 @@ def test_the_commands_that_init_suggests_play_the_task_that_was_asked_for(
     assert play.endswith(f" --task {task}")
 
 
+@pytest.mark.parametrize(
+    ("template", "original"),
+    [("path-finding", "decision-tree"), ("equation-solving", "logistic-regression")],
+)
+def test_a_thief_is_tried_on_what_its_method_steals(
+    template: str, original: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mine"
+    run(["init", "thief", str(folder), "--template", template])
+    assert f"  arena play {original} {folder} --threat-model black" in capsys.readouterr().out
+
+
 def test_init_writes_into_no_folder_that_holds_anything(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     assert run(["init", "attack", str(tmp_path)]) == ExitCode.USAGE

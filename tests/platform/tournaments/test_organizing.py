@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,8 +13,10 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import appoint
 from arena.manifest import Role
+from arena.rounds import Limits
 from events.errors import Conflict, Invalid, NotAllowed, NotThere
 from events.models import Event
+from tests.platform.tournaments.conftest import spec
 from tournaments import guests, selectors, services, timing, visibility
 from tournaments.models import Entry, Match, Tournament, Visibility
 from tournaments.services import RoundPlan
@@ -367,3 +370,20 @@ def test_a_round_is_not_published_while_an_entry_for_it_waits(stage: Any) -> Non
     services.move_round(round_=round_, to=Phase.PLAYING, organizer=stage.oscar)
     with pytest.raises(Conflict, match="1 entry still waits"):
         services.move_round(round_=round_, to=Phase.PUBLISHED, organizer=stage.oscar)
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"attack_limits": Limits(wall_seconds=1800)}, r"attack may take 1,860 s .* 1,800 s is"),
+        ({"defense_limits": Limits(wall_seconds=841)}, r"defense may take 901 s .* 900 s is"),
+    ],
+)
+def test_no_round_grants_more_time_than_its_matches_have(
+    stage: Any, settings: Any, limits: dict[str, Limits], reason: str
+) -> None:
+    settings.MATCH_SECONDS = 3600
+    with pytest.raises(Invalid, match=reason + r".*ADVERSARIUM_MATCH_SECONDS"):
+        services.check_round(RoundPlan("Long", replace(spec(), **limits)))
+    settings.MATCH_SECONDS = 7200
+    services.check_round(RoundPlan("Long", replace(spec(), **limits)))

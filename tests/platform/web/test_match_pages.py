@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from arena.errors import FaultCode
-from tests.platform.web.reading import Browser, text_of
+from tests.platform.web.reading import Browser, text_of, words_of
 from tests.platform.web.seeding import World, judge
 from tournaments.models import Tournament, Verdict
 from tournaments.states import Phase
@@ -61,6 +61,29 @@ def test_figures_are_for_everyone_but_seeds_are_not(world: World, as_: Browser) 
     oscars = text_of(as_(world.oscar).get(f"/matches/{match.uid}/"))
     assert match.verdict.provenance["defense_sha256"] in oscars
     assert "gallery-row" not in page
+
+
+def test_where_a_verdict_comes_from_is_told_in_words(world: World, as_: Browser) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3")
+    claim = {"example": 7, "distance": 0.375, "radius": 2.0, "label": 3}
+    match.verdict.provenance |= {
+        "refuted": [claim], "poison_points": [[3, 4], [5]], "seconds": {"attack": 1.25},
+    }  # fmt: skip
+    match.verdict.save()
+    words = words_of(as_(world.oscar).get(f"/matches/{match.uid}/"))
+    for row in (
+        "Version of torch 2.13.0",
+        "SHA-256 of the attack&#x27;s package",
+        "Sandbox bubblewrap",
+        "Seconds of the attack 1.25",
+        "Refuted claims example 7, distance 0.375, radius 2.0, label 3",
+        "Points of each poison 3 + 4; 5",
+    ):
+        assert row in words
+    seen = words_of(as_(None).get(f"/matches/{match.uid}/"))
+    assert "Sandbox bubblewrap" in seen
+    for kept in ("Refuted claims", "Points of each poison", "SHA-256"):
+        assert kept not in seen
 
 
 def test_the_digest_of_an_outcome_waits_for_the_close_as_the_outcome_does(

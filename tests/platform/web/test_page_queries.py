@@ -77,6 +77,7 @@ PAGES: list[tuple[str, str, Rows]] = [
     ("/tournaments/", "alice", tournaments),
     ("/submissions/", "alice", tournaments),
     ("/submissions/new/", "alice", tournaments),
+    ("/submissions/new/", "alice", teams),
     ("/profile/", "alice", tournaments),
     ("/tasks/mnist5k/", "alice", tournaments),
     ("/", "alice", tournaments),
@@ -115,3 +116,18 @@ def test_rows_cost_no_questions(
     rows(world, range(FEW, MANY))
     many = asked(client, address)
     assert len(many) == len(few), "\n".join(sorted(many))
+
+
+@pytest.mark.parametrize("name", ["alice", "oscar"])
+def test_a_match_asks_once_who_its_reader_is(name: str, world: World, as_: Browser) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3")
+    queries = asked(as_(getattr(world, name)), f"/matches/{match.uid}/")
+    assert len(queries) == len(set(queries)), "\n".join(sorted(queries))
+
+
+def test_who_left_a_team_is_no_member_at_the_next_request(world: World, as_: Browser) -> None:
+    client = as_(world.alice)
+    address = f"/teams/{world.attackers.uid}/"
+    assert client.get(address).status_code == 200
+    world.attackers.memberships.all().delete()
+    assert client.get(address).status_code == 404

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -206,6 +207,22 @@ def test_a_hostile_archive_is_refused_with_a_sentence(
     )
     assert response.status_code == 422
     assert sentence in response.json()["sentence"]
+
+
+def test_no_package_waits_to_be_qualified_on_data_that_is_not_on_this_machine(
+    world: World, as_: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be void, by our fault; of the tasks that a manifest names, one that is here goes."""
+    monkeypatch.setenv("ADVERSARIUM_DATA", str(tmp_path))
+    client, page = as_(world.charlie), "/submissions/new/"
+    assert "mnist (not on this machine)" in text_of(client.get(page))
+    refused = client.post(page, {"archive": archive(), "team": world.outsiders.pk, "task": "mnist"})
+    assert refused.status_code == 422
+    assert "Task &#x27;mnist&#x27; is not on this machine yet" in text_of(refused)
+    both = MANIFEST + b'tasks = ["mnist", "digits"]\n'
+    upload = archive(**{"manifest.toml": both})
+    assert client.post(page, {"archive": upload, "team": world.outsiders.pk}).status_code == 302
+    assert Submission.objects.get(name="Mean").task == "digits"
 
 
 def test_nobody_uploads_for_another_team(world: World, as_: Browser) -> None:

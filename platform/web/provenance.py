@@ -1,0 +1,72 @@
+"""Where a verdict comes from, in words: versions, digests, seeds, jail, and what a game noted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+WORDS: Final[Mapping[str, str]] = {
+    "versions": "Version of",
+    "attack_sha256": "SHA-256 of the attack's package",
+    "defense_sha256": "SHA-256 of the defense's package",
+    "related_sha256": "SHA-256 of the related models",
+    "surrogate_sha256": "SHA-256 of each copy",
+    "task": "Task",
+    "task_digest": "Digest of the task",
+    "split": "Split",
+    "seed": "Seed of the match",
+    "training_seeds": "Seeds of the trainings",
+    "backend": "Sandbox",
+    "walls": "Walls of the sandbox",
+    "seconds": "Seconds of the",
+    "elapsed": "Seconds in all",
+    "target": "Target class",
+    "targets": "Target classes",
+    "poison": "Digest of each poison",
+    "poison_points": "Points of each poison",
+    "published": "Examples published",
+    "queries": "Probes asked",
+    "asked": "Probes asked",
+    "stops": "Copies asked for after probes",
+    "refuted": "Refuted claims",
+    "replayed": "Examples played again",
+}
+"""By the key in the record. A table's word stands before its rows': ``Version of torch``."""
+SECRETIVE: Final = ("seed", "poison", "refuted", "replayed", "sha256", "target")
+"""Parts of keys that could help an opponent before the round reveals, or from which the same
+package could be told under another name."""
+LONGEST: Final = 300
+
+
+def told(found: Mapping[str, Any], *, revealed: bool) -> list[tuple[str, str]]:
+    """(name, text) of all that is known and, before it is ``revealed``, is nobody's secret."""
+    return [
+        row
+        for key, value in found.items()
+        if revealed or not any(part in key for part in SECRETIVE)
+        for row in _rows(value, word(key))
+    ]
+
+
+def word(key: str) -> str:
+    return WORDS.get(key) or key.replace("_", " ").capitalize()
+
+
+def _rows(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _rows(inner, f"{name} {key.replace('_', ' ')}")
+    elif isinstance(value, list):
+        if value:
+            yield name, "; ".join(map(_joined, value))[:LONGEST]
+    elif value is not None:
+        yield name, str(value)[:LONGEST]
+
+
+def _joined(item: Any) -> str:
+    """What is in a list, as one word."""
+    if isinstance(item, dict):
+        return ", ".join(f"{key} {value}" for key, value in item.items())
+    if isinstance(item, list):
+        return " + ".join(map(_joined, item))
+    return "none" if item is None else str(item)
