@@ -115,11 +115,15 @@ def _held_to_what_it_said(
     table: Table, widest: Budget, played: Play, judged: Judgement
 ) -> Judgement:
     """The judgement with its flags; a defense that misled the attack has failed while attacked."""
-    doubt = asked_again(table, played.sample.heard() if played.sample else (), widest)
-    if doubt.distrusted is not None:
-        played.faults.append(doubt.distrusted)
-    flags = (*judged.flags, CHANGED_OUTPUT) if doubt.differing else judged.flags
-    return replace(judged, faults=(*judged.faults, *doubt.faults), flags=flags)
+    doubts = asked_again(table, played.sample.heard() if played.sample else (), widest)
+    misled = [fault for doubt in doubts if (fault := doubt.distrusted) is not None]
+    played.faults.extend(misled[:1])
+    changed = any(doubt.differing for doubt in doubts)
+    return replace(
+        judged,
+        faults=(*judged.faults, *(fault for doubt in doubts for fault in doubt.faults)),
+        flags=(*judged.flags, CHANGED_OUTPUT) if changed else judged.flags,
+    )
 
 
 def _unanswered(judged: Judgement) -> Judgement:

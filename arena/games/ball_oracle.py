@@ -60,6 +60,7 @@ def oracle_of(
         seconds=granted - spent,
         notice=_notice(table, budget, oracle, level=level, levels=levels),
         sample=sample,
+        whose=dealt.example,
     )
     oracle.append(made)
     return made

@@ -61,19 +61,25 @@ def misled(differing: int, asked: int) -> PlayerError:
     )
 
 
-def asked_again(table: Table, heard: Sequence[Heard], budget: Budget) -> Doubt:
-    """Put a sample of what was ``heard`` to a fresh process, as a judgement would."""
-    told = _one_an_example(table, heard, budget)
-    if not told:
-        return Doubt()
-    owners = np.array(list(told), np.int64)
-    others = np.setdiff1d(np.arange(len(table.examples)), owners)
-    sampled = list(told.values())
+def asked_again(table: Table, heard: Sequence[Heard], budget: Budget) -> tuple[Doubt, ...]:
+    """Put a sample of what was ``heard`` to fresh processes, as a judgement would: what lies within
+    the budget to one, and the rest to another."""
+    placed = _placed(table, heard, budget)
+    near, far = ([p for p in placed if p.near is where] for where in (True, False))
+    groups = (("heard", _one_each(near)), ("heard elsewhere", _one_each(far)))
+    return tuple(_put_afresh(table, purpose, told) for purpose, told in groups if told)
+
+
+def _put_afresh(table: Table, purpose: str, told: Sequence[_Placed]) -> Doubt:
+    owners = np.array([placed.owner for placed in told], np.int64)
+    apart = [*owners, *(placed.nearest for placed in told)]
+    others = np.setdiff1d(np.arange(len(table.examples)), apart)
+    sampled = [placed.heard for placed in told]
     inputs = Inputs(
         np.concatenate([np.stack([heard.x for heard in sampled]), table.examples.x[others]]),
         np.concatenate([owners, others]),
     )
-    one = Judge(table, purpose="heard", open_defense=table.seats.open_defense)
+    one = Judge(table, purpose=purpose, open_defense=table.seats.open_defense)
     session, doubt = compared(one, inputs, sampled)
     return replace(doubt, faults=tuple(session.faults))
 
@@ -107,30 +113,58 @@ def differing(said: Ballots, judged: Ballots) -> Doubt:
     return Doubt(int(both.sum()), int(otherwise.sum()))
 
 
+@dataclass(frozen=True, eq=False)
+class _Placed:
+    """``owner``: the judged example in whose place it is asked; ``nearest``: the one whose picture
+    lies nearest, whatever was said; ``near``: whether it is one that could be handed in."""
+
+    heard: Heard
+    owner: int
+    nearest: int
+    near: bool
+
+
+def _placed(table: Table, heard: Sequence[Heard], budget: Budget) -> list[_Placed]:
+    """As the attack says, and else by what lies nearest: a turned picture may lie nearer to another
+    example than to its own, and so may a mail with words that its class has not."""
+    if not heard:
+        return []
+    x, nearest = np.stack([each.x for each in heard]), _nearest(table, heard)
+    said = np.array([-1 if each.example is None else each.example for each in heard])
+    owners = np.where(said < 0, nearest, said)
+    if budget.norm in MOVES:
+        near = said >= 0
+    else:
+        near = within(x, table.examples.x[owners], budget)
+        elsewhere = ~near & within(x, table.examples.x[nearest], budget)
+        owners, near = np.where(elsewhere, nearest, owners), near | elsewhere
+    rows = zip(heard, owners.tolist(), nearest.tolist(), near.tolist(), strict=True)
+    return [_Placed(*row) for row in rows]
+
+
+def _one_each(placed: Sequence[_Placed]) -> list[_Placed]:
+    """The first of each owner, no more than :data:`MOST`."""
+    found: dict[int, _Placed] = {}
+    for each in placed:
+        found.setdefault(each.owner, each)
+    return list(found.values())[:MOST]
+
+
+def _nearest(table: Table, heard: Sequence[Heard]) -> NDArray[np.int64]:
+    """(m,) the judged example that lies nearest to each."""
+    clean, flat = rows_of(table.examples.x), rows_of(np.stack([each.x for each in heard]))
+    return np.asarray(((clean**2).sum(axis=1) - 2 * flat @ clean.T).argmin(axis=1), np.int64)
+
+
 def stand_ins(
     table: Table, heard: Sequence[Heard], *, most: int = MOST
 ) -> tuple[NDArray[np.int64], list[Heard]]:
     """The (k,) judged examples in whose place some of what was ``heard``, wherever it lies, can be
-    asked, and that: at most ``most``, and half of the examples."""
-    told = _one_an_example(table, heard)
-    found = list(told.items())[: min(most, len(table.examples) // 2)]
-    return np.array([row for row, _ in found], np.int64), [each for _, each in found]
-
-
-def _one_an_example(
-    table: Table, heard: Sequence[Heard], budget: Budget | None = None
-) -> dict[int, Heard]:
-    """By the example that lies nearest, and within the budget of it, one each."""
+    asked, and that: one an example, at most ``most``, and half of the examples."""
     if not heard:
-        return {}
-    x, clean = np.stack([each.x for each in heard]), rows_of(table.examples.x)
-    flat = rows_of(x)
-    owners = ((clean**2).sum(axis=1) - 2 * flat @ clean.T).argmin(axis=1)
-    near = np.ones(len(x), bool)
-    if budget is not None and budget.norm not in MOVES:
-        near = within(x, table.examples.x[owners], budget)
-    found: dict[int, Heard] = {}
-    for owner, each, kept in zip(owners.tolist(), heard, near, strict=True):
-        if kept and len(found) < MOST:
-            found.setdefault(owner, each)
-    return found
+        return np.zeros(0, np.int64), []
+    told: dict[int, Heard] = {}
+    for owner, each in zip(_nearest(table, heard).tolist(), heard, strict=True):
+        told.setdefault(owner, each)
+    found = list(told.items())[: min(most, MOST, len(table.examples) // 2)]
+    return np.array([row for row, _ in found], np.int64), [each for _, each in found]

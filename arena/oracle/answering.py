@@ -27,7 +27,7 @@ from arena.errors import (
 from arena.oracle.meter import Meter
 from arena.oracle.record import Record
 from arena.oracle.replies import filtered
-from arena.oracle.sample import Sample
+from arena.oracle.sample import Reader, Sample
 from arena.ranges import in_order, in_unit_interval
 from arena.seats import Array, DefenseSeat
 from arena.threat_model import Feedback, OutputKind, ThreatModel
@@ -61,7 +61,8 @@ class Oracle:
     ``also``: further budgets whose first successes are noted too, each in a record of its own.
     ``make``: in rounds whose candidates are moves. An input does not tell whether a move makes it,
     so a success is noted there only of moves that are checked.
-    ``sample``: keeps some of what is answered.
+    ``sample``: keeps some of what is answered. ``whose``: the judged example that each of the
+    attack's is; None where they are none.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Oracle:
         seconds: float = float("inf"),
         notice: Callable[[], None] = lambda: None,
         sample: Sample | None = None,
+        whose: Array | None = None,
     ) -> None:
         self.defense = defense
         self.threat_model = threat_model
@@ -100,6 +102,7 @@ class Oracle:
         self._deadline = seconds + (defense.seconds if defense is not None else 0.0)
         self._rows_asked = 0
         self._sample = sample
+        self._whose = whose
 
     @property
     def records(self) -> list[Record]:
@@ -147,8 +150,8 @@ class Oracle:
         x = self._images(x)
         defense, seeds = self._defense(), self._draw(x, None)
         scores = self._ask_all(x, seeds, defense.logits)
-        if self._sample is not None:
-            self._sample.offer(x, seeds, scores, self._of_logits)
+        whole = np.arange(len(x)) if len(x) == self.examples else None
+        self._offer(x, seeds, scores, self._of_logits, whole)
         return scores
 
     def gradient(self, x: Array, weights: Array) -> tuple[Array, Array]:
@@ -196,9 +199,18 @@ class Oracle:
     def _answer(self, x: Array, examples: Array) -> Array:
         seeds = self._draw(x, examples)
         scores = self._ask_all(x, seeds, self._defense().predict)
-        if self._sample is not None:
-            self._sample.offer(x, seeds, scores, self._of_scores)
+        self._offer(x, seeds, scores, self._of_scores, examples)
         return scores
+
+    def _offer(
+        self, x: Array, seeds: Array, scores: Array, read: Reader, examples: Array | None
+    ) -> None:
+        """Some of it is kept, with the judged examples that it is about where they are known."""
+        if self._sample is not None:
+            whose = self._whose
+            if whose is not None:
+                whose = None if examples is None else whose[examples]
+            self._sample.offer(x, seeds, scores, read, whose)
 
     def _of_scores(self, scores: Array) -> Answers:
         return self._columns.read(scores, rows=len(scores))

@@ -22,12 +22,16 @@ Reader = Callable[[Array], Answers]
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """One answer that an attack was given to ``x`` (*shape): raw ``scores`` (columns,)."""
+    """One answer that an attack was given to ``x`` (*shape): raw ``scores`` (columns,).
+
+    ``example``: the judged one that the attack asked about, where it said so.
+    """
 
     x: NDArray[np.float32]
     seed: int
     scores: NDArray[np.float32]
     read: Reader
+    example: int | None = None
 
     @property
     def answer(self) -> Answer:
@@ -53,13 +57,16 @@ class Sample:
         """In an order that tells nothing of when they were given."""
         return [self._kept[i] for i in self._stream.permutation(len(self._kept))]
 
-    def offer(self, x: Array, seeds: Array, scores: Array, read: Reader) -> None:
-        """``x`` (n, *shape), answered with ``scores`` (n, columns)."""
+    def offer(
+        self, x: Array, seeds: Array, scores: Array, read: Reader, examples: Array | None = None
+    ) -> None:
+        """``x`` (n, *shape), answered with ``scores`` (n, columns); ``examples`` (n,): whose."""
         before = self._offered
         self._offered += len(x)
         while self._next < self._offered:
             row = self._next - before
-            self._keep(Heard(x[row].copy(), int(seeds[row]), scores[row].copy(), read))
+            whose = None if examples is None else int(examples[row])
+            self._keep(Heard(x[row].copy(), int(seeds[row]), scores[row].copy(), read, whose))
 
     def _keep(self, heard: Heard) -> None:
         if len(self._kept) < SAMPLED:

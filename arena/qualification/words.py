@@ -37,6 +37,7 @@ WORDS: Final[Mapping[str, str]] = {
     "reliable": "Reliable",
     "fault": "Fault",
 }
+NORMS: Final[Mapping[str, str]] = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
 SHARES: Final = frozenset(
     ("floor", "abstained", "zero_gradients", "architecture_agrees", "redrawn_accuracy",
      "claimed_share", "success")
@@ -77,5 +78,6 @@ def word(key: str) -> str:
     """The name of a figure; of one that has none its key, as words."""
     known = WORDS.get(key) or metric_names.NAMES.get(key)
     if known is None and key.startswith("claims_"):
-        return f"Claims in {key.removeprefix('claims_')}"
+        norm = key.removeprefix("claims_")
+        return f"Claims in {NORMS.get(norm, norm)}"
     return known or key.replace("_", " ").capitalize()

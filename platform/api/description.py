@@ -31,6 +31,11 @@ class Description(AutoSchema):
             found = {code: answer for code, answer in found.items() if not _is_problem(code)}
         return bool(super()._is_list_view(found))
 
+    def get_summary(self) -> str:
+        """The first sentence of the description, to stand beside the path on the page."""
+        first: str = self.get_description().partition("\n")[0]
+        return first.partition(". ")[0].removesuffix(".").replace("`", "")
+
     def get_override_parameters(self) -> list[Any]:
         return [*super().get_override_parameters(), RETRY_AFTER]
 

@@ -325,9 +325,9 @@ REST_FRAMEWORK: dict[str, Any] = {
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Adversarium",
     "DESCRIPTION": (
-        "The arena's REST API (docs/bots.md). Throttles: 1,200 requests a minute for each user and "
-        "60 of them writing, 300 for each address without a token; beyond that 429 with "
-        "Retry-After in seconds."
+        "The arena's REST API; docs/bots.md shows how to use it. Throttles: 1,200 requests a "
+        "minute for each user and 60 of them writing, 300 for each address without a token; "
+        "beyond that 429 with Retry-After in seconds."
     ),
     "VERSION": "1",
     "SCHEMA_PATH_PREFIX": "/api/v1",

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 
 from arena.errors import ArenaError
+from arena.qualification import words
 from arena.round_switches import rows_of, sentence_of
 from arena.rounds import GameName, Goal, Norm, PoisonMode, RoundSpec
 from events.selectors import latest
@@ -32,9 +33,11 @@ def _real(value: object) -> float | None:
 
 
 NORMS = {
-    "linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0",
-    "patch": "patch", "spatial": "turn and shift", "corruption": "common corruption",
-}  # fmt: skip
+    **words.NORMS,
+    "patch": "patch",
+    "spatial": "turn and shift",
+    "corruption": "common corruption",
+}
 
 
 @register.filter

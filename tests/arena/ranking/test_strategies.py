@@ -155,6 +155,24 @@ def test_an_attack_that_copies_another_takes_nothing_from_it(world: Any) -> None
     assert kills == {"alice": 30, "copy": 0}
 
 
+def test_a_crowd_of_friends_blurs_ranks_and_changes_no_figure_and_no_order(world: Any) -> None:
+    """Holm over all pairs: docs/ranking.md says what an organizer can do."""
+    world.attack("mallory")
+    world.plays("alice", "dana", range(20))
+    world.plays("mallory", "dana", range(10))
+    assert ranks(world.attacks()) == {"alice": 1, "mallory": 2}
+    crowd = [f"friend-{i}" for i in range(12)]
+    world.attack(*crowd)
+    for friend in crowd:
+        world.plays(friend, "dana", range(10))
+    board = world.attacks()
+    assert set(ranks(board).values()) == {1}
+    assert [found.entry for found in board.rows][:2] == ["alice", "mallory"]
+    assert world.success("alice") == 20 / 40
+    world.cells = [cell for cell in world.cells if cell.attack not in crowd]
+    assert ranks(world.attacks()) == {"alice": 1, "mallory": 2}
+
+
 # ── what is not played ─────────────────────────────────────────────────────────────────────
 
 

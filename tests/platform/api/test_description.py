@@ -49,6 +49,7 @@ def test_every_operation_names_itself_and_its_problems() -> None:
     for operation in operations:
         assert "429" in operation["responses"], operation["operationId"]
         assert operation["description"], operation["operationId"]
+        assert 0 < len(operation["summary"]) <= 100, operation["operationId"]
 
 
 def test_problem_types_are_listed_and_stay() -> None:

@@ -231,6 +231,19 @@ def test_nobody_uploads_for_another_team(world: World, as_: Browser) -> None:
     assert not Submission.objects.filter(name="Mean").exists()
 
 
+@pytest.mark.parametrize(
+    ("state", "told"), [("void", "costs no quota"), ("cancelled", "it waits anew")]
+)
+def test_a_package_without_a_finding_says_how_to_get_one(
+    state: str, told: str, world: World, as_: Browser
+) -> None:
+    found = submitted(world.attackers, world.alice, "Second try", Role.ATTACK)
+    Submission.objects.filter(pk=found.pk).update(state=state)
+    page = text_of(as_(world.alice).get(f"/submissions/{found.uid}/"))
+    assert told in page
+    assert "Not entered yet" not in page
+
+
 def test_a_name_is_text_and_never_markup(world: World, as_: Browser) -> None:
     Submission.objects.update(name="<script>alert(1)</script>", sentence="<b>x</b>")
     entry = world.entries["Bulwark v3"]
@@ -245,6 +258,7 @@ def test_what_qualification_measured_is_told_in_words_and_planted_examples_with_
         "seconds_forward_256": 0.25,
         "friendly": {"fidelity": 0.99, "fidelity_low": 0.9, "queries": 500},
         "planted": [{"norm": "l2", "success": 0.5, "reliable": True}],
+        "claims_linf": {"claimed_share": 0.25},
     }
     assert plain_figures(found) == [
         ("Seconds for 256 rows, forward", "0.25"),
@@ -253,6 +267,7 @@ def test_what_qualification_measured_is_told_in_words_and_planted_examples_with_
         ("Planted examples 1: Norm", "l2"),
         ("Planted examples 1: Success", "50.0 %"),
         ("Planted examples 1: Reliable", "yes"),
+        ("Claims in L∞: Examples with a claim", "25.0 %"),
     ]
     assert [(name, text) for name, text, _ in verdicts.findings(found)] == plain_figures(found)
 
