@@ -296,6 +296,7 @@ def apgd(audit: _Audit, loss: Loss, steps: int, rows: Labels) -> None:
         if step in checkpoints:
             left = math.log(steps / step) / math.log(step / (step - checkpoints[step] or 1))
             climb.check(checkpoints[step], left=left)
+    climb.look_again(np.ones(len(climb.rows), bool))
 
 
 def _checkpoints(steps: int) -> dict[int, int]:
@@ -399,14 +400,22 @@ class _Climb:
         """Halve the step where it does not pay, and go on from the best point; or not at all."""
         stuck = self.climbs < CLIMBS * stretch
         still = ~self.reduced & (self.last_best >= self.best_loss)
-        halve = stuck | still
+        halve, lost = stuck | still, self._lost(left)
+        fallen = self.look_again(halve | lost)
         self.size[halve] /= 2
         self.point[halve], self.slope[halve] = self.best[halve], self.best_slope[halve]
         self.loss[halve] = self.best_loss[halve]
-        lost = self._lost(left)
         self.reduced, self.last_best = halve, self.best_loss.copy()
         self.climbs = np.zeros_like(self.climbs)
-        self.only(~lost)
+        self.only(~lost & ~fallen)
+
+    def look_again(self, left: Bools) -> Bools:
+        """Which fall, of the rows whose point is ``left`` behind: as the defense answers there."""
+        fallen = left.copy()
+        if left.any():
+            rows, point = self.rows[left], self.point[left]
+            fallen[left] = self.audit.keep(rows, point, self.audit.logits(point))
+        return fallen
 
     def _lost(self, left: float) -> Bools:
         """Which runs to give up; of a ratio, 0 is the boundary."""
@@ -459,8 +468,10 @@ def fab(audit: _Audit, rank: int, steps: int) -> None:
         if audit.challenge.task.mutable is not None or audit.challenge.task.add_only is not None:
             point = ball.x + audit.challenge.task.allowed(point - ball.x)
         if not keep.all():
+            _look_again(audit, rows, ball, point, ~keep & ~fallen)
             rows, ball, point = rows[keep], ball.only(keep), point[keep]
             nearest, before = nearest[keep], before[keep]
+    _look_again(audit, rows, ball, point, np.ones(len(rows), bool))
 
 
 def _settled(
@@ -478,6 +489,13 @@ def _settled(
         fallen[near] = audit.keep(rows[near], within, audit.logits(within))
     point[wrong] = (1 - BACK) * ball.x[wrong] + BACK * point[wrong]
     return fallen, size
+
+
+def _look_again(audit: _Audit, rows: Labels, ball: Ball, point: Points, left: Bools) -> None:
+    """Where a run has ended, within the ball: what the defense answers there."""
+    if left.any():
+        within = ball.only(left).project(point[left])
+        audit.keep(rows[left], within, audit.logits(within))
 
 
 # ── Square ─────────────────────────────────────────────────────────────────────────────────────

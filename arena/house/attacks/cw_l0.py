@@ -84,7 +84,7 @@ class CarliniWagnerL0(EvasionAttack):
         search = sparse.search
         w = search.start_from(rows, sparse.delta(rows) * trial)
         adam, won = Adam.like(w, self.rate), np.zeros(len(rows), bool)
-        active = np.arange(len(rows))
+        active, raw = np.arange(len(rows)), np.zeros_like(w)
         for step in range(self.steps):
             some, free = rows[active], trial[active]
             reached = np.tanh(w)
@@ -94,13 +94,18 @@ class CarliniWagnerL0(EvasionAttack):
             sparse.keep(some[hit], point[hit], raw[hit])
             won[active[hit]] = True
             if hit.all():
-                break
+                return won
             c = self.first_c * 4.0 ** (step // self.patience)
             slope = (2 * delta + column(np.where(margin > 0, c, 0.0)) * raw) * free
             w -= adam.step(in_w(slope, reached))
             if hit.any():
-                active, w = active[~hit], w[~hit]
+                active, w, raw = active[~hit], w[~hit], raw[~hit]
                 adam.only(~hit)
+        some = rows[active]
+        delta = search.deltas(some, np.tanh(w)) * trial[active]
+        point = search.moved(some, delta)[0]
+        won[active] = hit = search.succeeds(some, point)
+        sparse.keep(some[hit], point[hit], raw[hit])
         return won
 
 

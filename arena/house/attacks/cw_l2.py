@@ -80,7 +80,7 @@ class CarliniWagner(EvasionAttack):
         adam = Adam.like(w, self.rate)
         hit = np.zeros(len(rows), bool)
         lowest, waited = np.full(len(rows), np.inf), np.zeros(len(rows), int)
-        active = np.arange(len(rows))
+        active, ends = np.arange(len(rows)), w.copy()
         for _ in range(self.steps):
             loss, slope, won = search.value(rows[active], w, c[active], hit[active])
             hit[active] |= won
@@ -92,9 +92,11 @@ class CarliniWagner(EvasionAttack):
             if not going.any():
                 break
             if not going.all():
+                ends[active[~going]] = w[~going]
                 active, w = active[going], w[going]
                 adam.only(going)
-        return hit
+        ends[active] = w
+        return search.looked_again(rows, ends, hit)
 
 
 @dataclass
@@ -213,6 +215,17 @@ class Search:
             won = self._won(rows, logits, margin) & worth
         self.logits[rows] = logits
         return margin, raw.reshape(len(rows), -1), won
+
+    def looked_again(self, rows: Labels, w: Points, hit: Bools) -> Bools:
+        """``hit`` (n,), and the rows that fall where their descent has ended (noted if smaller)."""
+        hit = hit.copy()
+        lost = np.flatnonzero(~hit)
+        if len(lost):
+            some = rows[lost]
+            point = self.moved(some, self.deltas(some, np.tanh(w[lost])))[0]
+            hit[lost] = won = self.succeeds(some, point)
+            self._keep(some[won], point[won])
+        return hit
 
     def succeeds(self, rows: Labels, point: Images) -> Bools:
         """(n,) which points are successes, as the defense answers."""

@@ -82,7 +82,7 @@ class CarliniWagnerLinf(EvasionAttack):
         search, bound = pressed.search, pressed.bound(rows)
         w = search.start_from(rows, pressed.delta(rows))
         adam = Adam.like(w, self.rate)
-        active = np.arange(len(rows))
+        active, ends = np.arange(len(rows)), w.copy()
         for _ in range(self.steps):
             some = rows[active]
             reached = np.tanh(w)
@@ -96,8 +96,12 @@ class CarliniWagnerLinf(EvasionAttack):
             if not going.any():
                 break
             if not going.all():
+                ends[active[~going]] = w[~going]
                 active, w = active[going], w[going]
                 adam.only(going)
+        ends[active] = w
+        lost = pressed.size[rows] > bound
+        pressed.look_again(rows[lost], ends[lost])
         pressed_down: Bools = pressed.size[rows] <= bound
         return pressed_down
 
@@ -149,6 +153,15 @@ class _Pressed:
         size = np.abs(point.reshape(x.shape) - x).max(1, initial=0.0)
         better = size < self.size[rows]
         self.best[rows[better]], self.size[rows[better]] = point[better], size[better]
+
+    def look_again(self, rows: Labels, w: Points) -> None:
+        """Where descents have ended without a success within τ: what the defense answers there."""
+        point, delta = self.search.moved(rows, self.search.deltas(rows, np.tanh(w)))
+        near = self.nearer(rows, delta)
+        if near.any():
+            rows, point = rows[near], point[near]
+            won = self.search.succeeds(rows, point)
+            self.keep(rows[won], point[won])
 
     def tell(self, rows: Labels, reached: Bools) -> None:
         """Where a round has failed: a larger c, and after that a smaller fall."""

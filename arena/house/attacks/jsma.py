@@ -142,7 +142,15 @@ class _Walk:
             x[line, pairs] = 1.0 if self.theta > 0 else 0.0
             free[line, pairs] = False
             count[active] += 2
+        self._look_again(x, changed, count)
         return self._shaped(x), changed
+
+    def _look_again(self, x: Images, changed: Labels, count: Labels) -> None:
+        """Where a walk has ended without a success: what the defense answers there."""
+        lost = np.flatnonzero(changed > x.shape[1])
+        if len(lost):
+            won = self._won(self.challenge.defense.logits(self._shaped(x[lost])), lost)
+            changed[lost[won]] = count[lost[won]]
 
     def _free(self, x: Images) -> Bools:
         free: Bools = x < 1.0 if self.theta > 0 else x > 0.0
