@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 
 from arena.errors import ArenaError
-from arena.qualification import words
+from arena.qualification.words import NORMS as BALLS
 from arena.round_switches import rows_of, sentence_of
 from arena.rounds import GameName, Goal, Norm, PoisonMode, RoundSpec
 from events.selectors import latest
@@ -33,7 +33,7 @@ def _real(value: object) -> float | None:
 
 
 NORMS = {
-    **words.NORMS,
+    **BALLS,
     "patch": "patch",
     "spatial": "turn and shift",
     "corruption": "common corruption",
