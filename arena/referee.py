@@ -66,6 +66,7 @@ class MatchSpec:
     crafted: Crafted | None = None
     controls: Controls | None = None
     seconds: float | None = None
+    house_attack: bool = False
 
 
 class SeatMaker(Protocol):
@@ -201,6 +202,7 @@ def lay_table(
         progress=progress,
         crafted=match.crafted,
         controls=match.controls,
+        house_attack=match.house_attack,
     )
 
 

@@ -147,6 +147,7 @@ def read_match(order: Mapping[str, Any]) -> MatchSpec:
         reference=_reference(order, round_),
         versions=order.get("versions"),
         seconds=order.get("seconds"),
+        house_attack=str(order["attack"]).startswith(HOUSE),
         crafted=Crafted.read(Path(order["crafted"])) if order.get("crafted") else None,
         controls=Controls.read(Path(order["controls"])) if order.get("controls") else None,
     )

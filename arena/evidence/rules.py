@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from scipy.special import bdtrc
+from scipy.special import bdtr, bdtrc
 
 from arena.evidence.comparison import (
     ALPHA,
@@ -29,6 +29,8 @@ from arena.rounds import Goal, Norm, RoundSpec, SplitName
 HUGE_LINF: Final = 0.5
 """From here on every image of [0, 1]^d can become the same uniform grey: see ``huge``."""
 MOSTLY_ZERO: Final = 0.5
+UPHILL: Final = 0.75
+"""Of the gradients that a defense serves, no fewer lead uphill; of honest ones, nearly all do."""
 LATE: Final = 0.05
 """Of what stands after half of its iterations, an attack that has converged breaks less than this
 in the other half."""
@@ -58,6 +60,7 @@ def symptoms(
         _rising(balls),
         _huge(balls, defense, classes),
         _zero(balls, probed),
+        _downhill(balls),
         _doubled(balls),
         _splits(ordered, probed),
     ]
@@ -209,6 +212,40 @@ def _zero(trials: Iterable[Trial], probed: Probed | None) -> Symptom | None:
         f"Qualification met gradients of exactly zero: {100 * share:.0f} % of those it asked for."
     )
     return Symptom(Code.ZERO, sentence, {"attack": None, "round": None, "share": share})
+
+
+def _downhill(trials: Iterable[Trial]) -> Symptom | None:
+    """Whether steps along what was served as gradients, told by answers alone, go anywhere else.
+
+    As the house's gradient attacks met it: the referee tries what those were served.
+    """
+    counted = [
+        (trial, int(up), int(n))
+        for trial in trials
+        if trial.by_gradients and trial.attacker.house
+        for up in [trial.metrics.get("slopes_uphill")]
+        for n in [trial.metrics.get("slopes")]
+        if up is not None and n
+    ]
+    if not counted:
+        return None
+    adjusted = holm(np.array([bdtr(up, n, UPHILL) for _, up, n in counted], np.float64))
+    told = [
+        (float(p), up / n, trial, up, n)
+        for p, (trial, up, n) in zip(adjusted, counted, strict=True)
+        if p <= ALPHA and n - up >= LEAST_DISCORDANT
+    ]
+    if not told:
+        return None
+    p, _, trial, up, n = min(told, key=lambda found: found[:2])
+    sentence = (
+        f"Of {n} gradients that {trial.attacker.name} was served, {up} led uphill when the referee "
+        f"took a step along them and asked for answers ({_shown_p(p)}): whoever follows them is "
+        "led astray."
+    )
+    figures = {"attack": trial.attacker.id, "round": trial.round, "uphill": up, "slopes": n,
+               "allowed": UPHILL, "p": p}  # fmt: skip
+    return Symptom(Code.DOWNHILL, sentence, figures)
 
 
 def _doubled(trials: Iterable[Trial]) -> Symptom | None:

@@ -17,6 +17,7 @@ class Code(StrEnum):
     RISING = "more_epsilon_does_not_help"
     HUGE = "huge_epsilon_short_of_chance"
     ZERO = "zero_gradients"
+    DOWNHILL = "gradients_do_not_lead_uphill"
     DOUBLED = "doubled_iterations_change_the_result"
     SPLITS = "practice_and_final_differ"
     NO_GRADIENTS = "no_gradients"

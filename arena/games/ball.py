@@ -34,6 +34,7 @@ from arena.games.scoring import (
     rule_clean,
 )
 from arena.games.targets import Cases
+from arena.games.uphill import uphill
 from arena.metrics import Bits, Metrics
 from arena.rounds import Norm
 from arena.seats import DefenseSeat
@@ -49,7 +50,8 @@ class Scored:
     judged: Judgement
     flags: tuple[str, ...]
     noise: tuple[Ballots, ...]
-    abstention: dict[str, float | None]
+    beside: Metrics
+    """What is told of the whole match: abstentions, and whether gradients led uphill."""
     battery: Battery | None = None
     """Corruption rounds: what the defense answers under every kind."""
 
@@ -59,7 +61,7 @@ class Scored:
         flags = [*self.flags, *self.judged.flags, *_second_side(faults)]
         return replace(
             found,
-            metrics={**found.metrics, **self.abstention},
+            metrics={**found.metrics, **self.beside},
             flags=tuple(dict.fromkeys(flags)),
             faults=tuple(fault_of(fault) for fault in faults),
             seconds=_sums(self.play.seconds, {"defense": self.judged.seconds}),
@@ -174,7 +176,8 @@ def _score(
         for i, epsilon in enumerate(epsilons)
     )
     flags = () if allowed else ("abstains_too_often",)
-    return Scored(levels, played, judged, flags, noise, shares, battery)
+    beside = {**shares, **({} if played.defense_failed else uphill(table, played.slopes))}
+    return Scored(levels, played, judged, flags, noise, beside, battery)
 
 
 def _abstentions(

@@ -24,7 +24,8 @@ from arena.games.moves import admitted_as, budget_of, candidate_row, unchanged
 from arena.games.opening import open_all
 from arena.games.reveal import brief, revealed, training_data
 from arena.games.targets import Cases, deal
-from arena.oracle import Oracle, Record, Sample
+from arena.games.uphill import slopes_of
+from arena.oracle import Oracle, Record, Sample, Slopes
 from arena.rounds import MOVES
 from arena.seats import Array, AttackSeat, DefenseSeat
 
@@ -51,6 +52,8 @@ class Play:
     logs: dict[str, str] = field(default_factory=lambda: {"attack": "", "defense": ""})
     sample: Sample | None = None
     """Some of what the attack was answered."""
+    slopes: Slopes | None = None
+    """Some of the gradients that an attack of the house was served."""
     source: NDArray[np.int64] | None = None
     """Of a kept crafting: (levels, cases) what the first related model answers."""
 
@@ -132,6 +135,7 @@ def _attack(table: Table, cases: Cases, budgets: Sequence[Budget]) -> Play:
     played = Play(
         faults=[seat for seat in opened if isinstance(seat, PlayerError)],
         sample=Sample(table.match_stream("heard")),
+        slopes=slopes_of(table),
     )
     try:
         if not played.faults:
@@ -165,7 +169,14 @@ def _play_levels(
         return
     for level, budget in enumerate(budgets):
         oracle = oracle_of(
-            table, dealt, budget, defense, played.sample, level=level, levels=len(budgets)
+            table,
+            dealt,
+            budget,
+            defense,
+            played.sample,
+            level=level,
+            levels=len(budgets),
+            slopes=played.slopes,
         )
         seed = seed_of(secret, "attack", level)
         handed = _play_one(table, dealt, budget, attack, oracle, played, seed=seed)
@@ -192,7 +203,17 @@ def _play_once(
 ) -> list[Handed]:
     """One challenge without ε; at each level a candidate that lies too far stays clean."""
     free = replace(budgets[-1], epsilon=None)
-    oracle = oracle_of(table, dealt, free, defense, played.sample, level=0, levels=1, also=budgets)
+    oracle = oracle_of(
+        table,
+        dealt,
+        free,
+        defense,
+        played.sample,
+        level=0,
+        levels=1,
+        also=budgets,
+        slopes=played.slopes,
+    )
     seed = seed_of(secret, "attack", 0)
     handed = _play_one(table, dealt, free, attack, oracle, played, seed=seed)
     clean, found = table.examples.x[dealt.example], []

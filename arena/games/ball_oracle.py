@@ -20,7 +20,7 @@ from arena.games.moves import candidate_row, maker
 from arena.games.owners import Nearest
 from arena.games.reveal import judging_seeds
 from arena.games.targets import Cases
-from arena.oracle import Oracle, Owners, Sample, SeedSource, Success
+from arena.oracle import Oracle, Owners, Sample, SeedSource, Slopes, Success
 from arena.rounds import MOVES, Limits
 from arena.seats import Array, DefenseSeat
 from arena.threat_model import Randomness
@@ -40,8 +40,10 @@ def oracle_of(
     level: int,
     levels: int,
     also: Sequence[Budget] = (),
+    slopes: Slopes | None = None,
 ) -> Oracle:
-    """``level`` of ``levels``; ``also``: further budgets whose successes are noted."""
+    """``level`` of ``levels``; ``also``: further budgets whose successes are noted; ``slopes``:
+    keeps some of the gradients."""
     granted = _seconds_for_attack(table.round.defense_limits) * (level + 1) / levels
     spent = defense.seconds if defense is not None else 0.0
     oracle: list[Oracle] = []
@@ -61,6 +63,7 @@ def oracle_of(
         notice=_notice(table, budget, oracle, level=level, levels=levels),
         sample=sample,
         whose=dealt.example,
+        slopes=slopes,
     )
     oracle.append(made)
     return made

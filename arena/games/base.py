@@ -78,7 +78,8 @@ class Table:
     ``related`` are house models of the opponent's declared family, ``reference`` the house model
     on which least likely targets are chosen; ``open_house`` opens either in a jail of its own.
     ``crafted``: what the attack handed in before, where it asks nothing; ``controls``: what the
-    defense answered before to what hangs on it and the round alone.
+    defense answered before to what hangs on it and the round alone. ``house_attack``: the attack
+    is the house's, so that what it was told is evidence.
     """
 
     round: RoundSpec
@@ -93,6 +94,7 @@ class Table:
     progress: Progress = lambda step: None
     crafted: Crafted | None = None
     controls: Controls | None = None
+    house_attack: bool = False
 
     @property
     def attack(self) -> Package:

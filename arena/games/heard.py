@@ -129,7 +129,8 @@ def _placed(table: Table, heard: Sequence[Heard], budget: Budget) -> list[_Place
     example than to its own, and so may a mail with words that its class has not."""
     if not heard:
         return []
-    x, nearest = np.stack([each.x for each in heard]), _nearest(table, heard)
+    x = np.stack([each.x for each in heard])
+    nearest = nearest_examples(table, x)
     said = np.array([-1 if each.example is None else each.example for each in heard])
     owners = np.where(said < 0, nearest, said)
     if budget.norm in MOVES:
@@ -150,9 +151,9 @@ def _one_each(placed: Sequence[_Placed]) -> list[_Placed]:
     return list(found.values())[:MOST]
 
 
-def _nearest(table: Table, heard: Sequence[Heard]) -> NDArray[np.int64]:
-    """(m,) the judged example that lies nearest to each."""
-    clean, flat = rows_of(table.examples.x), rows_of(np.stack([each.x for each in heard]))
+def nearest_examples(table: Table, x: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(m,) the judged example that lies nearest to each of ``x`` (m, *shape)."""
+    clean, flat = rows_of(table.examples.x), rows_of(x)
     return np.asarray(((clean**2).sum(axis=1) - 2 * flat @ clean.T).argmin(axis=1), np.int64)
 
 
@@ -164,7 +165,8 @@ def stand_ins(
     if not heard:
         return np.zeros(0, np.int64), []
     told: dict[int, Heard] = {}
-    for owner, each in zip(_nearest(table, heard).tolist(), heard, strict=True):
+    nearest = nearest_examples(table, np.stack([each.x for each in heard]))
+    for owner, each in zip(nearest.tolist(), heard, strict=True):
         told.setdefault(owner, each)
     found = list(told.items())[: min(most, MOST, len(table.examples) // 2)]
     return np.array([row for row, _ in found], np.int64), [each for _, each in found]

@@ -28,6 +28,7 @@ from arena.oracle.meter import Meter
 from arena.oracle.record import Record
 from arena.oracle.replies import filtered
 from arena.oracle.sample import Reader, Sample
+from arena.oracle.slopes import Slopes
 from arena.ranges import in_order, in_unit_interval
 from arena.seats import Array, DefenseSeat
 from arena.threat_model import Feedback, OutputKind, ThreatModel
@@ -62,7 +63,7 @@ class Oracle:
     ``make``: in rounds whose candidates are moves. An input does not tell whether a move makes it,
     so a success is noted there only of moves that are checked.
     ``sample``: keeps some of what is answered. ``whose``: the judged example that each of the
-    attack's is; None where they are none.
+    attack's is; None where they are none. ``slopes``: keeps some of the gradients.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Oracle:
         notice: Callable[[], None] = lambda: None,
         sample: Sample | None = None,
         whose: Array | None = None,
+        slopes: Slopes | None = None,
     ) -> None:
         self.defense = defense
         self.threat_model = threat_model
@@ -103,6 +105,7 @@ class Oracle:
         self._rows_asked = 0
         self._sample = sample
         self._whose = whose
+        self._slopes = slopes
 
     @property
     def records(self) -> list[Record]:
@@ -150,8 +153,7 @@ class Oracle:
         x = self._images(x)
         defense, seeds = self._defense(), self._draw(x, None)
         scores = self._ask_all(x, seeds, defense.logits)
-        whole = np.arange(len(x)) if len(x) == self.examples else None
-        self._offer(x, seeds, scores, self._of_logits, whole)
+        self._offer(x, seeds, scores, self._of_logits, self._in_place(x))
         return scores
 
     def gradient(self, x: Array, weights: Array) -> tuple[Array, Array]:
@@ -171,6 +173,8 @@ class Oracle:
         scores = np.concatenate([part[0] for part in parts])
         self._note_iteration(x, labels_of(scores, classes=self.classes))
         slopes = np.concatenate([part[1] for part in parts])
+        if self._slopes is not None:
+            self._slopes.offer(x, seeds, weights, slopes, self._judged(self._in_place(x)))
         self.record.gradients += len(slopes)
         self.record.zero_gradients += int((~slopes.reshape(len(slopes), -1).any(axis=1)).sum())
         return scores, slopes
@@ -207,10 +211,14 @@ class Oracle:
     ) -> None:
         """Some of it is kept, with the judged examples that it is about where they are known."""
         if self._sample is not None:
-            whose = self._whose
-            if whose is not None:
-                whose = None if examples is None else whose[examples]
-            self._sample.offer(x, seeds, scores, read, whose)
+            self._sample.offer(x, seeds, scores, read, self._judged(examples))
+
+    def _judged(self, examples: Array | None) -> Array | None:
+        return None if self._whose is None or examples is None else self._whose[examples]
+
+    def _in_place(self, x: Array) -> Array | None:
+        """Where as many rows are asked about as there are examples, each is that of its place."""
+        return np.arange(len(x)) if len(x) == self.examples else None
 
     def _of_scores(self, scores: Array) -> Answers:
         return self._columns.read(scores, rows=len(scores))

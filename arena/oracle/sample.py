@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from arena.seats import Array
 SAMPLED: Final = 128
 """Answers that are kept of each challenge, so that they can be asked for again."""
 
+Kept = TypeVar("Kept")
 Reader = Callable[[Array], Answers]
 """Of raw scores (n, columns)."""
 
@@ -39,40 +40,36 @@ class Heard:
         return each(self.read(scores), scores)[0]
 
 
-class Sample:
-    """Some of all answers, each as likely to be kept as any other.
+class Reservoir(Generic[Kept]):
+    """Some of all that is offered, each as likely to be kept as any other.
 
-    Reservoir sampling that draws how many rows it passes over (Li 1994, Algorithm L): an answer
-    that is not kept costs a comparison.
+    Reservoir sampling that draws how many rows it passes over (Li 1994, Algorithm L): a row that
+    is not kept costs a comparison.
     """
 
     def __init__(self, stream: np.random.RandomState) -> None:
         self._stream = stream
-        self._kept: list[Heard] = []
+        self._kept: list[Kept] = []
         self._offered = self._next = 0
         """Rows so far, and the number of the next one that is kept."""
         self._below = 1.0
 
-    def heard(self) -> list[Heard]:
+    def drawn(self) -> list[Kept]:
         """In an order that tells nothing of when they were given."""
         return [self._kept[i] for i in self._stream.permutation(len(self._kept))]
 
-    def offer(
-        self, x: Array, seeds: Array, scores: Array, read: Reader, examples: Array | None = None
-    ) -> None:
-        """``x`` (n, *shape), answered with ``scores`` (n, columns); ``examples`` (n,): whose."""
+    def take(self, rows: int, made: Callable[[int], Kept]) -> None:
+        """``rows`` are offered; ``made``: what is kept of one of them."""
         before = self._offered
-        self._offered += len(x)
+        self._offered += rows
         while self._next < self._offered:
-            row = self._next - before
-            whose = None if examples is None else int(examples[row])
-            self._keep(Heard(x[row].copy(), int(seeds[row]), scores[row].copy(), read, whose))
+            self._keep(made(self._next - before))
 
-    def _keep(self, heard: Heard) -> None:
+    def _keep(self, kept: Kept) -> None:
         if len(self._kept) < SAMPLED:
-            self._kept.append(heard)
+            self._kept.append(kept)
         else:
-            self._kept[self._stream.randint(SAMPLED)] = heard
+            self._kept[self._stream.randint(SAMPLED)] = kept
         self._next += 1
         if len(self._kept) == SAMPLED:
             self._below *= math.exp(self._log_uniform() / SAMPLED)
@@ -80,3 +77,21 @@ class Sample:
 
     def _log_uniform(self) -> float:
         return math.log(1.0 - self._stream.random_sample())
+
+
+class Sample(Reservoir[Heard]):
+    """Of all answers."""
+
+    def heard(self) -> list[Heard]:
+        return self.drawn()
+
+    def offer(
+        self, x: Array, seeds: Array, scores: Array, read: Reader, examples: Array | None = None
+    ) -> None:
+        """``x`` (n, *shape), answered with ``scores`` (n, columns); ``examples`` (n,): whose."""
+
+        def made(row: int) -> Heard:
+            whose = None if examples is None else int(examples[row])
+            return Heard(x[row].copy(), int(seeds[row]), scores[row].copy(), read, whose)
+
+        self.take(len(x), made)

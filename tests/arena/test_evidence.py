@@ -285,6 +285,34 @@ def test_gradients_of_zero_accuse_as_the_house_met_them() -> None:
     assert not codes(plays(mallory, [], metrics={"zero_gradients": 1.0}))
 
 
+@pytest.mark.parametrize(("up", "slopes"), [(0, 10), (0, 64), (32, 64), (37, 64)])
+def test_gradients_that_lead_elsewhere_are_told(up: int, slopes: int) -> None:
+    metrics = {"slopes": float(slopes), "slopes_uphill": float(up)}
+    (found,) = symptoms(DANA, [plays("pgd", range(N), metrics=metrics)], classes=10)
+    assert found.code is Code.DOWNHILL
+    assert found.figures["p"] == pytest.approx(binom.cdf(up, slopes, 0.75))
+    assert f"Of {slopes} gradients" in found.sentence
+    assert f"{up} led uphill" in found.sentence
+
+
+@pytest.mark.parametrize(("up", "slopes"), [(64, 64), (40, 64), (48, 64), (0, 9), (0, 0)])
+def test_gradients_that_mostly_lead_uphill_or_are_few_accuse_nobody(up: int, slopes: int) -> None:
+    metrics = {"slopes": float(slopes), "slopes_uphill": float(up)}
+    assert not codes(plays("pgd", range(N), metrics=metrics))
+
+
+def test_nobody_is_accused_by_gradients_that_a_guest_was_served() -> None:
+    mallory = of_guest("mallory", gradients=True)
+    metrics: dict[str, float | None] = {"slopes": 64.0, "slopes_uphill": 0.0}
+    assert not codes(plays(mallory, range(N), metrics=metrics))
+
+
+def test_many_matches_need_more_evidence_of_gradients() -> None:
+    metrics: dict[str, float | None] = {"slopes": 64.0, "slopes_uphill": 37.0}
+    trials = [plays("pgd", range(N), round_=f"r{i}", metrics=metrics) for i in range(20)]
+    assert not codes(*trials)
+
+
 def test_qualification_tells_of_zero_gradients_before_the_house_has_played() -> None:
     def told(share: float) -> list[str]:
         figures = {"clean_accuracy": 0.97, "examples": 500, "zero_gradients": share}

@@ -66,6 +66,13 @@ def test_related_models_come_where_the_round_shows_them(tmp_path: Path) -> None:
     assert given == (house.package("cnn", "mnist5k"),)
 
 
+def test_the_referee_knows_an_attack_of_the_house_from_a_guest_s_copy_of_it(tmp_path: Path) -> None:
+    copy = tmp_path / "copy.zip"
+    copy.write_bytes(house.package("fgsm", "mnist5k").to_zip())
+    assert read_match(order(tmp_path)).house_attack
+    assert not read_match(order(tmp_path, attack=str(copy))).house_attack
+
+
 def test_a_least_likely_round_gets_the_house_reference(tmp_path: Path) -> None:
     assert read_match(order(tmp_path)).reference is None
     least = {"goal": "targeted", "target_rule": "least_likely"}

@@ -68,6 +68,7 @@ class CarliniWagnerL0(EvasionAttack):
             setattr(self, option, self.options.get(option, getattr(self, option)))
         sparse = _Sparse.of(challenge, self.searches)
         try:
+            sparse.weigh()
             for _ in range(self.rounds):
                 rows = sparse.unfinished()
                 if not len(rows):
@@ -125,8 +126,8 @@ class _Sparse:
         """From the result of the L2 attack."""
         part = replace(challenge, norm="l2", epsilon=None, submit_candidates=lambda _x, _rows: None)
         begin = CarliniWagner(challenge.package or Path(), {"searches": searches, "steps": 80})
-        images, n = begin.attack(part), len(challenge)
-        search, shape = Search.of(challenge, 0.0), challenge.x.shape[1:]
+        search, n, shape = Search.of(challenge, 0.0), len(challenge), challenge.x.shape[1:]
+        images = begin.attack(part)
         sparse = cls(
             search=search,
             best=challenge.x.copy(),
@@ -136,11 +137,15 @@ class _Sparse:
             channels=shape[0] if len(shape) == 3 else 1,
         )
         rows = np.flatnonzero((images != challenge.x).reshape(n, -1).any(1))
-        if len(rows):
-            won = search.succeeds(rows, images[rows])
-            raw = search.look(rows, images[rows], won)[1]
-            sparse.keep(rows[won], images[rows[won]], raw[won])
+        sparse.keep(rows, images[rows], sparse.slope[rows])
         return sparse
+
+    def weigh(self) -> None:
+        """The slope at the successes, none of which has been weighed yet."""
+        rows = self.unfinished()
+        if len(rows):
+            nothing = np.zeros(len(rows), bool)
+            self.slope[rows] = self.search.look(rows, self.best[rows], nothing)[1]
 
     @property
     def size(self) -> Labels:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena.house.attacks.answered import answered
-from arena.players import EvasionAttack, EvasionChallenge
+from arena.players import EvasionAttack, EvasionChallenge, QueryBudgetExceeded
 
 MANIFEST = """
 schema_version = 1
@@ -60,7 +60,16 @@ class CarliniWagner(EvasionAttack):
         for option in ("searches", "steps", "rate", "first_c", "confidence", "patience"):
             setattr(self, option, self.options.get(option, getattr(self, option)))
         search = Search.of(challenge, self.confidence)
-        n = len(challenge)
+        try:
+            self._search(search)
+            search.pull_back()
+        except QueryBudgetExceeded:  # the defense's time is up: what was found stands
+            pass
+        return search.result()
+
+    def _search(self, search: Search) -> None:
+        """On c, for each example."""
+        challenge, n = search.challenge, len(search.x)
         low, high, c = np.zeros(n), np.full(n, np.inf), np.full(n, self.first_c)
         for _ in range(self.searches):
             rows = search.unfinished()
@@ -71,8 +80,6 @@ class CarliniWagner(EvasionAttack):
             low[rows[~hit]] = c[rows[~hit]]
             challenge.submit(search.result())
             c = np.where(np.isinf(high), 10 * c, (low + np.minimum(high, 1e10)) / 2)
-        search.pull_back()
-        return search.result()
 
     def _descend(self, search: Search, rows: Labels, c: Floats) -> Bools:
         """Adam from the best point so far; which of ``rows`` met a success on the way."""

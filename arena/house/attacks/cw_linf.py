@@ -121,16 +121,14 @@ class _Pressed:
         """From the result of the L2 attack."""
         part = replace(challenge, norm="l2", epsilon=None, submit_candidates=lambda _x, _rows: None)
         begin = CarliniWagner(challenge.package or Path(), {"searches": searches, "steps": 60})
-        images, n = begin.attack(part), len(challenge)
-        search = Search.of(challenge, 0.0)
+        search, n = Search.of(challenge, 0.0), len(challenge)
+        images = begin.attack(part)
         pressed = cls(
             search, challenge.x.copy(), np.full(n, np.inf), np.full(n, first_c), np.full(n, SHRINK)
         )
         pressed.size[search.size == 0] = 0.0
         rows = np.flatnonzero((images != challenge.x).reshape(n, -1).any(1))
-        if len(rows):
-            won = search.succeeds(rows, images[rows])
-            pressed.keep(rows[won], images[rows[won]])
+        pressed.keep(rows, images[rows])
         return pressed
 
     def unfinished(self) -> Labels:

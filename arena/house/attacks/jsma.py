@@ -19,13 +19,14 @@ target the likeliest other classes are tried.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arena.house.attacks.answered import answered
-from arena.players import EvasionAttack, EvasionChallenge
+from arena.players import EvasionAttack, EvasionChallenge, QueryBudgetExceeded
 
 MANIFEST = """
 schema_version = 1
@@ -67,6 +68,19 @@ class Jsma(EvasionAttack):
         best, changed = challenge.x.copy(), np.full(len(challenge), features + 1)
         logits = challenge.defense.logits(challenge.x)
         changed[_reached(challenge, logits, np.arange(len(challenge)))] = 0
+        with suppress(QueryBudgetExceeded):  # the defense's time is up: what was found stands
+            self._walks(challenge, logits, budget, best, changed)
+        return best
+
+    def _walks(
+        self,
+        challenge: EvasionChallenge,
+        logits: NDArray[np.float32],
+        budget: int,
+        best: Images,
+        changed: Labels,
+    ) -> None:
+        """To each target in each direction; ``best`` and ``changed`` are kept."""
         for targets in self._targets(challenge, logits):
             for theta in self.thetas:
                 if not len(rows := self._open(challenge, changed)):
@@ -77,7 +91,6 @@ class Jsma(EvasionAttack):
                 candidates, count = walk.run()
                 better = count < changed[rows]
                 best[rows[better]], changed[rows[better]] = candidates[better], count[better]
-        return best
 
     def _targets(self, challenge: EvasionChallenge, logits: NDArray[np.float32]) -> list[Labels]:
         if challenge.targets is not None:

@@ -78,7 +78,10 @@ class Pgd(EvasionAttack):
         found = np.zeros(len(challenge), bool)
         guess = high / 4
         for _ in range(self.searches):
-            candidates, hit = self._within(challenge, guess, rng)
+            try:
+                candidates, hit = self._within(challenge, guess, rng)
+            except QueryBudgetExceeded:  # the defense's time is up: what was found stands
+                break
             best[hit], found = candidates[hit], found | hit
             size = _flat(candidates).astype(np.float64) - _flat(challenge.x)
             high = np.where(hit, np.minimum(high, norms(size, challenge.norm)), high)
