@@ -51,8 +51,8 @@ def misfit(
         )
     if task.is_regression and not trend:
         return (
-            f"Task {task.name!r} has values and no classes: it is for trend_poisoning rounds; "
-            f"choose a task of classes for {game.value}."
+            f"Task {task.name!r} has values and no classes: it is for rounds of trend "
+            f"poisoning; choose a task of classes for {game.value.replace('_', ' ')}."
         )
     if norm in MOVES and not task.is_image:
         return (

@@ -386,6 +386,8 @@ def test_the_page_of_the_api_can_be_read(site: Site, browser_page: Watched) -> N
         page.locator(f".opblock-{kind} .try-out__btn").first.click()
         expect(page.locator(f".opblock-{kind} .execute")).to_be_visible()
     assert page.evaluate(FAINT) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.locator(".btn.authorize").click()
     expect(page.locator(".modal-ux")).to_be_visible()
     assert page.evaluate(FAINT) == []

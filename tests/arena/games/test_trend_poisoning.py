@@ -334,7 +334,9 @@ def test_games_and_tasks_must_fit() -> None:
     assert misfit(toy(), GameName.TREND_POISONING) is None
     assert misfit(toy_task(), GameName.EVASION) is None
     assert "regression task" in (misfit(toy_task(), GameName.TREND_POISONING) or "")
-    assert "values and no classes" in (misfit(toy(), GameName.EVASION) or "")
+    assert "values and no classes: it is for rounds of trend poisoning" in (
+        misfit(toy(), GameName.MINIMUM_NORM) or ""
+    )
     match = MatchSpec(
         RoundSpec(GameName.EVASION, "series", ThreatModel.white(), epsilons=(0.1,)),
         package("attack"), package("defense", needs={}), seed=1, secret=SECRET,
