@@ -27,6 +27,10 @@ TOLERANCE: Final = 1e-4
 """What a probability may differ by where the same is asked in other company."""
 HAIR: Final = 1e-5
 """A lead of no more than this share of the largest score: what rounding gives, it takes again."""
+ULPS: Final = 8
+"""By so many of its last binary places a score in float32 may be another in other company."""
+MOST_ROUNDED: Final = 0.01
+"""What rounding may make of a probability at most, however large the scores are."""
 TINIEST: Final = 1e-300
 
 
@@ -57,26 +61,40 @@ class Answers:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """That to one input: ``probabilities`` (columns,), and by how much its label leads."""
+    """That to one input: ``probabilities`` (columns,), by how much its label leads, and what
+    rounding may make of a probability."""
 
     label: int
     probabilities: NDArray[np.float64]
     lead: float
+    rounding: float = TOLERANCE
 
     def differs(self, other: Answer) -> bool:
         """By more than rounding explains: by a probability, or by a label that leads clearly.
 
-        Probabilities alone do not tell: scores can be so small that all of them seem equal.
+        Probabilities alone do not tell: scores can be so small that all of them seem equal, and so
+        large that the last place of a score moves a probability.
         """
-        if np.abs(self.probabilities - other.probabilities).max() > TOLERANCE:
+        apart = np.abs(self.probabilities - other.probabilities).max()
+        if apart > max(self.rounding, other.rounding):
             return True
         return self.label != other.label and max(self.lead, other.lead) > HAIR
 
 
 def each(answers: Answers, scores: NDArray[Any]) -> list[Answer]:
     """The rows of ``answers`` that were read from raw ``scores`` (n, columns)."""
-    rows = zip(answers.labels.tolist(), answers.probabilities, leads(scores), strict=True)
-    return [Answer(*row) for row in rows]
+    columns = answers.labels.tolist(), answers.probabilities, leads(scores), roundings(scores)
+    return [Answer(*row) for row in zip(*columns, strict=True)]
+
+
+def roundings(scores: NDArray[Any]) -> NDArray[np.float64]:
+    """(n,) by how much a probability may differ where each raw score does in its last places.
+
+    A probability changes by a quarter of what two logits move apart, at most.
+    """
+    largest = np.abs(np.asarray(scores, np.float64)).max(axis=1, initial=0.0)
+    moved = 2 * ULPS * float(np.finfo(np.float32).eps) * largest
+    return np.asarray(np.clip(moved / 4, TOLERANCE, MOST_ROUNDED))
 
 
 def clear_labels(answers: Answers, scores: NDArray[Any]) -> NDArray[np.int64]:

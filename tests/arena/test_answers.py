@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import softmax as peer
 
-from arena.answers import ABSTAIN, Answers, Columns, softmax
+from arena.answers import ABSTAIN, Answers, Columns, each, softmax
 from arena.errors import FaultCode, PlayerError, Side
 from arena.manifest import Output
 
@@ -35,6 +37,26 @@ def test_the_label_is_the_highest_score_and_the_extra_column_abstains() -> None:
     answers = read([[1, 2, 0, 0], [1, 2, 0, 3]], abstains=True)
     assert answers.labels.tolist() == [1, ABSTAIN]
     assert answers.confidence == pytest.approx(peer([[1, 2, 0, 0], [1, 2, 0, 3]], axis=1).max(1))
+
+
+@pytest.mark.parametrize(
+    ("scale", "apart", "differs"),
+    [(1, 2e-4, True), (1, 5e-5, False), (2e4, 2e-3, False), (2e4, 0.02, True), (1e30, 0.02, True)],
+)
+def test_a_probability_may_differ_by_what_rounding_makes_of_large_scores(
+    scale: float, apart: float, differs: bool
+) -> None:
+    scores = np.array([[scale, scale, -scale]], np.float32)
+    (one,) = each(read(scores, rows=1), scores)
+    moved = np.array([apart, -apart, 0])
+    other = replace(one, probabilities=one.probabilities + moved)
+    assert one.differs(other) is differs
+
+
+def test_another_label_that_leads_clearly_differs_however_large_the_scores_are() -> None:
+    scores = np.array([[1e30, 1.1e30, 0], [1.1e30, 1e30, 0]], np.float32)
+    one, other = each(read(scores), scores)
+    assert one.differs(other)
 
 
 def test_probabilities_are_renormalised() -> None:

@@ -236,12 +236,16 @@ def test_a_label_that_leads_by_a_hair_is_none() -> None:
     assert verdict.metrics["robust_accuracy"] == 0
 
 
-def test_who_stands_on_the_boundary_makes_no_honest_defense_contradict_itself() -> None:
-    """There a label hangs on rounding: it may be another alone than in company."""
+@pytest.mark.parametrize("scale", [1, 20_000])
+def test_who_stands_on_the_boundary_makes_no_honest_defense_contradict_itself(scale: float) -> None:
+    """There a label hangs on rounding, and so does a probability where logits are large: they may
+    be others alone than in company."""
 
     class Rounds(Linear):
         def predict(self, x: Array, seeds: Array) -> Array:
-            return super().predict(x, seeds) + np.float32(1e-7 * (len(x) % 2)) * np.eye(3)[1]
+            logits = scale * super().predict(x, seeds)
+            ulps = 2 * np.spacing(np.abs(logits).max()) * (len(x) % 2)
+            return logits + np.float32(ulps) * np.eye(3, dtype=np.float32)[1]
 
     def halfway(challenge: EvasionChallenge) -> Array:
         x = challenge.x.copy()
