@@ -61,17 +61,26 @@ class Measured:
 
 
 def flat(found: Mapping[str, Any], *, above: str = "") -> Iterator[Measured]:
-    """Each figure, those of nested tables and of lists of tables under their table's name."""
+    """Each figure, those of nested tables and of lists of tables under their table's name; of
+    other lists what is in them, in one line."""
     for key, value in found.items():
         name = f"{above}{word(key)}"
         if isinstance(value, Mapping):
             yield from flat(value, above=f"{name}: ")
-        elif isinstance(value, list):
+        elif isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
             for number, item in enumerate(value, start=1):
-                if isinstance(item, Mapping):
-                    yield from flat(item, above=f"{name} {number}: ")
+                yield from flat(item, above=f"{name} {number}: ")
+        elif isinstance(value, list):
+            yield Measured(name, key, ", ".join(str(_shown(key, item)) for item in value))
         elif not key.endswith(metric_names.ENDS):
-            yield Measured(name, key, value, *(found.get(key + end) for end in metric_names.ENDS))
+            yield Measured(
+                name, key, _shown(key, value), *(found.get(key + end) for end in metric_names.ENDS)
+            )
+
+
+def _shown(key: str, value: Any) -> Any:
+    """Norms as the field writes them."""
+    return NORMS.get(value, value) if key in ("norm", "norms", "certifies") else value
 
 
 def word(key: str) -> str:

@@ -180,6 +180,8 @@ def _told(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the manifest says; of a defense no needs, which are an attack's."""
     defends = Role(manifest["role"]).side == "defense"
     said = {key: value for key, value in manifest.items() if not (defends and key == "needs")}
+    if "*" in said.get("tasks", ()):
+        said["tasks"] = ["all"]
     return [row for row in plain_figures(said) if row[1] not in ("", "–")]
 
 

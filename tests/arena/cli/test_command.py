@@ -112,7 +112,7 @@ def test_nested_figures_are_told_one_by_one_in_words_with_their_intervals() -> N
     assert list(findings(found)) == [
         ("Seconds", "1.5", ""),
         ("Friendly: Fidelity of the copy", "99.0 %", "96.4 % to 99.7 %"),
-        ("Planted examples 1: Norm", "l2", ""),
+        ("Planted examples 1: Norm", "L2", ""),
         ("Planted examples 1: Success", "50.0 %", ""),
     ]
 

@@ -14,7 +14,7 @@ from arena.manifest import Needs, Role
 from arena.rounds import GameName, RoundSpec, threat_model_for
 from arena.threat_model import ThreatModel
 from submissions.models import Submission
-from tests.platform.web.reading import Browser, text_of
+from tests.platform.web.reading import Browser, text_of, words_of
 from tests.platform.web.seeding import World, submitted
 from tournaments import services
 from tournaments.models import Entry, Match
@@ -264,12 +264,26 @@ def test_what_qualification_measured_is_told_in_words_and_planted_examples_with_
         ("Seconds for 256 rows, forward", "0.25"),
         ("Friendly: Fidelity of the copy", "99.0 %"),
         ("Friendly: Probes asked", "500"),
-        ("Planted examples 1: Norm", "l2"),
+        ("Planted examples 1: Norm", "L2"),
         ("Planted examples 1: Success", "50.0 %"),
         ("Planted examples 1: Reliable", "yes"),
         ("Claims in L∞: Examples with a claim", "25.0 %"),
     ]
     assert [(name, text) for name, text, _ in verdicts.findings(found)] == plain_figures(found)
+
+
+def test_a_submissions_page_says_for_which_tasks_and_norms_it_is(
+    world: World, as_: Browser
+) -> None:
+    needs = Needs(norms=("linf", "l2"))
+    listed = (("mnist5k", "digits"), "mnist5k, digits"), (("*",), "all")
+    for number, (tasks, told) in enumerate(listed):
+        found = submitted(
+            world.attackers, world.alice, f"Choosy {number}", Role.ATTACK, tasks=tasks, needs=needs
+        )
+        words = words_of(as_(world.alice).get(f"/submissions/{found.uid}/"))
+        assert f"Tasks {told}" in words
+        assert "Needs: Norms L∞, L2" in words
 
 
 def test_what_the_terminal_writes_as_a_share_the_pages_do() -> None:
