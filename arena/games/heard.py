@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.answers import NO_ANSWER, TOLERANCE
+from arena.answers import MOST_ROUNDED, NO_ANSWER
 from arena.errors import FaultCode, PlayerError, Side
 from arena.games.admission import Budget, within
 from arena.games.base import Table
@@ -105,10 +105,12 @@ def compared(
 
 def differing(said: Ballots, judged: Ballots) -> Doubt:
     """Hold ``said`` (m, j) against the first j of k answers (m, k) to the same inputs and seeds,
-    where both are answers."""
+    where both are answers. Ballots do not tell how large the scores were, so a confidence may
+    differ by the most that rounding ever makes of it; labels are what such rounds count.
+    """
     before, _ = judged.split(said.labels.shape[1])
     both = (said.labels != NO_ANSWER) & (before.labels != NO_ANSWER)
-    apart = np.abs(said.confidence - before.confidence) > TOLERANCE
+    apart = np.abs(said.confidence - before.confidence) > MOST_ROUNDED
     otherwise = both & ((said.labels != before.labels) | apart)
     return Doubt(int(both.sum()), int(otherwise.sum()))
 

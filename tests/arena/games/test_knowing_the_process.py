@@ -259,6 +259,24 @@ def test_who_stands_on_the_boundary_makes_no_honest_defense_contradict_itself(sc
     assert verdict.flags == ()
 
 
+def test_who_proposes_inputs_near_the_boundary_makes_no_honest_defense_contradict_itself() -> None:
+    """They lead clearly, and what the last places of large logits make of confidence is no lie."""
+
+    class Rounds(Linear):
+        def predict(self, x: Array, seeds: Array) -> Array:
+            logits = 20_000 * super().predict(x, seeds)
+            ulps = 2 * np.spacing(np.abs(logits).max()) * (len(x) % 2)
+            return logits + np.float32(ulps) * np.eye(3, dtype=np.float32)[1]
+
+    def nearly(challenge: EvasionChallenge) -> Array:
+        x = challenge.x.copy()
+        x[:, 0], x[:, 1], x[:, 2] = 0.5, 0.50004, 0.1
+        return x
+
+    round_ = spec(game=GameName.REPLAY, epsilons=(0.5,), replays=60, examples=41)
+    assert play(Fakes(nearly, Rounds), round_, defense=differentiable()).fault is None
+
+
 class KnowsReplays(Steady):
     """Sees that no published point is among what it is asked, or one point too often: then no
     judge asks, and a mistake can be taken back."""
