@@ -21,8 +21,10 @@ from arena.games.judgement import Inputs, Judge, Session
 from arena.games.norms import rows_of
 from arena.metrics import Metrics
 from arena.oracle import Slope, Slopes
-from arena.rounds import Norm
+from arena.rounds import GameName, Norm
 
+GAMES: Final = (GameName.EVASION, GameName.MINIMUM_NORM, GameName.CERTIFICATION)
+"""Whose matches are evidence of masked gradients, and may give gradients."""
 MOST: Final = 64
 PART: Final = 0.25
 """Of the smallest ε of the round."""
@@ -34,7 +36,8 @@ PURPOSE: Final = "uphill"
 def slopes_of(table: Table) -> Slopes | None:
     """Where gradients are kept: in matches of the house's attacks, in norms that have a step."""
     followed = table.house_attack and table.round.threat_model.gives_gradients
-    return Slopes(table.match_stream(PURPOSE)) if followed and step_of(table) else None
+    tried = followed and table.round.game in GAMES and step_of(table)
+    return Slopes(table.match_stream(PURPOSE)) if tried else None
 
 
 def step_of(table: Table) -> float | None:

@@ -125,6 +125,11 @@ def test_where_nothing_is_tried_no_process_is_started(rules: dict[str, Any]) -> 
     assert len(fakes.opened) == 3
 
 
+def test_a_game_that_is_no_evidence_tries_nothing() -> None:
+    assert "slopes" not in tried(Linear, game=GameName.REPLAY, replays=20).metrics
+    assert share(tried(Linear, game=GameName.EVASION)) == 1
+
+
 def test_a_minimum_norm_round_takes_its_step_from_the_task() -> None:
     assert share(tried(Linear, margins_of_any_size, game=GameName.MINIMUM_NORM, epsilons=())) == 1
 
