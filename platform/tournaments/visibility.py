@@ -6,7 +6,7 @@ round, tournament and entries at hand (``selectors.get_match``).
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from accounts.selectors import Person, team_ids
 from arena.errors import FaultCode, Side
@@ -35,6 +35,15 @@ FAULT_SENTENCES: Final[dict[str, str]] = {
     FaultCode.BAD_SURROGATE: "The thief handed in no copy that can be judged.",
     FaultCode.NO_ANSWER: "The player gave no answer.",
 }
+
+
+OPEN_FACTS: Final = frozenset((
+    "versions", "task", "task_digest", "split", "backend", "walls", "elapsed", "seconds",
+    "published", "queries", "asked", "stops",
+))  # fmt: skip
+"""Of a verdict's provenance, what anybody may know who may see the verdict. Not the seed, not the
+hashes of packages, from which players could be told before they are revealed, and nothing of
+examples. A key that is new is nobody's until it stands here."""
 
 
 def may_see_tournament(user: Person, tournament: Tournament) -> bool:
@@ -140,6 +149,16 @@ def outcome_sha256(user: Person, match: Match) -> str:
     shown = is_closed(match.round) or may_see_outcome(user, match)
     verdict = getattr(match, "verdict", None)
     return str(verdict.outcome_sha256) if shown and verdict is not None else ""
+
+
+def provenance(user: Person, match: Match) -> dict[str, Any]:
+    """Where the verdict comes from: all of it for those who may have the outcome, the rest gets
+    :data:`OPEN_FACTS`."""
+    verdict = getattr(match, "verdict", None)
+    found = {} if verdict is None else dict(verdict.provenance)
+    if may_see_outcome(user, match):
+        return found
+    return {key: value for key, value in found.items() if key in OPEN_FACTS}
 
 
 def may_see_images(user: Person, match: Match) -> bool:

@@ -32,20 +32,12 @@ WORDS: Final[Mapping[str, str]] = {
     "replayed": "Examples played again",
 }
 """By the key in the record. A table's word stands before its rows': ``Version of torch``."""
-SECRETIVE: Final = ("seed", "poison", "refuted", "replayed", "sha256", "target")
-"""Parts of keys that could help an opponent before the round reveals, or from which the same
-package could be told under another name."""
 LONGEST: Final = 300
 
 
-def told(found: Mapping[str, Any], *, revealed: bool) -> list[tuple[str, str]]:
-    """(name, text) of all that is known and, before it is ``revealed``, is nobody's secret."""
-    return [
-        row
-        for key, value in found.items()
-        if revealed or not any(part in key for part in SECRETIVE)
-        for row in _rows(value, word(key))
-    ]
+def told(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, text) of all that was ``found``."""
+    return [row for key, value in found.items() for row in _rows(value, word(key))]
 
 
 def word(key: str) -> str:

@@ -11,11 +11,6 @@ from arena.verdict import Status
 from tournaments.models import SIDES, Match, Verdict
 from tournaments.states import MatchState
 
-PUBLIC_PROVENANCE: Final = (
-    "versions", "task", "task_digest", "split", "backend", "walls", "elapsed", "seconds",
-)  # fmt: skip
-"""Not the seed and not the hashes of packages, from which players could be told before they are
-revealed."""
 OWN_SENTENCES: Final = (MatchState.NOT_APPLICABLE, MatchState.CANCELLED)
 """States whose sentence holds nothing but what the manifests and the organizer say."""
 
@@ -75,7 +70,10 @@ class MatchDetailSerializer(MatchSerializer):
     """``fault_sentence``: in full for those who may read that side's log, else in fixed words."""
 
     curve = serializers.SerializerMethodField(help_text="One object per epsilon or share.")
-    provenance = serializers.SerializerMethodField()
+    provenance = serializers.SerializerMethodField(
+        help_text="Versions, digests, seeds and what the game noted; before you may have the "
+        "outcome, without what could tell players or examples."
+    )
     fault_sentence = serializers.SerializerMethodField()
     downloads = serializers.SerializerMethodField(help_text="What you may fetch of it.")
     outcome_sha256 = serializers.SerializerMethodField(
@@ -91,9 +89,7 @@ class MatchDetailSerializer(MatchSerializer):
 
     @extend_schema_field(serializers.DictField())
     def get_provenance(self, row: Match) -> dict[str, Any]:
-        verdict = getattr(row, "verdict", None)
-        told = {} if verdict is None else verdict.provenance
-        return {key: told[key] for key in PUBLIC_PROVENANCE if key in told}
+        return dict(self.context["provenance"])
 
     def get_fault_sentence(self, row: Match) -> str:
         return str(self.context["fault_sentence"])

@@ -95,6 +95,7 @@ class MatchView(View):
             **self.get_serializer_context(),
             "fault_sentence": visibility.fault_sentence(self.person, match),
             "downloads": self._downloads(match),
+            "provenance": visibility.provenance(self.person, match),
             "outcome_sha256": visibility.outcome_sha256(self.person, match),
             "progress": hints.progress_of([uid]).get(uid, {}),
         }

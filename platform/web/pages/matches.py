@@ -95,7 +95,7 @@ def _verdict(request: HttpRequest, match: Match) -> dict[str, Any]:
         "headlines": headline_figures(listed, priced=_priced(match)),
         "curve": curve(verdict),
         "corruptions": corruptions(verdict),
-        "provenance": _provenance(request, match, verdict),
+        "provenance": _provenance(request, match),
         "outcome_sha256": visibility.outcome_sha256(request.user, match),
         "remedy": _remedy(request, match, verdict),
         "logs": _logs(request, match),
@@ -182,9 +182,9 @@ def _with_interval(point: dict[str, Any], key: str) -> tuple[str, str]:
     return percent(point.get(key)), interval
 
 
-def _provenance(request: HttpRequest, match: Match, verdict: Verdict) -> list[tuple[str, str]]:
-    kept = {key: value for key, value in verdict.provenance.items() if key != "corruptions"}
-    return provenance.told(kept, revealed=visibility.may_see_outcome(request.user, match))
+def _provenance(request: HttpRequest, match: Match) -> list[tuple[str, str]]:
+    found = visibility.provenance(request.user, match)
+    return provenance.told({key: value for key, value in found.items() if key != "corruptions"})
 
 
 def _logs(request: HttpRequest, match: Match) -> list[tuple[str, str, str]]:

@@ -289,6 +289,7 @@ def test_a_verdict_is_for_everyone_and_its_files_for_its_sides(
             assert stranger.get(path + part).status_code == 404
     # Against a house player, on the practice split, its own team sees everything.
     mine = alice.get(path).json()
+    assert mine["provenance"] == {"seed": 7, "attack_sha256": "ab", "task": "digits"}
     assert mine["outcome_sha256"] == hashlib.sha256(b"PAR1 rows PAR1").hexdigest()
     downloads = mine["downloads"]
     assert set(downloads) == {"outcome", "images", "attack_log", "defense_log"}

@@ -86,6 +86,17 @@ def test_where_a_verdict_comes_from_is_told_in_words(world: World, as_: Browser)
         assert kept not in seen
 
 
+def test_a_fact_that_nobody_has_named_open_is_for_those_who_may_have_the_outcome(
+    world: World, as_: Browser
+) -> None:
+    match = world.match("Momentum PGD", "Bulwark v3")
+    match.verdict.provenance["new_fact"] = "told to few"
+    match.verdict.save()
+    address = f"/matches/{match.uid}/"
+    assert "told to few" in text_of(as_(world.oscar).get(address))
+    assert "told to few" not in text_of(as_(None).get(address))
+
+
 def test_the_digest_of_an_outcome_waits_for_the_close_as_the_outcome_does(
     world: World, as_: Browser
 ) -> None:
