@@ -56,11 +56,11 @@ $(VENV)/.dev: $(INPUTS) $(VENV)/.torch | $(VENV)/bin/python
 	@$(PY) scripts/check-torch.py
 	@touch $@ $(VENV)/.site
 
-demo: install ## play a whole tournament on this machine and watch it at http://127.0.0.1:8000
-	@$(PY) manage.py demo
+demo: install ## play a whole tournament on this machine and watch it at http://127.0.0.1:8000; PORT=8080 moves it
+	@$(PY) manage.py demo $(if $(PORT),--port $(PORT))
 
-run: install ## site and workers on this machine, data kept in var/
-	@$(PY) manage.py serve
+run: install ## site and workers on this machine, data kept in var/; PORT=8080 moves it
+	@$(PY) manage.py serve $(if $(PORT),--port $(PORT))
 
 worker: install ## one more worker for the site of this directory
 	@$(PY) manage.py worker

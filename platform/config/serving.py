@@ -103,7 +103,7 @@ def require_free(host: str, port: int) -> None:
         except OSError as error:
             raise CommandError(
                 f"Cannot listen on {host}:{port} ({os.strerror(error.errno or 0)}). "
-                "Choose another port with --port."
+                "Choose another port: make demo PORT=8080, make run PORT=8080, or --port 8080."
             ) from error
 
 

@@ -120,8 +120,17 @@ def test_a_busy_port_is_one_clear_sentence() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(CommandError, match=f"{port}.*--port"):
+        with pytest.raises(CommandError, match=f"{port}.*make demo PORT=.*--port"):
             serving.require_free("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("target", ["demo", "run"])
+def test_make_hands_a_chosen_port_on(target: str, project_root: Path) -> None:
+    words = ["make", "--dry-run", target, "PORT=8123"]
+    said = subprocess.run(
+        words, cwd=project_root, capture_output=True, text=True, check=True
+    ).stdout
+    assert "--port 8123" in said
 
 
 # --- supervising --------------------------------------------------------------------------------
