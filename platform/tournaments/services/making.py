@@ -179,7 +179,8 @@ def _check_limits(round_: RoundPlan) -> None:
     sides = {"attack": (round_.spec.attack_limits, MOST),
              "defense": (round_.spec.defense_limits, MOST / 2)}  # fmt: skip
     for side, (limits, share) in sides.items():
-        seconds, most = limits.load_seconds + limits.wall_seconds, share * settings.MATCH_SECONDS
+        seconds = limits.load_seconds + limits.wall_seconds
+        most = share * settings.MATCH_SECONDS // 1
         if seconds > most:
             raise Invalid(
                 f"Round {round_.title!r}: one process of the {side} may take {seconds:,.0f} s to "
