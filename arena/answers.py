@@ -7,7 +7,6 @@ final judgement, so that both see the same labels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,12 +39,6 @@ class Answers:
 
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float64]
-
-    @classmethod
-    def joined(cls, parts: Sequence[Answers]) -> Answers:
-        """One below the other."""
-        labels = np.concatenate([part.labels for part in parts])
-        return cls(labels, np.concatenate([part.probabilities for part in parts]))
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -5,6 +5,7 @@ side that caused it, a :class:`RefereeError` voids it and the match is played ag
 
     ArenaError
     ├── PlayerError(side, code)     somebody's player broke a rule: that side forfeits
+    ├── MatchUsedUp(fault)          a side took so long that the other one cannot be asked any more
     ├── RefereeError                our fault: the match is void and is replayed
     │   └── SandboxUnavailable      no wall on this machine that is strong enough
     ├── NotApplicable               the players' declared abilities cannot meet in this round
@@ -66,6 +67,17 @@ class PlayerError(ArenaError):
         self.side = side
         self.code = code
         self.log = log
+
+
+class MatchUsedUp(ArenaError):
+    """One side took the time in which the other would have answered: that is no fault of the other,
+    and no mistake. So it is no :class:`PlayerError`, which a game takes for "no answer": the match
+    ends here, and ``fault`` tells who has lost all of it.
+    """
+
+    def __init__(self, fault: PlayerError) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
 
 
 class RefereeError(ArenaError):

@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from arena.applicability import applicability
-from arena.errors import PlayerError, RefereeError
+from arena.errors import MatchUsedUp, PlayerError, RefereeError
 from arena.games import game
 from arena.games.base import Examples, GameResult, Progress, Step, Table, choose_examples, fault_of
 from arena.games.controls import Controls
@@ -133,6 +133,8 @@ def _played(
         return verdict_of(game(match.round.game).play(table))
     except PlayerError as error:
         return Verdict(Status.FORFEIT, fault=fault_of(error))
+    except MatchUsedUp as error:
+        return Verdict(Status.FORFEIT, fault=fault_of(error.fault))
     except RefereeError as error:
         return void(str(error))
     except Exception as error:  # noqa: BLE001 (whatever it is, it is ours, and is shown as such)

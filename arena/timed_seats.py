@@ -4,7 +4,8 @@ Every process has a clock of its own, and a match may need dozens of them: a pla
 run nearly out would have the match ended from outside, which is our fault, void and never scored.
 So near the end no further process is opened: the side that has taken more than half of the time is
 at fault, or the one that has taken more than the other where nearly all of it was theirs. If we
-were slow, nobody is.
+were slow, nobody is. Where it is not the side whose process would be opened, the match ends there:
+that the other can no longer be asked must not count as its mistake.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from arena.errors import FaultCode, PlayerError, Side
+from arena.errors import FaultCode, MatchUsedUp, PlayerError, Side
 from arena.rounds import Limits
 from arena.seats import AttackSeat, DefenseSeat, DelegatingSeats, Revealed
 
@@ -58,7 +59,8 @@ class TimedSeats(DelegatingSeats):
         """As ever, in time.
 
         Raises:
-            PlayerError: of the side that has taken too much of the match.
+            PlayerError: the attack's, if it has taken too much of the match.
+            MatchUsedUp: the defense has.
         """
         limits = self.round.attack_limits
         return self._opened(Side.ATTACK, limits, lambda: self.seats.open_attack(revealed))
@@ -67,7 +69,8 @@ class TimedSeats(DelegatingSeats):
         """As ever, in time.
 
         Raises:
-            PlayerError: of the side that has taken too much of the match.
+            PlayerError: the defense's, if it has taken too much of the match.
+            MatchUsedUp: the attack has.
         """
         limits = self.round.defense_limits
         return self._opened(Side.DEFENSE, limits, lambda: self.seats.open_defense(in_turn=in_turn))
@@ -76,8 +79,9 @@ class TimedSeats(DelegatingSeats):
         spent, begun = self.spent[side], self.clock()
         elapsed = begun - self.began
         last = self.seconds - limits.load_seconds - limits.wall_seconds - MARGIN
-        if elapsed > max(last, self.seconds * MOST):
-            self._end(elapsed)
+        fault = self._at_fault(elapsed) if elapsed > max(last, self.seconds * MOST) else None
+        if fault is not None:
+            raise fault if fault.side is side else MatchUsedUp(fault)
         try:
             seat = open_()
         finally:
@@ -85,14 +89,15 @@ class TimedSeats(DelegatingSeats):
         spent.seats.append(seat)
         return seat
 
-    def _end(self, elapsed: float) -> None:
-        """Have the side at fault lose what can no longer be played to its end, if one is."""
+    def _at_fault(self, elapsed: float) -> PlayerError | None:
+        """Of the side by which the match can no longer be played to its end, if by one."""
         taken = {side: spent.seconds for side, spent in self.spent.items()}
         side = max(taken, key=lambda side: taken[side])
-        if taken[side] > elapsed * MOST or sum(taken.values()) > elapsed * NEARLY_ALL:
-            raise PlayerError(
-                side,
-                FaultCode.WALL_TIME,
-                f"Its processes have taken {taken[side]:.0f} of the {elapsed:.0f} seconds that "
-                f"the match has lasted; after {self.seconds:.0f} it would be ended.",
-            )
+        if taken[side] <= elapsed * MOST and sum(taken.values()) <= elapsed * NEARLY_ALL:
+            return None
+        return PlayerError(
+            side,
+            FaultCode.WALL_TIME,
+            f"Its processes have taken {taken[side]:.0f} of the {elapsed:.0f} seconds that "
+            f"the match has lasted; after {self.seconds:.0f} it would be ended.",
+        )

@@ -73,4 +73,4 @@ def _plays(source: str, task: str) -> bool:
         return False
     if not rules.is_house(source):
         return True
-    return house.no_weights(source.removeprefix(rules.HOUSE), task) is None
+    return house.cannot_play(source.removeprefix(rules.HOUSE), task) is None

@@ -22,14 +22,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.answers import TOLERANCE, Answers
+from arena.answers import TOLERANCE, Answer
 from arena.errors import PlayerError
 from arena.games.base import GameResult, Table, fault_of
 from arena.games.heard import MOST, stand_ins
 from arena.games.over_seeds import mostly, told
 from arena.games.points import Judged, Points
 from arena.games.reveal import brief, training_data
-from arena.games.trained_alike import MODEL_TOLERANCE, ROWS_ALONE, Differing, Said
+from arena.games.trained_alike import MODEL_TOLERANCE, ROWS_ALONE, Differing, Said, SaidAlone
 from arena.games.training import TrainingStage
 from arena.metrics import Metrics
 from arena.oracle import Heard, Sample
@@ -122,13 +122,13 @@ class _Stage(TrainingStage):
         sheets = [stand_ins(table, each, most=most) for each in heard[1:]]
         rows = [number * len(table.examples) + there for number, (there, _) in enumerate(sheets)]
 
-        def ask() -> Answers:
-            said = []
+        def ask() -> list[Answer]:
+            said: list[Answer] = []
             with self._opened() as seat:
                 met = self._met(seat, j, stream, self._probed_seed_of(j))
                 for _, (there, sampled) in zip(met, sheets, strict=False):
-                    said.append(self._with_stand_ins(seat, there, sampled))
-            return Answers.joined(said)
+                    said += self._with_stand_ins(seat, there, sampled)
+            return said
 
         sampled = [each for _, some in sheets for each in some]
         self._ask_again(sampled, np.concatenate([np.zeros(0, np.int64), *rows]), ask)
@@ -244,7 +244,8 @@ class _Stage(TrainingStage):
                         x = self.table.examples.x[some]
                         alone.append(self.said_alone(seat, x, self._row_seeds(j)[some]))
                         counted.append(judged[j].said(number, some))
-            doubt = Said.joined(alone).differing(Said.joined(counted), tolerance=MODEL_TOLERANCE)
+            said = SaidAlone.one_by_one(alone)
+            doubt = said.differing(Said.joined(counted), tolerance=MODEL_TOLERANCE)
             self.settle(doubt, again)
         except PlayerError as error:
             self.faults.append(error)

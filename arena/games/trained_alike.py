@@ -8,6 +8,12 @@ can do so in a process that is trained alike and asked something else.
 A training that draws from the clock, or on a GPU, makes another model each time, which no rule
 forbids. So where answers differ, one more process is trained and asked exactly as one before it:
 what differs between these two is the training's.
+
+Equal models differ by rounding alone, where other rows are asked beside. A poisoner who looks for
+the points at which a learner tells two classes apart by a hair would find them answered otherwise,
+so what rounding explains is no doubt (:meth:`arena.answers.Answer.differs`). That opens no lie,
+since both answers must lead by a hair: who does so wherever it may be judged has no label that
+counts there, as in evasion.
 """
 
 from __future__ import annotations
@@ -19,7 +25,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.answers import TOLERANCE, Answers
+from arena.answers import HAIR, NO_ANSWER, Answer
 from arena.errors import FaultCode, PlayerError, Side
 from arena.metrics import binomial_quantile, wilson
 
@@ -41,10 +47,12 @@ class Differing:
     answers: int
 
     @classmethod
-    def between(cls, one: Answers, other: Answers) -> Self:
-        """What two models say of the same rows."""
-        gap = np.abs(one.probabilities - other.probabilities).max(axis=1, initial=0.0)
-        return cls.counted(one.labels != other.labels, gap > TOLERANCE)
+    def between(cls, one: Sequence[Answer], other: Sequence[Answer]) -> Self:
+        """What two models say of the same rows, but for what rounding explains."""
+        pairs = list(zip(one, other, strict=True))
+        apart = [a.differs(b) for a, b in pairs]
+        labels = [a.label != b.label for a, b in pairs]
+        return cls(len(pairs), int(np.logical_and(labels, apart).sum()), sum(apart))
 
     @classmethod
     def counted(cls, otherwise: NDArray[np.bool_], apart: NDArray[np.bool_]) -> Self:
@@ -72,10 +80,32 @@ class Said:
         labels = np.concatenate([part.labels for part in parts])
         return cls(labels, np.concatenate([part.confidence for part in parts]))
 
+    def otherwise(self, other: Said) -> NDArray[np.bool_]:
+        """(n,) whether a row has another label there."""
+        return np.asarray(self.labels != other.labels)
+
     def differing(self, other: Said, *, tolerance: float) -> Differing:
         """``tolerance``: of the confidence."""
         gap = np.abs(self.confidence - other.confidence)
-        return Differing.counted(self.labels != other.labels, gap > tolerance)
+        return Differing.counted(self.otherwise(other), gap > tolerance)
+
+
+@dataclass(frozen=True, eq=False)
+class SaidAlone(Said):
+    """Of rows that were asked alone, with the (n,) ``lead`` of each label."""
+
+    lead: NDArray[np.float64]
+
+    @classmethod
+    def one_by_one(cls, parts: Sequence[SaidAlone]) -> SaidAlone:
+        said = Said.joined(parts)
+        return cls(said.labels, said.confidence, np.concatenate([part.lead for part in parts]))
+
+    def otherwise(self, other: Said) -> NDArray[np.bool_]:
+        """Than what counted. A label that led by a hair there counted as none: alone, any may lead
+        by a hair, and as much more as rounding gives. One that did count must lead alone too."""
+        none = other.labels == NO_ANSWER
+        return np.where(none, self.lead > 2 * HAIR, self.labels != other.labels)
 
 
 def depends(doubt: Differing) -> PlayerError:

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.answers import TOLERANCE, Answers
+from arena.answers import TOLERANCE, Answer, Answers, clear_labels, each, leads
 from arena.errors import FaultCode, PlayerError, Side
 from arena.games.base import Table, failed
 from arena.games.draws import row_seeds, seed_of
@@ -31,6 +31,7 @@ from arena.games.trained_alike import (
     TRAINS_OTHERWISE,
     Differing,
     Said,
+    SaidAlone,
     depends,
 )
 from arena.oracle import Heard, Oracle, Sample
@@ -115,29 +116,29 @@ class TrainingStage:
         self,
         sampled: Sequence[Heard],
         rows: NDArray[np.int64],
-        ask: Callable[[], Answers],
+        ask: Callable[[], Sequence[Answer]],
     ) -> None:
         """Hold ``sampled`` (k) against what ``ask`` gets of a fresh process, m answers: those to
         the same inputs in its ``rows`` (k,)."""
         if not len(rows):
             return
-        told = Answers.joined([each.read(each.scores[None]) for each in sampled])
+        told = [heard.answer for heard in sampled]
         try:
             again = ask()
-            doubt = Differing.between(told, again.take(rows))
+            doubt = Differing.between(told, [again[row] for row in rows])
             if doubt.answers <= max(1, len(rows) // ONE_IN):
                 return
             once_more = ask()
         except PlayerError as error:
             self.faults.append(error)
             return
+        asked = [[said[row] for row in rows] for said in (again, once_more)]
         apart = replace(
-            Differing.between(again.take(rows), once_more.take(rows)),
-            answers=Differing.between(again, once_more).answers,
+            Differing.between(*asked), answers=Differing.between(again, once_more).answers
         )
         self._held(doubt, apart, misled(doubt.answers, len(rows)))
 
-    def _told_the_judge(self, rows: NDArray[np.int64], sampled: Sequence[Heard]) -> Answers:
+    def _told_the_judge(self, rows: NDArray[np.int64], sampled: Sequence[Heard]) -> list[Answer]:
         """What a learner trained like the probed one says of the n judged examples, and of
         ``sampled`` in the place of ``rows``."""
         with self._trained(None, self._probed_seed) as seat:
@@ -145,12 +146,13 @@ class TrainingStage:
 
     def _with_stand_ins(
         self, seat: DefenseSeat, rows: NDArray[np.int64], sampled: Sequence[Heard]
-    ) -> Answers:
+    ) -> list[Answer]:
         j = len(self.seeds)
         x, seeds = self.table.examples.x.copy(), self._row_seeds(j)
-        for row, each in zip(rows.tolist(), sampled, strict=True):
-            x[row], seeds[row] = each.x, each.seed
-        return self._predicted(seat, x, j, seeds)
+        for row, heard in zip(rows.tolist(), sampled, strict=True):
+            x[row], seeds[row] = heard.x, heard.seed
+        scores = self._scores(seat, x, j, seeds)
+        return each(self.table.read(scores, rows=len(x)), scores)
 
     def _held(self, doubt: Differing, apart: Differing, fault: PlayerError) -> None:
         """Blame the learner for a ``doubt``, unless its training explains that."""
@@ -385,19 +387,21 @@ class TrainingStage:
                 x = np.concatenate([x[part] for x, part in zip(asked, parts, strict=True)])
                 alone = self.said_alone(seat, x, self._row_seeds(j)[rows])
             counted = Said.joined(
-                [each.said(j, part) for each, part in zip(judged, parts, strict=True)]
+                [said.said(j, part) for said, part in zip(judged, parts, strict=True)]
             )
-            turned = first is not None and alone.labels[0] != counted.labels[0]
+            turned = first is not None and alone.otherwise(counted)[0]
             doubt = alone.differing(counted, tolerance=MODEL_TOLERANCE)
             self.settle(doubt, again, tolerated=0 if turned else 1)
         except PlayerError as error:
             self.faults.append(error)
 
-    def said_alone(self, seat: DefenseSeat, x: Images, seeds: NDArray[np.uint64]) -> Said:
+    def said_alone(self, seat: DefenseSeat, x: Images, seeds: NDArray[np.uint64]) -> SaidAlone:
         """To each row (k, *shape) by itself."""
-        scores = [seat.predict(x[i : i + 1], seeds[i : i + 1]) for i in range(len(x))]
-        said = self.table.read(np.concatenate(scores), rows=len(x))
-        return Said(said.labels, said.confidence)
+        scores = np.concatenate(
+            [seat.predict(x[i : i + 1], seeds[i : i + 1]) for i in range(len(x))]
+        )
+        said = self.table.read(scores, rows=len(x))
+        return SaidAlone(said.labels, said.confidence, leads(scores))
 
     def settle(
         self, doubt: Differing, again: Callable[[], Differing], *, tolerated: int = 1
@@ -455,16 +459,17 @@ class TrainingStage:
         table = self.table
         return row_seeds(table.secret, table.defense.sha256, table.examples.index, j)
 
-    def _predicted(
-        self, seat: DefenseSeat, asked: Images, j: int, seeds: NDArray[np.uint64] | None = None
-    ) -> Answers:
-        """Answers on the held-out examples, in random order, some of them asked again alone.
+    def _predicted(self, seat: DefenseSeat, asked: Images, j: int) -> Answers:
+        """Answers on the held-out examples under the ``j``-th training seed. A label that leads by
+        a hair counts as none."""
+        scores = self._scores(seat, asked, j, self._row_seeds(j))
+        said = self.table.read(scores, rows=len(asked))
+        return replace(said, labels=clear_labels(said, scores))
 
-        ``seeds`` (n,): of the rows; those of the ``j``-th training seed where left out.
-        """
+    def _scores(self, seat: DefenseSeat, asked: Images, j: int, seeds: NDArray[np.uint64]) -> Array:
+        """Raw scores of (n, *shape), asked in random order, some of them again alone."""
         order = self.table.match_stream("judging", j).permutation(len(asked))
-        seeds = (self._row_seeds(j) if seeds is None else seeds)[order]
-        x = asked[order]
+        seeds, x = seeds[order], asked[order]
         scores = seat.predict(x, seeds)
         for row in range(min(ROWS_ASKED_AGAIN, len(x))):
             again = seat.predict(x[row : row + 1], seeds[row : row + 1])
@@ -474,8 +479,7 @@ class TrainingStage:
                     FaultCode.ROWS_DEPEND,
                     "Predictions of the trained model depend on the other rows of a request.",
                 )
-        back = np.argsort(order)
-        return self.table.read(scores[back], rows=len(asked))
+        return scores[np.argsort(order)]
 
     def close(self, seat: DefenseSeat | AttackSeat, side: str) -> None:
         self.seconds[side] += seat.seconds

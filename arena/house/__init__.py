@@ -7,6 +7,7 @@ adding a file. :mod:`arena.house.registry` finds them.
 
 from arena.house.registry import (
     REFERENCE,
+    cannot_play,
     describe,
     manifest,
     names,
@@ -18,6 +19,7 @@ from arena.house.registry import (
 
 __all__ = [
     "REFERENCE",
+    "cannot_play",
     "describe",
     "manifest",
     "names",

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from arena.errors import PackageError
+from arena.errors import PackageError, TaskError
 from arena.house import sidecar
 from arena.house.recipes import ARCHITECTURES, LENT, RECIPES
 from arena.manifest import Manifest, Role
@@ -37,6 +37,8 @@ BASELINE: Final = "logistic-regression"
 REFERENCE: Final = "cnn"
 #: What a round with related parameters shows for a defense of another family, or of none.
 RELATED_DEFAULT: Final = ("related-cnn", "related-logistic-regression")
+#: Height and width that pictures must have at least, where a player's net halves them twice.
+LEAST_SIDE: Final[Mapping[str, int]] = {"cnn-learner": 4, "sphere-sanitisation": 4}
 _BESIDE: Final = r"(?m)^from arena\.house\.{}\."
 
 
@@ -50,8 +52,10 @@ def package(name: str, task: str) -> Package:
     """That house player, ready to play on ``task``, as the package a guest would upload.
 
     Raises:
-        PackageError: no such player, or a defense that has no weights for this task.
+        PackageError: no such player, or one that cannot play on this task (:func:`cannot_play`).
     """
+    if (reason := _too_small(name, task)) is not None:
+        raise PackageError(reason)
     return _package(name, task, _path(name).stat().st_mtime_ns, _version(task))
 
 
@@ -109,7 +113,7 @@ def tasks_of(name: str) -> list[str]:
 
 
 def no_weights(name: str, task: str) -> str | None:
-    """Why a house player cannot play on that task, one sentence; None if it can."""
+    """That a house player has no weights for a task, one sentence; None if it has or needs none."""
     if not manifest(name).weights or _trained_task(task) in _entries(name):
         return None
     if LENT.get(name, name) == BASELINE and _is_own(task):
@@ -117,6 +121,31 @@ def no_weights(name: str, task: str) -> str | None:
     return (
         f"House defense {name!r} has no weights for task {task!r}; it has them for "
         f"{', '.join(tasks_of(name)) or 'none yet (run `make house-weights`)'}."
+    )
+
+
+def cannot_play(name: str, task: str) -> str | None:
+    """Why a house player cannot play on that task, for want of weights or of a picture large enough
+    for its net, one sentence; None if it can."""
+    return no_weights(name, task) or _too_small(name, task)
+
+
+def _too_small(name: str, task: str) -> str | None:
+    """None of the house's own tasks, which are large enough, nor where the data cannot be read."""
+    least = LEAST_SIDE.get(name)
+    if least is None or not _is_own(task):
+        return None
+    from arena import tasks
+
+    try:
+        sides = tasks.load(task).shape[-2:]
+    except TaskError:
+        return None
+    if len(sides) < 2 or min(sides) >= least:
+        return None
+    return (
+        f"House learner {name!r} needs pictures of {least} x {least} at least; those of the task "
+        f"{task!r} are {sides[0]} x {sides[1]}."
     )
 
 

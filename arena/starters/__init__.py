@@ -102,7 +102,7 @@ def _reason(template: str, task: Task) -> str | None:
         )
     if trends and not task.is_regression:
         return f"Task {task.name!r} has classes and no values: {template!r} is about trends."
-    return house.no_weights(player, task.name) if manifest.weights else None
+    return house.cannot_play(player, task.name)
 
 
 def _shares_a_norm(template: str, task: Task) -> bool:

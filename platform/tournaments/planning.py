@@ -119,7 +119,7 @@ def cannot_meet(
 ) -> str | None:
     """The first reason, one sentence. ``house``: the name of the defense if it is the house's."""
     reason = applicability(attack, defense, rules)
-    return arena.house.no_weights(house, rules.task) if reason is None and house else reason
+    return arena.house.cannot_play(house, rules.task) if reason is None and house else reason
 
 
 def obstacle(attack: Entry, defense: Entry, rules: RoundSpec) -> str | None:

@@ -171,7 +171,7 @@ def _offered(name: str, tasks: tuple[str, ...]) -> Mapping[str, str]:
     played = [
         task
         for task in tasks
-        if manifest.plays_task(task) and arena.house.no_weights(name, task) is None
+        if manifest.plays_task(task) and arena.house.cannot_play(name, task) is None
     ]
     games = [game.value for game in GameName if plays_game(manifest, game)]
     found: dict[str, Sequence[str]] = {

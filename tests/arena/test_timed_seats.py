@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from arena.errors import FaultCode, PlayerError, Side
+from arena.errors import FaultCode, MatchUsedUp, PlayerError, Side
 from arena.games.base import GameResult
 from arena.players import EvasionChallenge
 from arena.referee import LOG, MatchSpec, play_match, verdict_of
 from arena.rounds import Norm
 from arena.seats import Revealed
+from arena.threat_model import ThreatModel
 from arena.timed_seats import TimedSeats
 from arena.verdict import Status, Verdict
 from tests.arena.fakes import (
@@ -85,6 +86,8 @@ def until_refused(
             seats.open_defense().sit()  # type: ignore[attr-defined]
     except PlayerError as error:
         return clock.now, error
+    except MatchUsedUp as error:
+        return clock.now, error.fault
     return clock.now, None
 
 
@@ -180,6 +183,45 @@ def test_the_match_ends_with_the_fault_and_not_void(monkeypatch: pytest.MonkeyPa
     assert verdict.fault is not None
     assert verdict.fault.side is Side.DEFENSE
     assert clock.now < MATCH_SECONDS
+
+
+@pytest.mark.parametrize("model", [ThreatModel.black(queries=100), ThreatModel.white()])
+def test_an_attack_that_uses_the_match_up_makes_no_defense_wrong(
+    monkeypatch: pytest.MonkeyPatch, model: ThreatModel
+) -> None:
+    """Its defense is asked no more: that it has no answer there says nothing of it."""
+    clock = Clock()
+    attacking: list[Any] = []
+
+    class Watched(Fakes):
+        def __call__(self, **match: Any) -> Any:
+            seats = super().__call__(**match)
+            opened = seats.open_attack
+
+            def open_attack(revealed: Revealed) -> Any:
+                attacking.append(opened(revealed))
+                return attacking[-1]
+
+            seats.open_attack = open_attack
+            return seats
+
+    def dawdling(challenge: EvasionChallenge) -> Array:
+        clock.now += 0.24 * MATCH_SECONDS
+        attacking[-1].seconds += 0.24 * MATCH_SECONDS
+        return challenge.clip(challenge.x + np.float32(challenge.epsilon or 0))
+
+    monkeypatch.setattr("arena.referee.TimedSeats", lambda s, t: TimedSeats(s, t, clock=clock))
+    round_ = spec(model, norm=Norm.LINF, epsilons=(0.01, 0.02, 0.03, 0.04))
+    match = MatchSpec(
+        round_, package("attack"), defense_package(), 1, SECRET, seconds=MATCH_SECONDS
+    )
+    verdict = play_match(
+        match, backend=NoBackend(), task=toy_task(), seat_maker=Watched(dawdling, Linear)
+    )
+    assert verdict.status is Status.FORFEIT
+    assert verdict.fault is not None
+    assert (verdict.fault.side, verdict.fault.code) == (Side.ATTACK, FaultCode.WALL_TIME)
+    assert verdict.kills is None
 
 
 def test_what_many_processes_print_makes_no_verdict_too_large() -> None:

@@ -59,7 +59,10 @@ class CarliniWagner(EvasionAttack):
     def attack(self, challenge: EvasionChallenge) -> Images:
         for option in ("searches", "steps", "rate", "first_c", "confidence", "patience"):
             setattr(self, option, self.options.get(option, getattr(self, option)))
-        search = Search.of(challenge, self.confidence)
+        try:
+            search = Search.of(challenge, self.confidence)
+        except QueryBudgetExceeded:  # the defense has no time at all
+            return challenge.x
         try:
             self._search(search)
             search.pull_back()

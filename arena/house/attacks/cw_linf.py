@@ -65,7 +65,10 @@ class CarliniWagnerLinf(EvasionAttack):
     def attack(self, challenge: EvasionChallenge) -> Images:
         for option in ("searches", "rounds", "steps", "rate", "first_c"):
             setattr(self, option, self.options.get(option, getattr(self, option)))
-        pressed = _Pressed.of(challenge, self.searches, self.first_c)
+        try:
+            pressed = _Pressed.of(challenge, self.searches, self.first_c)
+        except QueryBudgetExceeded:  # the defense has no time at all
+            return challenge.x
         try:
             for _ in range(self.rounds):
                 rows = pressed.unfinished()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.players import EvasionAttack, EvasionChallenge
+from arena.players import EvasionAttack, EvasionChallenge, QueryBudgetExceeded
 
 MANIFEST = """
 schema_version = 1
@@ -38,10 +38,10 @@ class Fgsm(EvasionAttack):
     def attack(self, challenge: EvasionChallenge) -> Images:
         epsilon = challenge.epsilon
         assert epsilon is not None, "FGSM takes one step of a given size."
-        labels = challenge.targets if challenge.targets is not None else challenge.y
-        if labels is None:
-            labels = challenge.defense.logits(challenge.x).argmax(1)
-        slope = challenge.defense.gradient(challenge.x, labels)
+        try:
+            slope = self._slope(challenge)
+        except QueryBudgetExceeded:  # the defense has no more time
+            return challenge.x
         if challenge.targeted:
             slope = -slope
         slope = challenge.task.allowed(slope)
@@ -51,6 +51,12 @@ class Fgsm(EvasionAttack):
             step += challenge.x
             return challenge.clip(step)
         return challenge.clip(challenge.x + epsilon * _unit(slope))
+
+    def _slope(self, challenge: EvasionChallenge) -> Images:
+        labels = challenge.targets if challenge.targets is not None else challenge.y
+        if labels is None:
+            labels = challenge.defense.logits(challenge.x).argmax(1)
+        return challenge.defense.gradient(challenge.x, labels)
 
 
 def _unit(slope: Images) -> NDArray[np.float64]:

@@ -66,10 +66,12 @@ class Jsma(EvasionAttack):
         features = int(np.prod(challenge.x.shape[1:]))
         budget = int(challenge.epsilon or self.gamma * features)
         best, changed = challenge.x.copy(), np.full(len(challenge), features + 1)
-        logits = challenge.defense.logits(challenge.x)
+        try:
+            logits = challenge.defense.logits(challenge.x)
+        except QueryBudgetExceeded:  # the defense has no time at all
+            return best
         changed[_reached(challenge, logits, np.arange(len(challenge)))] = 0
-        with suppress(QueryBudgetExceeded):  # the defense's time is up: what was found stands
-            self._walks(challenge, logits, budget, best, changed)
+        self._walks(challenge, logits, budget, best, changed)
         return best
 
     def _walks(
@@ -136,9 +138,15 @@ class _Walk:
     def run(self) -> tuple[Images, Labels]:
         """The walked images, and how many features each changed (d + 1 for no success)."""
         x = self.challenge.x[self.rows].reshape(len(self.rows), -1).copy()
+        changed = np.full(len(x), x.shape[1] + 1)
+        with suppress(QueryBudgetExceeded):  # the defense's time is up: what was found stands
+            self._walk(x, changed)
+        return self._shaped(x), changed
+
+    def _walk(self, x: Images, changed: Labels) -> None:
+        """Of ``x`` (n, d) itself; ``changed`` (n,) is told where a walk has succeeded."""
         free = self._free(x)
         count = np.zeros(len(x), np.int64)
-        changed = np.full(len(x), x.shape[1] + 1)
         active = np.arange(len(x))
         while len(active):
             logits, alpha, beta = self._saliency(x[active], self.targets[active])
@@ -156,7 +164,6 @@ class _Walk:
             free[line, pairs] = False
             count[active] += 2
         self._look_again(x, changed, count)
-        return self._shaped(x), changed
 
     def _look_again(self, x: Images, changed: Labels, count: Labels) -> None:
         """Where a walk has ended without a success: what the defense answers there."""

@@ -78,10 +78,7 @@ class Pgd(EvasionAttack):
         found = np.zeros(len(challenge), bool)
         guess = high / 4
         for _ in range(self.searches):
-            try:
-                candidates, hit = self._within(challenge, guess, rng)
-            except QueryBudgetExceeded:  # the defense's time is up: what was found stands
-                break
+            candidates, hit = self._within(challenge, guess, rng)
             best[hit], found = candidates[hit], found | hit
             size = _flat(candidates).astype(np.float64) - _flat(challenge.x)
             high = np.where(hit, np.minimum(high, norms(size, challenge.norm)), high)
@@ -93,7 +90,10 @@ class Pgd(EvasionAttack):
         self, challenge: EvasionChallenge, epsilon: Floats, rng: np.random.Generator
     ) -> tuple[Images, Bools]:
         """Candidates within ``epsilon`` (n,), and which of them fool the defense."""
-        search = _Search.of(challenge, epsilon, self.repeats, self.sure)
+        try:
+            search = _Search.of(challenge, epsilon, self.repeats, self.sure)
+        except QueryBudgetExceeded:  # the defense has no time at all
+            return challenge.x, np.zeros(len(challenge), bool)
         run = self._run_l1 if challenge.norm == "l1" else self._run
         for restart in range(self.restarts):
             if not len(search.open):

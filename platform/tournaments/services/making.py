@@ -121,7 +121,7 @@ def check(plan: TournamentPlan) -> None:
 def check_fit(round_: RoundPlan) -> None:
     """Refuse a task that is not on this machine, whose matches would be void and whose boards stay
     empty; a game that it is not for, more examples than there are, a game that needs a house
-    model which is not there, or a house player without weights for it, which would meet nobody.
+    model which is not there, or a house player that cannot play on it, which would meet nobody.
     """
     spec = round_.spec
     try:
@@ -139,7 +139,7 @@ def check_fit(round_: RoundPlan) -> None:
             "one of these tasks, or another game or target rule."
         )
     for name in (*round_.attacks, *round_.defenses):
-        if (reason := arena.house.no_weights(name, spec.task)) is not None:
+        if (reason := arena.house.cannot_play(name, spec.task)) is not None:
             raise Invalid(f"Round {round_.title!r}: {reason} Leave it out of this round.")
 
 
@@ -179,7 +179,8 @@ def _check_limits(round_: RoundPlan) -> None:
     sides = {"attack": (round_.spec.attack_limits, MOST),
              "defense": (round_.spec.defense_limits, MOST / 2)}  # fmt: skip
     for side, (limits, share) in sides.items():
-        seconds, most = limits.load_seconds + limits.wall_seconds, share * settings.MATCH_SECONDS
+        seconds = limits.load_seconds + limits.wall_seconds
+        most = share * settings.MATCH_SECONDS // 1
         if seconds > most:
             raise Invalid(
                 f"Round {round_.title!r}: one process of the {side} may take {seconds:,.0f} s to "

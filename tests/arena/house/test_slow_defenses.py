@@ -5,18 +5,26 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from arena import tasks
 from arena.errors import QueryBudgetExceeded
+from arena.house.attacks.audit_suite import AuditSuite
+from arena.house.attacks.fgsm import Fgsm
 from arena.house.attacks.pgd import Pgd
 from tests.arena.house.problems import made
 from tests.arena.house.test_claims import ATTACKS, FEW
 
-PLAYED = {**ATTACKS, "PGD, the smallest radius": (Pgd, FEW, "linf", None)}
+SQUARE = {"parts": ("square",), "queries": 200}
+PLAYED = {
+    **ATTACKS,
+    "PGD, the smallest radius": (Pgd, FEW, "linf", None),
+    "Square in the audit": (AuditSuite, SQUARE, "linf", 0.25),
+}
 
 
-def slow(view: Any, after: int) -> Any:
+def slow(view: Any, after: float) -> Any:
     """The view, which answers ``after`` requests and no more."""
     for name in ("logits", "logits_and_gradient"):
         setattr(view, name, counted(view, getattr(view, name), after))
@@ -24,7 +32,7 @@ def slow(view: Any, after: int) -> Any:
     return view
 
 
-def counted(view: Any, ask: Any, after: int) -> Any:
+def counted(view: Any, ask: Any, after: float) -> Any:
     def asked(*arrays: Any) -> Any:
         view.requests += 1
         if view.requests > after:
@@ -35,7 +43,7 @@ def counted(view: Any, ask: Any, after: int) -> Any:
 
 
 @pytest.mark.parametrize("after", [3, 40, 400])
-@pytest.mark.parametrize("name", PLAYED)
+@pytest.mark.parametrize("name", [name for name in PLAYED if "Square" not in name])
 def test_an_attack_hands_in_what_it_found_when_the_defense_has_no_more_time(
     direct: ModuleType, digits: tasks.Task, house_cnn: Any, name: str, after: int
 ) -> None:
@@ -46,3 +54,62 @@ def test_an_attack_hands_in_what_it_found_when_the_defense_has_no_more_time(
         made(make, **options), house_cnn, digits, x=x, y=y, norm=norm, epsilon=epsilon, view=view
     )
     assert played.fooled[played.sizes(norm) > 0].all()
+
+
+@pytest.mark.parametrize("name", PLAYED)
+def test_the_first_success_is_handed_in_though_the_time_is_up_right_after_it(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any, name: str
+) -> None:
+    make, options, norm, epsilon = PLAYED[name]
+    x, y = direct.right_examples(house_cnn, digits, 10)
+
+    def played(after: float) -> tuple[Any, list[int]]:
+        view = slow(direct.View(house_cnn, len(x)), after)
+        fell: list[int] = []
+        answers = view.logits
+
+        def logits(points: Any) -> Any:
+            found = answers(points)
+            near = np.abs(points[:, None] - x[None]).reshape(len(points), len(x), -1).sum(2)
+            if (found.argmax(1) != y[near.argmin(1)]).any():
+                fell.append(view.requests)
+            return found
+
+        view.logits = logits
+        attack = made(make, **options)
+        found = direct.play(
+            attack, house_cnn, digits, x=x, y=y, norm=norm, epsilon=epsilon, view=view
+        )
+        return found, fell
+
+    _, fell = played(float("inf"))
+    assert played(fell[0])[0].fooled.any()
+
+
+@pytest.mark.parametrize("name", [*PLAYED, "FGSM"])
+def test_an_attack_whose_defense_has_no_time_at_all_hands_in_what_it_was_given(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any, name: str
+) -> None:
+    make, options, norm, epsilon = {**PLAYED, "FGSM": (Fgsm, {}, "linf", 0.1)}[name]
+    x, y = direct.right_examples(house_cnn, digits, 10)
+    view = slow(direct.View(house_cnn, len(x)), 0)
+    played = direct.play(
+        made(make, **options), house_cnn, digits, x=x, y=y, norm=norm, epsilon=epsilon, view=view
+    )
+    assert (played.candidates == x).all()
+
+
+def test_what_fell_at_a_smaller_budget_is_handed_in_where_there_is_no_time_at_a_larger_one(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any
+) -> None:
+    attack = made(AuditSuite, parts=("apgd-ce",), steps=25)
+    x, y = direct.right_examples(house_cnn, digits, 10)
+    small, large = (
+        direct.play(
+            attack, house_cnn, digits, x=x, y=y, epsilon=epsilon,
+            view=slow(direct.View(house_cnn, len(x)), after),
+        )
+        for epsilon, after in ((0.15, float("inf")), (0.3, 0))
+    )  # fmt: skip
+    assert small.fooled.any()
+    assert (large.candidates[small.fooled] == small.candidates[small.fooled]).all()

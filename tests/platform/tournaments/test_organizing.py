@@ -387,3 +387,12 @@ def test_no_round_grants_more_time_than_its_matches_have(
         services.check_round(RoundPlan("Long", replace(spec(), **limits)))
     settings.MATCH_SECONDS = 7200
     services.check_round(RoundPlan("Long", replace(spec(), **limits)))
+
+
+def test_the_usual_clocks_fit_into_matches_of_twelve_minutes(stage: Any, settings: Any) -> None:
+    """docs/operating.md says so."""
+    settings.MATCH_SECONDS = 720
+    services.check_round(RoundPlan("Usual", spec()))
+    settings.MATCH_SECONDS = 719
+    with pytest.raises(Invalid, match=r"defense may take 180 s .* 179 s is"):
+        services.check_round(RoundPlan("Usual", spec()))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from arena.tasks.own_data import Wishes, import_own
+from events.errors import Invalid
 from tests.platform.web.filling import filled, sent
 from tests.platform.web.reading import Browser
 from tests.platform.web.seeding import World
@@ -81,6 +83,35 @@ def test_a_round_takes_no_house_defense_that_has_no_weights_for_its_task(
     assert refused.status_code == 422
     assert told in refused.content.decode()
     assert not Tournament.objects.filter(slug="autumn").exists()
+
+
+def test_a_round_takes_no_house_learner_whose_net_is_too_large_for_its_pictures(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would crash in every match, and forfeit."""
+    monkeypatch.setenv("ADVERSARIUM_DATA", str(tmp_path / "data"))
+    x = np.random.RandomState(1).randint(0, 256, (60, 3, 3), np.uint8)
+    np.savez(tmp_path / "dots.npz", x=x, y=np.arange(60) % 2)
+    import_own("dots", tmp_path / "dots.npz", Wishes())
+
+    def entered(*learners: str) -> None:
+        round_ = {
+            "title": "Poison",
+            "game": "poisoning",
+            "threat_model": "white",
+            "shares": [0.1],
+            "examples": 4,
+            "attacks": ["label-flip"],
+            "defenses": list(learners),
+        }
+        plan = loading.parse(
+            {"schema_version": 1, "title": "Dots", "task": "dots", "rounds": [round_]}
+        )
+        services.create(plan, organizer=world.oscar)
+
+    entered("logistic-learner")
+    with pytest.raises(Invalid, match="needs pictures of 4 x 4 at least"):
+        entered("logistic-learner", "cnn-learner")
 
 
 def test_no_round_is_made_on_data_that_is_not_on_this_machine(
