@@ -339,7 +339,10 @@ class Client:
                 response = self._http.request(method, path, **body)
             except httpx.TransportError as error:
                 if attempt == TRIES:
-                    raise ServerFailed(f"{self.server} cannot be reached: {error}") from error
+                    raise ServerFailed(
+                        f"{self.server} cannot be reached ({error}): check the address (--server, "
+                        "ARENA_URL, or `arena auth login`), and whether the site runs."
+                    ) from error
                 pause(attempt)
                 continue
             wait = _wait(response, attempt)

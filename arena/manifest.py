@@ -19,10 +19,11 @@ Parsed by trusted code; everything it names stays inside the package.
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -131,7 +132,7 @@ class Manifest:
         if len(text) > MAX_BYTES:
             raise PackageError(f"{FILE_NAME} is larger than {MAX_BYTES // 1024} KiB; shorten it.")
         try:
-            data = tomllib.loads(text.decode("utf-8"))
+            data = tomllib.loads(text.decode("utf-8-sig"))  # editors on Windows begin with a mark
         except UnicodeDecodeError as error:
             raise PackageError(f"{FILE_NAME} is not UTF-8; save it as UTF-8.") from error
         except tomllib.TOMLDecodeError as error:
@@ -150,7 +151,9 @@ class Manifest:
         known = {*_TEXTS, *_FLAGS, *_CHOICES, *_OTHERS}
         unknown = sorted(set(data) - known)
         if unknown:
-            raise PackageError(f"{FILE_NAME} has unknown keys: {_listed(unknown)}.")
+            raise PackageError(
+                f"{FILE_NAME} has unknown keys: {_listed(unknown)}.{_meant(unknown, known)}"
+            )
         values: dict[str, Any] = {key: _text(data, key) for key in _TEXTS if key in data}
         values |= {key: _flag(data, key) for key in _FLAGS if key in data}
         values |= {key: _choice(data, key, _CHOICES[key]) for key in _CHOICES if key in data}
@@ -233,6 +236,12 @@ def _shown(value: object) -> str:
 def _listed(keys: list[str]) -> str:
     more = [f"and {len(keys) - MAX_SHOWN} more"] if len(keys) > MAX_SHOWN else []
     return ", ".join([*map(_shown, keys[:MAX_SHOWN]), *more])
+
+
+def _meant(unknown: Sequence[str], known: Iterable[str]) -> str:
+    """The known key that the first unknown one is closest to, as a question."""
+    close = difflib.get_close_matches(unknown[0][:MAX_NAME], list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def _depth(value: object) -> int:
@@ -333,7 +342,8 @@ def _needs(data: Any) -> Needs:
         raise PackageError(f"needs in {FILE_NAME} must be a table: write [needs].")
     unknown = sorted(set(data) - set(Needs.__dataclass_fields__))
     if unknown:
-        raise PackageError(f"[needs] has unknown keys: {_listed(unknown)}.")
+        meant = _meant(unknown, Needs.__dataclass_fields__)
+        raise PackageError(f"[needs] has unknown keys: {_listed(unknown)}.{meant}")
     values: dict[str, Any] = {key: _flag(data, key) for key in _NEED_FLAGS if key in data}
     for key, known in _NEED_LISTS.items():
         if key in data:

@@ -34,6 +34,8 @@ _CHUNK: Final = 64 * 1024
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
 _RESERVED: Final = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 _DIRECTORY_ENTRY: Final = b"PK\x01\x02"
+_LITTER: Final = re.compile(r"__MACOSX/.*|(?:.*/)?\.DS_Store", re.DOTALL)
+"""What macOS adds to each zip that it makes; nobody asked for it, so nobody is refused for it."""
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What unpacks in steps of a bounded size; zipfile unpacks the others in one go."""
 _ZIP_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
@@ -54,7 +56,7 @@ class Package:
     def of(cls, files: Mapping[str, bytes]) -> Self:
         """Check the files together: manifest, named files present, size caps of the role."""
         if FILE_NAME not in files:
-            raise PackageError(f"The package has no {FILE_NAME} at its top; add one.")
+            raise PackageError(_no_manifest(files))
         manifest = Manifest.parse(files[FILE_NAME])
         for key in ("architecture", "weights"):
             path = getattr(manifest, key)
@@ -141,7 +143,11 @@ def unzip(archive: bytes) -> dict[str, bytes]:
 
 
 def _extract(opened: zipfile.ZipFile, archive_bytes: int) -> dict[str, bytes]:
-    entries = [entry for entry in opened.infolist() if not entry.is_dir()]
+    entries = [
+        entry
+        for entry in opened.infolist()
+        if not entry.is_dir() and not _LITTER.fullmatch(entry.orig_filename)
+    ]
     if len(opened.infolist()) > 2 * MAX_FILES or len(entries) > MAX_FILES:
         raise _too_many_files()
     files: dict[str, bytes] = {}
@@ -157,6 +163,18 @@ def _extract(opened: zipfile.ZipFile, archive_bytes: int) -> dict[str, bytes]:
         allowed -= len(files[name])
     _refuse_files_as_folders(seen)
     return _without_wrapper(files)
+
+
+def _no_manifest(files: Mapping[str, bytes]) -> str:
+    """The remedy hangs on whether there is one further down."""
+    deeper = sorted(name for name in files if name.endswith(f"/{FILE_NAME}"))
+    if not deeper:
+        return f"The package has no {FILE_NAME} at its top; add one."
+    folder = deeper[0].removesuffix(f"/{FILE_NAME}")
+    return (
+        f"The package has no {FILE_NAME} at its top, but one in {_shown(folder)}; "
+        "pack that folder alone."
+    )
 
 
 def _too_many_files() -> PackageError:

@@ -319,8 +319,14 @@ def _threat_model(options: Options, game: str) -> Mapping[str, Any]:
 def _read_model(path: Path, game: str) -> ThreatModel:
     """All the switches, from a file that says them."""
     from arena.round_switches import giving_way, values_of
-    from arena.threat_model import ThreatModel
+    from arena.threat_model import PRESET_NAMES, ThreatModel
 
+    if not path.is_file():
+        raise Stop(
+            ExitCode.USAGE,
+            f"There is no threat model {path}: say {', '.join(PRESET_NAMES)}, or the path of a "
+            "JSON file with all the switches.",
+        )
     said = ThreatModel.read(read_json(path, what="threat model"))
     values = {**values_of(ThreatModel()), **said}
     for switch, sentence in idle_switches(game, values, list(said)):

@@ -4,9 +4,10 @@ The process that the attack asks knows, by the many inputs around the same few, 
 A defense that remembers could mislead it there and be honest in the judgement. So the referee keeps
 a few of the answers, drawn at random from all that were given, and puts the same inputs with the
 same seeds to a process that has met no attack. It cannot tell that it is not judging: every input
-lies within the round's budget of another example, and clean examples are asked in between. What was
-said of replays, and what a thief's process said, is held to the judgement alike
-(:func:`differing`).
+lies within the round's budget of another example, and clean examples are asked in between. What
+lies farther off, as no judge's input does, is put to another process, so that it gives the first
+one nothing away. What was said of replays, and what a thief's process said, is held to the
+judgement alike (:func:`differing`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from arena.errors import FaultCode, PlayerError, Side
 from arena.games.admission import Budget, within
 from arena.games.base import Table
 from arena.games.judgement import Ballots, Inputs, Judge, Session
-from arena.games.norms import rows_of
+from arena.games.owners import Nearest
 from arena.oracle import Heard
 from arena.rounds import MOVES
 from arena.seats import DefenseSeat
@@ -155,8 +156,7 @@ def _one_each(placed: Sequence[_Placed]) -> list[_Placed]:
 
 def nearest_examples(table: Table, x: NDArray[np.float32]) -> NDArray[np.int64]:
     """(m,) the judged example that lies nearest to each of ``x`` (m, *shape)."""
-    clean, flat = rows_of(table.examples.x), rows_of(x)
-    return np.asarray(((clean**2).sum(axis=1) - 2 * flat @ clean.T).argmin(axis=1), np.int64)
+    return Nearest(table.examples.x).measured(x)
 
 
 def stand_ins(

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from arena.games.norms import rows_of
 
 DIRECTIONS: Final = 96
-FEW: Final = 2 * DIRECTIONS
-"""Features or examples: with no more, everything is measured."""
+FEW_FEATURES: Final = 2 * DIRECTIONS
+FEW_EXAMPLES: Final = 5 * DIRECTIONS
+"""With no more, everything is measured: that takes no longer than to find the directions."""
 
 Rows = NDArray[np.float32]
 
@@ -44,16 +45,22 @@ class Nearest:
         self._sizes = np.einsum("ij,ij->i", self._clean, self._clean)
 
     def __call__(self, x: NDArray[Any]) -> NDArray[np.int64]:
+        examples, features = self._clean.shape
+        if examples <= FEW_EXAMPLES or features <= FEW_FEATURES:
+            return self.measured(x)
         flat = rows_of(np.asarray(x, np.float32))
-        if min(self._clean.shape) <= FEW:
-            return np.asarray((self._sizes - 2 * flat @ self._clean.T).argmin(axis=1))
         basis, seen, sizes = self._sketch
         apart = sizes - 2 * ((flat - self._center) @ basis) @ seen.T
         line, first = np.arange(len(flat)), apart.argmin(axis=1)
         apart[line, first] = np.inf
         second = apart.argmin(axis=1)
-        nearer = self._measured(flat, first) <= self._measured(flat, second)
+        nearer = self._apart(flat, first) <= self._apart(flat, second)
         return np.asarray(np.where(nearer, first, second))
+
+    def measured(self, x: NDArray[Any]) -> NDArray[np.int64]:
+        """The same by measuring everything: where there is one such question."""
+        flat = rows_of(np.asarray(x, np.float32))
+        return np.asarray((self._sizes - 2 * flat @ self._clean.T).argmin(axis=1))
 
     @cached_property
     def _sketch(self) -> _Sketch:
@@ -65,7 +72,7 @@ class Nearest:
         sizes = np.einsum("ij,ij->i", differing, differing)
         return _Sketch(basis, differing @ basis, sizes)
 
-    def _measured(self, flat: Rows, examples: NDArray[np.int64]) -> Rows:
+    def _apart(self, flat: Rows, examples: NDArray[np.int64]) -> Rows:
         """(m,) squared distances, less what is the same for all examples."""
         meeting = np.einsum("ij,ij->i", flat, self._clean[examples])
         return np.asarray(self._sizes[examples] - 2 * meeting, np.float32)

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.errors import MatchUsedUp
 from arena.games.base import Table
 from arena.games.heard import nearest_examples
 from arena.games.judgement import Inputs, Judge, Session
@@ -56,7 +57,10 @@ def uphill(table: Table, slopes: Slopes | None) -> Metrics:
     step = step_of(table)
     if not kept or step is None:
         return {}
-    before, after = _answered(table, kept, step)
+    try:
+        before, after = _answered(table, kept, step)
+    except MatchUsedUp:  # all that the match is about has been judged by now
+        return {}
     grown = after - before
     told = np.abs(grown) > LEAST  # NaN, where there is no answer, is not
     return {"slopes": int(told.sum()), "slopes_uphill": int((grown[told] > 0).sum())}

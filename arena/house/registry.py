@@ -169,9 +169,9 @@ def _path(name: str) -> Path:
         if re.fullmatch(r"[a-z0-9-]+", name) and path.is_file() and _has_manifest(path):
             return path
     close = difflib.get_close_matches(name, names(), n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    hint = f": did you mean {close[0]!r}?" if close else "."
     raise PackageError(
-        f"There is no house player {name!r}: {hint}House players are {', '.join(names())}."
+        f"There is no house player {name!r}{hint} House players are {', '.join(names())}."
     )
 
 

@@ -94,9 +94,9 @@ def _path_of(name: str) -> Path:
     folder = HOUSE_DIRECTORY if name in house_names() else user_directory()
     if name not in names():
         close = difflib.get_close_matches(name, names(), n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
+        hint = f": did you mean {close[0]!r}?" if close else "."
         raise TaskError(
-            f"There is no task {name!r}: {hint}Tasks are {', '.join(names())}; for one of your own "
+            f"There is no task {name!r}{hint} Tasks are {', '.join(names())}; for one of your own "
             "give the path of its TOML file."
         )
     return folder / f"{name}.toml"

@@ -64,11 +64,13 @@ def test_an_attack_without_a_task_plays_them_all() -> None:
         (('framework = "torch"', 'framework = "jax"'), "must be one of"),
         (('framework = "torch"', 'framework = "numpy"'), "numpy defense needs entry"),
         (("differentiable = true", 'differentiable = "yes"'), "true or false"),
-        (("differentiable = true", "colour = 1"), "unknown keys"),
+        (("differentiable = true", "colour = 1"), r"unknown keys: 'colour'\.$"),
+        (("weights = ", "weight = "), "'weight'. Did you mean 'weights'"),
         (("weights.safetensors", "../weights.safetensors"), "inside the package"),
         (("weights.safetensors", "weights.pt"), "safetensors"),
         (('task = "mnist5k"', 'task = "a"\ntasks = ["b"]'), "keep one"),
         (("differentiable = true", "[needs]\nspeed = 1"), "unknown keys"),
+        (("differentiable = true", "[needs]\nprobe = true"), "Did you mean 'probes'"),
         (("differentiable = true", '[needs]\nnorms = ["l7"]'), "known are"),
         (("differentiable = true", "needs = 3"), r"\[needs\]"),
         (('role = "defense"', 'role = "defense"\nentry = "../x.py:A"'), "entry must look like"),
@@ -78,6 +80,12 @@ def test_a_rule_broken_is_named_with_its_remedy(change: tuple[str, str], remedy:
     assert change[0] in DEFENSE
     with pytest.raises(PackageError, match=remedy):
         parse(DEFENSE.replace(*change))
+
+
+def test_a_byte_order_mark_before_the_manifest_is_no_fault() -> None:
+    marked = DEFENSE.encode("utf-8-sig")
+    assert Manifest.parse(marked) == parse(DEFENSE)
+    assert Manifest.parse(marked.replace(b"\n", b"\r\n")) == parse(DEFENSE)
 
 
 def test_manifest_bombs_are_refused() -> None:

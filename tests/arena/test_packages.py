@@ -75,6 +75,14 @@ def test_a_folder_zipped_as_a_whole_is_unwrapped() -> None:
     assert Package.read(zipped(wrapped)).files == FILES
 
 
+def test_what_macos_adds_to_a_zip_stays_out() -> None:
+    added = {"__MACOSX/my-attack/._player.py": b"x", "my-attack/.DS_Store": b"y"}
+    wrapped = {f"my-attack/{name}": content for name, content in FILES.items()}
+    assert Package.read(zipped({**wrapped, **added})).files == FILES
+    with pytest.raises(PackageError, match="not starting with a dot"):
+        unzip(zipped({**FILES, ".DS_Store/player.py": b""}))
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -159,6 +167,8 @@ def test_damaged_contents_are_refused() -> None:
 def test_a_missing_manifest_and_missing_named_files_are_named() -> None:
     with pytest.raises(PackageError, match=r"no manifest\.toml"):
         Package.of({"player.py": PLAYER})
+    with pytest.raises(PackageError, match=r"one in 'a'; pack that folder alone"):
+        Package.of({f"{folder}/{name}": FILES[name] for name in FILES for folder in "ab"})
     with pytest.raises(PackageError, match=r"entry file .player\.py"):
         Package.of({"manifest.toml": MANIFEST})
     with pytest.raises(PackageError, match=r"weights = .w\.npz"):

@@ -58,10 +58,15 @@ def test_every_error_ends_with_its_own_status(error: Any, code: ExitCode) -> Non
     [
         (["play", "cnn", "pdg"], "did you mean 'pgd'?"),
         (["play", "./nowhere", "pgd"], "There is no package at ./nowhere."),
-        (["play", "cnn", "pgd", "--task", "mnist6k"], "There is no task 'mnist6k'"),
+        (
+            ["play", "cnn", "pgd", "--task", "mnist6k"],
+            "There is no task 'mnist6k': did you mean 'mnist5k'? Tasks are",
+        ),
+        (["play", "cnn", "pgd", "--task", "weather"], "There is no task 'weather'. Tasks are"),
+        (["play", "cnn", "zzzz"], "There is no house player 'zzzz'. House players are"),
         (["play", "cnn", "pgd", "--norm", "l7"], "l7"),
         (["play", "cnn", "pgd", "--epsilon", "-1"], "Epsilons must be positive"),
-        (["play", "cnn", "pgd", "--threat-model", "pink"], "There is no threat model pink"),
+        (["play", "cnn", "pgd", "--threat-model", "pink"], "say white, grey, black, transfer"),
         (["play", "cnn", "square", "--threat-model", "white", "--queries", "5"], "leave it out"),
         (["play", "cnn", "pgd", "--secret", "xyz"], "--secret must be hexadecimal"),
         (["qualify", "./nowhere"], "There is no package at nowhere."),

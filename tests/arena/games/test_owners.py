@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from arena import tasks
-from arena.games.owners import FEW, Nearest
+from arena.games.owners import FEW_EXAMPLES, FEW_FEATURES, Nearest
 
 Array = NDArray[Any]
 
@@ -46,9 +46,12 @@ def test_a_perturbed_picture_belongs_to_the_one_it_was_made_from(
     found = Nearest(clean)(x)
     assert (found == of).all()
     assert (found == _by_definition(x, clean)).all()
+    assert (Nearest(clean).measured(x) == found).all()
 
 
-@pytest.mark.parametrize(("examples", "features"), [(1, 400), (FEW, 400), (400, FEW)])
+@pytest.mark.parametrize(
+    ("examples", "features"), [(1, 400), (FEW_EXAMPLES, 400), (600, FEW_FEATURES)]
+)
 def test_few_are_all_measured(examples: int, features: int) -> None:
     rng = np.random.default_rng(1)
     clean = rng.random((examples, features), np.float32)
@@ -66,5 +69,5 @@ def test_between_two_that_look_alike_in_few_directions_the_nearer_one_is_taken()
 
 
 def test_no_rows_belong_to_nobody() -> None:
-    clean = np.random.default_rng(3).random((300, 1, 28, 28), np.float32)
+    clean = np.random.default_rng(3).random((600, 1, 28, 28), np.float32)
     assert Nearest(clean)(clean[:0]).shape == (0,)

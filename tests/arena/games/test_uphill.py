@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from arena.errors import FaultCode, MatchUsedUp, PlayerError, Side
 from arena.players import EvasionChallenge
 from arena.rounds import GameName, Norm
-from arena.verdict import Verdict
+from arena.verdict import Status, Verdict
 from tests.arena.fakes import (
     Array,
     Fakes,
@@ -161,4 +162,23 @@ def test_no_process_meets_two_inputs_of_an_example() -> None:
 def test_without_gradients_there_is_nothing_to_try() -> None:
     fakes = Fakes(lambda challenge: challenge.x)
     verdict = play(fakes, spec(), defense=defense_package(), house_attack=True)
+    assert "slopes" not in verdict.metrics
+
+
+def test_a_match_that_is_judged_does_not_end_for_want_of_time_to_try_gradients() -> None:
+    class Late(Fakes):
+        def __call__(self, **match: Any) -> Any:
+            seats = super().__call__(**match)
+            opened = seats.open_defense
+
+            def open_defense(*, in_turn: bool = False) -> Any:
+                if len(self.opened) == 3:
+                    raise MatchUsedUp(PlayerError(Side.ATTACK, FaultCode.WALL_TIME, "too long"))
+                return opened(in_turn=in_turn)
+
+            seats.open_defense = open_defense
+            return seats
+
+    verdict = play(Late(fgsm), spec(), defense=differentiable(), house_attack=True)
+    assert verdict.status is Status.SCORED
     assert "slopes" not in verdict.metrics

@@ -48,6 +48,24 @@ def test_development_needs_nothing_and_keeps_its_secret(tmp_path: Path, project_
     assert (tmp_path / "secret-key").stat().st_mode & 0o777 == 0o600
 
 
+def test_commands_look_for_own_tasks_where_the_site_keeps_its_data(
+    tmp_path: Path, project_root: Path
+) -> None:
+    names = ("ADVERSARIUM_", "DJANGO_")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(names)}
+    code = (
+        "from django.conf import settings; from arena.tasks.library import user_directory; "
+        "print(settings.DATA / 'tasks' == user_directory())"
+    )
+    for given in ({}, {"ADVERSARIUM_DATA": ""}, {"ADVERSARIUM_DATA": str(tmp_path)}):
+        done = subprocess.run(
+            [sys.executable, str(project_root / "manage.py"), "shell", "-v", "0", "-c", code],
+            env={**kept, "HOME": str(tmp_path), **given},
+            capture_output=True, text=True, cwd=tmp_path, timeout=60, check=True,
+        )  # fmt: skip
+        assert done.stdout.strip() == "True", given
+
+
 def test_production_starts_with_all_it_needs(tmp_path: Path, project_root: Path) -> None:
     assert load(PRODUCTION, tmp_path, project_root).stdout.strip() == "production"
     assert not (tmp_path / "secret-key").exists()
