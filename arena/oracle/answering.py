@@ -154,6 +154,7 @@ class Oracle:
         defense, seeds = self._defense(), self._draw(x, None)
         scores = self._ask_all(x, seeds, defense.logits)
         self._offer(x, seeds, scores, self._of_logits, self._in_place(x))
+        self._note_answers(x, scores)
         return scores
 
     def gradient(self, x: Array, weights: Array) -> tuple[Array, Array]:
@@ -305,19 +306,36 @@ class Oracle:
         record.note_hits(success(x, examples, labels), examples, ordinals)
 
     def _note_iteration(self, x: Array, labels: Array) -> None:
-        """One gradient a row. Whose it is, is known by order, or by what it lies nearest to."""
-        record, whole = self.record, len(x) == self.examples
-        if not whole and self._owners is None:
+        """One gradient a row."""
+        record, examples = self.record, self._whose_rows(x)
+        if examples is None:
             record.iterations += len(x) / max(self.examples, 1)
             return
-        examples = np.arange(len(x)) if whole or self._owners is None else self._owners(x)
         np.add.at(record.iterations, examples, 1)
         if self._make is not None:
             return
         for noted, success in self._watched:
             rows = np.flatnonzero(noted.iterations_to_success[examples] < 0)
-            hits = examples[rows][success(x[rows], examples[rows], labels[rows])]
-            noted.iterations_to_success[hits] = record.iterations[hits]
+            hits = rows[success(x[rows], examples[rows], labels[rows])]
+            noted.note_claims(x[hits], examples[hits], record.iterations)
+
+    def _note_answers(self, x: Array, scores: Array) -> None:
+        """Where an attack that follows gradients asks for answers too: one draw of a stochastic
+        defense refutes what it claimed, and is no success of a vote yet."""
+        if self._make is not None or not self.record.iterations.any():
+            return
+        examples, labels = self._whose_rows(x), labels_of(scores, classes=self.classes)
+        if examples is None:
+            return
+        finds = not self._defense().manifest.stochastic
+        for noted, success in self._watched:
+            fell = success(x, examples, labels)
+            noted.note_answers(x, examples, fell, self.record.iterations, finds=finds)
+
+    def _whose_rows(self, x: Array) -> Array | None:
+        """Known by order, or by what each lies nearest to; None where neither tells."""
+        whole = self._in_place(x)
+        return self._owners(x) if whole is None and self._owners is not None else whole
 
     # ── never trust a player's array ───────────────────────────────────────────────────────
 

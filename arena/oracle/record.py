@@ -22,6 +22,8 @@ class Record:
     gradients: int = 0
     zero_gradients: int = 0
     """Rows of all gradients that were answered, and those of them that were exactly zero."""
+    claims: dict[int, bytes] = field(default_factory=dict)
+    """The points of first successes that were only said beside a gradient, by example."""
 
     @classmethod
     def empty(cls, examples: int) -> Record:
@@ -33,3 +35,31 @@ class Record:
         for row in np.flatnonzero(hits):
             if first[examples[row]] < 0:
                 first[examples[row]] = ordinals[row]
+
+    def note_claims(self, x: Array, examples: Array, iterations: NDArray[np.float64]) -> None:
+        """Successes ``x`` (rows, *shape) that the defense told beside a gradient. What it says
+        there need not be what it answers."""
+        self.iterations_to_success[examples] = iterations[examples]
+        for point, example in zip(x, examples.tolist(), strict=True):
+            self.claims[example] = point.tobytes()
+
+    def note_answers(
+        self,
+        x: Array,
+        examples: Array,
+        fell: NDArray[np.bool_],
+        iterations: NDArray[np.float64],
+        *,
+        finds: bool,
+    ) -> None:
+        """(rows,) whether each of ``x`` is a success by what was answered: that decides about a
+        claim. ``finds``: whether it is also a success that was never claimed."""
+        first = self.iterations_to_success
+        for row, (example, hit) in enumerate(zip(examples.tolist(), fell.tolist(), strict=True)):
+            claimed = self.claims.get(example)
+            if claimed is not None and claimed == x[row].tobytes():
+                del self.claims[example]
+                if not hit:
+                    first[example] = -1
+            if hit and finds and first[example] < 0 < iterations[example]:
+                first[example] = iterations[example]
