@@ -6,6 +6,7 @@ import io
 import re
 import zipfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import expect
@@ -375,11 +376,17 @@ def test_figures_on_their_colours_can_be_read_on_screen_and_on_paper(
     page.emulate_media(media="screen")
 
 
-def test_the_page_of_the_api_can_be_read(site: Site, browser_page: Watched) -> None:
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_the_api_can_be_read(
+    site: Site, browser_page: Watched, scheme: Literal["light", "dark"]
+) -> None:
     """As it opens, with operations of every kind unfolded and tried, and where a token goes."""
     page = browser_page.page
+    page.emulate_media(color_scheme=scheme)
     browser_page.goto("/api/v1/docs/")
     expect(page.locator(".opblock-get").first).to_be_visible()
+    title = page.locator(".info .title").evaluate("e => getComputedStyle(e).color")
+    assert (min(map(int, re.findall(r"\d+", title)[:3])) > 127) == (scheme == "dark")
     assert page.evaluate(FAINT) == []
     for kind in ("get", "post"):
         page.locator(f".opblock-{kind} .opblock-summary-control").first.click()
@@ -391,6 +398,8 @@ def test_the_page_of_the_api_can_be_read(site: Site, browser_page: Watched) -> N
     page.locator(".btn.authorize").click()
     expect(page.locator(".modal-ux")).to_be_visible()
     assert page.evaluate(FAINT) == []
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 1280, "height": 800})
 
 
 IVY_ENTERS = """

@@ -188,8 +188,8 @@ def _check_limits(round_: RoundPlan) -> None:
             raise Invalid(
                 f"Round {round_.title!r}: one process of the {side} may take {seconds:,.0f} s to "
                 f"load and play, and {most:,.0f} s is the most where a match is ended after "
-                f"{settings.MATCH_SECONDS:,} s. Lower load_seconds or wall_seconds of "
-                f"{side}_limits, or have ADVERSARIUM_MATCH_SECONDS raised."
+                f"{settings.MATCH_SECONDS:,} s. Lower the {side}'s clock (load_seconds or "
+                f"wall_seconds of {side}_limits), or have ADVERSARIUM_MATCH_SECONDS raised."
             )
 
 

@@ -75,7 +75,7 @@ def test_what_the_pages_load_is_installed(visitor: Any, settings: Any) -> None:
 
     text = visitor.get("docs/").content.decode()
     assets = re.findall(rf'(?:src|href)="{settings.STATIC_URL}([^"]+)"', text)
-    assert len(assets) == 5
+    assert len(assets) == 6
     assert all(finders.find(asset) for asset in assets)
 
 

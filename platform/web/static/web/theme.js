@@ -9,6 +9,7 @@
   function apply() {
     const theme = stored() || (dark.matches ? "dark" : "light");
     document.documentElement.setAttribute("data-bs-theme", theme);
+    document.documentElement.classList.toggle("dark-mode", theme === "dark");  // Swagger's name for it
     document.dispatchEvent(new CustomEvent("arena:theme", { detail: theme }));
   }
   apply();
