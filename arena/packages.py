@@ -38,6 +38,7 @@ _LITTER: Final = re.compile(r"__MACOSX/.*|(?:.*/)?\.DS_Store", re.DOTALL)
 """What macOS adds to each zip that it makes; nobody asked for it, so nobody is refused for it."""
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What unpacks in steps of a bounded size; zipfile unpacks the others in one go."""
+_LIGHTER: Final = "; leave out what the player does not read."
 _ZIP_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 
@@ -95,6 +96,11 @@ class Package:
                 archive.writestr(info, content)
         return buffer.getvalue()
 
+    def check_packed(self) -> None:
+        """PackageError if a folder was read that no server takes as a zip."""
+        if sum(map(len, self.files.values())) > MAX_ARCHIVE_BYTES:
+            unzip(self.to_zip())
+
     def architecture_only(self) -> dict[str, bytes]:
         """What switch S5 = given reveals: the untrained builder and the manifest's technical part.
 
@@ -120,7 +126,7 @@ def digest(files: Mapping[str, bytes]) -> str:
 def unzip(archive: bytes) -> dict[str, bytes]:
     """The regular files of a zip, under caps on bytes, count, ratio, depth and names."""
     if len(archive) > MAX_ARCHIVE_BYTES:
-        raise PackageError(f"The archive is larger than {MAX_ARCHIVE_BYTES // MIB} MiB.")
+        raise PackageError(f"The archive is larger than {MAX_ARCHIVE_BYTES // MIB} MiB{_LIGHTER}")
     if not archive:
         raise PackageError("The archive is empty (0 bytes); upload the zip again.")
     if archive.count(_DIRECTORY_ENTRY) > MAX_DIRECTORY_ENTRIES:
@@ -242,7 +248,9 @@ def _without_wrapper(files: dict[str, bytes]) -> dict[str, bytes]:
 def _bounded(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_ARCHIVE_BYTES:
-            raise PackageError(f"{path.name} is larger than {MAX_ARCHIVE_BYTES // MIB} MiB.")
+            raise PackageError(
+                f"{path.name} is larger than {MAX_ARCHIVE_BYTES // MIB} MiB{_LIGHTER}"
+            )
         return path.read_bytes()
     except OSError as error:
         raise PackageError(f"{path} cannot be read: {error.strerror}.") from error
@@ -256,7 +264,7 @@ def _directory(root: Path) -> Iterator[tuple[str, bytes]]:
     if len(regular) > MAX_FILES:
         raise PackageError(f"{root} holds more than {MAX_FILES} files; remove some.")
     if sum(p.stat().st_size for p in regular) > MAX_UNPACKED_BYTES:
-        raise PackageError(f"{root} holds more than {MAX_UNPACKED_BYTES // MIB} MiB.")
+        raise PackageError(f"{root} holds more than {MAX_UNPACKED_BYTES // MIB} MiB{_LIGHTER}")
     for path in regular:
         yield checked_name(path.relative_to(root).as_posix()), path.read_bytes()
 

@@ -96,7 +96,10 @@ def _received(archive: IO[bytes] | Path, scratch: Path) -> Path:
             size += len(chunk)
             if size > settings.UPLOAD_BYTES:
                 mib = settings.UPLOAD_BYTES // (1024 * 1024)
-                raise Invalid(f"The archive is larger than {mib} MiB.")
+                raise Invalid(
+                    f"The archive is larger than {mib} MiB; leave out what the player does not "
+                    "read."
+                )
             file.write(chunk)
     return path
 

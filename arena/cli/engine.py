@@ -47,6 +47,7 @@ def qualify(
     from arena.sandbox import choose
 
     found = rules.package_at(package)
+    found.check_packed()
     chosen = rules.load_task(task or task_of(found.manifest))
     backend = choose(trusted=trust)
     with progress(f"Qualifying {found.manifest.name}") as tell:

@@ -36,7 +36,8 @@ def wilson(successes: float, trials: int) -> Interval:
     p, spread = successes / trials, Z * Z / trials
     centre = (p + spread / 2) / (1 + spread)
     half = Z / (1 + spread) * np.sqrt(p * (1 - p) / trials + spread / (4 * trials))
-    return Interval(max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+    low = 0.0 if successes == 0 else max(0.0, float(centre - half))  # not 3e-18
+    return Interval(low, 1.0 if successes == trials else min(1.0, float(centre + half)))
 
 
 @lru_cache(maxsize=8)

@@ -43,7 +43,9 @@ class Machine(Generic[S]):
             Conflict: it is in no state from which ``after`` may be reached.
         """
         if self.move(rows, after, **values) != 1:
-            raise Conflict(f"This cannot become {after.label.lower()} now.")
+            before = " or ".join(state.label.lower() for state in self.sources(after))
+            first = f": it must be {before} first" if before else ""
+            raise Conflict(f"This cannot become {after.label.lower()} now{first}.")
 
 
 def table(states: type[S], moves: Mapping[S, tuple[S, ...]]) -> Machine[S]:

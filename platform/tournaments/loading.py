@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ from tournaments.services import RoundPlan, TournamentPlan
 SCHEMA_VERSION: Final = 1
 METERED: Final = ("grey", "black")
 YEARS: Final = range(2000, 3000)
+MOST_LETTERS: Final = 60
+"""Of an unknown key that is compared with the known ones."""
 _TOURNAMENT: Final = frozenset(
     ("schema_version", "slug", "title", "description", "task", "split", "visibility", "invited",
      "organizers", "opens_at", "closes_at", "defaults", "rounds")
@@ -290,4 +293,6 @@ def _time(data: Mapping[str, Any], key: str) -> datetime | None:
 def _refuse_unknown(data: Mapping[str, Any], known: frozenset[str], where: str) -> None:
     unknown = sorted(str(key) for key in set(data) - known)
     if unknown:
-        raise Invalid(f"Unknown key {', '.join(unknown)} in {where}.")
+        close = difflib.get_close_matches(unknown[0][:MOST_LETTERS], sorted(known), n=1)
+        meant = f" Did you mean {close[0]!r}?" if close else ""
+        raise Invalid(f"Unknown key {', '.join(unknown)} in {where}.{meant}")

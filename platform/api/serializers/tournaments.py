@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -136,8 +136,14 @@ class TournamentPlanSerializer(serializers.Serializer[Any]):
     )
 
 
+_PHASES: Final = ", ".join(Phase.values)
+
+
 class MoveSerializer(serializers.Serializer[Any]):
-    to = serializers.ChoiceField(choices=Phase.choices)
+    to = serializers.ChoiceField(
+        choices=Phase.choices,
+        error_messages={"invalid_choice": "There is no phase {input}: say " + _PHASES + "."},
+    )
 
 
 class ClockSerializer(serializers.Serializer[Any]):

@@ -112,7 +112,10 @@ def check(plan: TournamentPlan) -> None:
     _check_clock(plan)
     for task in {plan.task, *(round_.spec.task for round_ in plan.rounds)}:
         if task not in arena.tasks.names():
-            raise Invalid(f"There is no task {task!r}; known are {', '.join(arena.tasks.names())}.")
+            raise Invalid(
+                f"There is no task {task!r}; known are {', '.join(arena.tasks.names())}. Data of "
+                "your own are brought in by `arena tasks import` on the site's machine."
+            )
     for round_ in plan.rounds:
         check_round(round_)
         check_fit(round_)

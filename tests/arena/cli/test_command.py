@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -93,6 +94,16 @@ def test_a_broken_package_ends_with_status_4(
     assert run(["qualify", str(broken)]) == ExitCode.REJECTED
     assert run(["play", "cnn", str(broken), *DIGITS]) == ExitCode.REJECTED
     assert "unknown keys" in capsys.readouterr().err
+
+
+def test_a_folder_too_large_for_an_upload_is_told_by_qualify(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heavy = player(tmp_path / "heavy", "")
+    (heavy / "weights.bin").write_bytes(os.urandom(4096))
+    monkeypatch.setattr("arena.packages.MAX_ARCHIVE_BYTES", 4000)
+    assert run(["qualify", str(heavy)]) == ExitCode.REJECTED
+    assert "larger than 0 MiB; leave out what the player does not read" in capsys.readouterr().err
 
 
 # --- strangers' names -----------------------------------------------------------------------------

@@ -31,6 +31,12 @@ def test_no_trials_say_nothing() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
 
 
+@pytest.mark.parametrize("trials", [7, 60, 97, 100, 200])
+def test_the_ends_of_wilson_are_exact(trials: int) -> None:
+    assert wilson(0, trials).low == 0.0
+    assert wilson(trials, trials).high == 1.0
+
+
 @given(st.integers(0, 60), st.integers(0, 60))
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_the_sign_test_is_the_exact_binomial_test(wins: int, losses: int) -> None:

@@ -73,6 +73,8 @@ def test_oscar_makes_opens_pauses_publishes_and_freezes_a_tournament(oscar: Any)
         assert moved.data["state"] == phase
         assert {round_["state"] for round_ in moved.data["rounds"]} == {phase}
     assert oscar.post("tournaments/summer/move/", {"to": "open"}).status_code == 409
+    unknown = oscar.post("tournaments/summer/move/", {"to": "nowhere"})
+    assert "There is no phase nowhere: say scheduled, open, playing" in unknown.data["detail"]
 
 
 def test_the_file_of_the_docs_is_taken_as_it_is(oscar: Any, project_root: Path) -> None:

@@ -258,7 +258,7 @@ def test_a_threat_model_that_is_none_is_told_before_its_queries() -> None:
     [
         ("", "schema_version"),
         (MINIMAL.replace('title = "Spring"', ""), "must say title"),
-        (MINIMAL + "epsilon = 0.1\n", "Unknown key epsilon"),
+        (MINIMAL + "epsilon = 0.1\n", "in round 'White'. Did you mean 'epsilons'?"),
         (MINIMAL.replace('"evasion"', '"chess"'), "'White'"),
         (MINIMAL + 'threat_model = "pink"\n', "must be one of white"),
         (MINIMAL.replace("epsilons = [0.1]", "epsilons = [0.2, 0.1]"), "ascending"),

@@ -65,5 +65,5 @@ def test_the_database_moves_a_match_exactly_where_the_table_lets_it(
 
 
 def test_a_move_that_is_not_legal_is_a_conflict_with_a_sentence(stage: Any) -> None:
-    with pytest.raises(Conflict, match="cannot become frozen"):
+    with pytest.raises(Conflict, match="cannot become frozen now: it must be published first"):
         TOURNAMENTS.move_one(type(stage.tournament).objects.all(), Phase.FROZEN)
