@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 WORDS: Final[Mapping[str, str]] = {
@@ -32,12 +32,20 @@ WORDS: Final[Mapping[str, str]] = {
     "replayed": "Examples played again",
 }
 """By the key in the record. A table's word stands before its rows': ``Version of torch``."""
+CLAIM: Final = ("example", "distance", "radius", "label")
+"""Parts of a refuted claim, as they are told."""
 LONGEST: Final = 300
 
 
 def told(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(name, text) of all that was ``found``."""
-    return [row for key, value in found.items() for row in _rows(value, word(key))]
+    return [row for key in _ordered(found, WORDS) for row in _rows(found[key], word(key))]
+
+
+def _ordered(found: Mapping[str, Any], known: Iterable[str]) -> list[str]:
+    """The keys as they stand in ``known``, then the others: a database keeps no order of them."""
+    places = {key: place for place, key in enumerate(known)}
+    return sorted(found, key=lambda key: (places.get(key, len(places)), key))
 
 
 def word(key: str) -> str:
@@ -46,8 +54,8 @@ def word(key: str) -> str:
 
 def _rows(value: Any, name: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _rows(inner, f"{name} {key.replace('_', ' ')}")
+        for key in _ordered(value, ()):
+            yield from _rows(value[key], f"{name} {key.replace('_', ' ')}")
     elif isinstance(value, list):
         if value:
             yield name, "; ".join(map(_joined, value))[:LONGEST]
@@ -58,7 +66,7 @@ def _rows(value: Any, name: str) -> Iterator[tuple[str, str]]:
 def _joined(item: Any) -> str:
     """What is in a list, as one word."""
     if isinstance(item, dict):
-        return ", ".join(f"{key} {value}" for key, value in item.items())
+        return ", ".join(f"{key} {item[key]}" for key in _ordered(item, CLAIM))
     if isinstance(item, list):
         return " + ".join(map(_joined, item))
     return "none" if item is None else str(item)

@@ -65,7 +65,7 @@ def test_figures_are_for_everyone_but_seeds_are_not(world: World, as_: Browser) 
 
 def test_where_a_verdict_comes_from_is_told_in_words(world: World, as_: Browser) -> None:
     match = world.match("Momentum PGD", "Bulwark v3")
-    claim = {"example": 7, "distance": 0.375, "radius": 2.0, "label": 3}
+    claim = {"label": 3, "radius": 2.0, "example": 7, "distance": 0.375}  # PostgreSQL's order
     match.verdict.provenance |= {
         "refuted": [claim], "poison_points": [[3, 4], [5]], "seconds": {"attack": 1.25},
     }  # fmt: skip
