@@ -7,73 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from arena.cli.console import figure, percent, plain, say, table, warn
 from arena.cli.exits import ExitCode
-from arena.metric_names import ENDS, NAMES
+from arena.metric_names import ENDS, NAMES, SHARES
 
 if TYPE_CHECKING:
     from arena.rounds import RoundSpec
     from arena.verdict import Verdict
 
-SHARES: Final = (
-    "clean_accuracy",
-    "robust_accuracy",
-    "attack_success_rate",
-    "attack_success_rate_best",
-    "attack_success_rate_worst",
-    "corruption_accuracy",
-    "mistake_confidence",
-    "repeatability",
-    "blocked",
-    "false_alarms",
-    "noise_success_rate",
-    "clean_error",
-    "poisoned_error",
-    "delta_error",
-    "clean_error_over_time",
-    "poisoned_error_over_time",
-    "delta_error_over_time",
-    "poisoned_error_worst_seed",
-    "poisoned_accuracy",
-    "clean_drop",
-    "natural_success_rate",
-    "certified_accuracy",
-    "wrong_again",
-    "fresh_error",
-    "unprepared_error",
-    "prepared_gain",
-    "clean_accuracy_unprepared",
-    "trend_kept",
-    "slope_left",
-    "fidelity",
-    "surrogate_accuracy",
-    "oracle_accuracy",
-    "uniform_fidelity",
-    "uniform_constant",
-)
-FIGURES: Final = (
-    "median_words",
-    "median_distance",
-    "clean_value_loss",
-    "value_loss",
-    "mean_distance",
-    "replay_loss",
-    "replays",
-    "proposals",
-    "published",
-    "queries",
-    "claims",
-    "claims_refuted",
-    "median_radius",
-    "queries_to_99",
-    "fidelity_area",
-    "uniform_kappa",
-    "median_queries",
-    "rejected",
-    "rejected_not_finite",
-    "rejected_out_of_range",
-    "rejected_immutable_feature_changed",
-    "rejected_add_only_feature_lowered",
-    "rejected_over_budget",
-)
 CURVE: Final = {
     "epsilon": "ε",
     "share": "Poisoned share",
@@ -152,17 +91,16 @@ _STATUS: Final = {
 
 
 def _rows(metrics: Mapping[str, float | None]) -> list[tuple[str, str, str]]:
+    """All that have a name, shares before numbers."""
+    known = [name for name in NAMES if metrics.get(name) is not None]
     shares = [
         (NAMES[name], percent(metrics[name]), _interval(*(metrics.get(name + e) for e in ENDS)))
-        for name in SHARES
-        if metrics.get(name) is not None
+        for name in known
+        if name in SHARES
     ]
-    figures = [
-        (NAMES[name], figure(metrics[name]), "")
-        for name in FIGURES
-        if metrics.get(name) is not None
+    return shares + [
+        (NAMES[name], figure(metrics[name]), "") for name in known if name not in SHARES
     ]
-    return shares + figures
 
 
 def _interval(low: float | None, high: float | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
 import numpy as np
@@ -106,6 +106,8 @@ class Oracle:
         self._sample = sample
         self._whose = whose
         self._slopes = slopes
+        self._unasked = np.zeros(examples, np.bool_)
+        """Whose gradients were asked for after the last answer about them."""
 
     @property
     def records(self) -> list[Record]:
@@ -174,10 +176,12 @@ class Oracle:
         scores = np.concatenate([part[0] for part in parts])
         self._note_iteration(x, labels_of(scores, classes=self.classes))
         slopes = np.concatenate([part[1] for part in parts])
+        leading = np.flatnonzero(slopes.reshape(len(slopes), -1).any(axis=1))
         if self._slopes is not None:
-            self._slopes.offer(x, seeds, weights, slopes, self._judged(self._in_place(x)))
+            whose = partial(self._judged, self._in_place(x))
+            self._slopes.offer(x, seeds, weights, slopes, leading, whose)
         self.record.gradients += len(slopes)
-        self.record.zero_gradients += int((~slopes.reshape(len(slopes), -1).any(axis=1)).sum())
+        self.record.zero_gradients += len(slopes) - len(leading)
         return scores, slopes
 
     def submit(self, x: Array, examples: Array) -> None:
@@ -212,10 +216,12 @@ class Oracle:
     ) -> None:
         """Some of it is kept, with the judged examples that it is about where they are known."""
         if self._sample is not None:
-            self._sample.offer(x, seeds, scores, read, self._judged(examples))
+            self._sample.offer(x, seeds, scores, read, partial(self._judged, examples))
 
-    def _judged(self, examples: Array | None) -> Array | None:
-        return None if self._whose is None or examples is None else self._whose[examples]
+    def _judged(self, examples: Array | None, row: int) -> int | None:
+        """The example that a row is about; hardly any row is kept, and asked for."""
+        known = self._whose is not None and examples is not None
+        return int(self._whose[examples[row]]) if known else None
 
     def _in_place(self, x: Array) -> Array | None:
         """Where as many rows are asked about as there are examples, each is that of its place."""
@@ -312,6 +318,7 @@ class Oracle:
             record.iterations += len(x) / max(self.examples, 1)
             return
         np.add.at(record.iterations, examples, 1)
+        self._unasked[examples] = True
         if self._make is not None:
             return
         for noted, success in self._watched:
@@ -321,16 +328,25 @@ class Oracle:
 
     def _note_answers(self, x: Array, scores: Array) -> None:
         """Where an attack that follows gradients asks for answers too: one draw of a stochastic
-        defense refutes what it claimed, and is no success of a vote yet."""
-        if self._make is not None or not self.record.iterations.any():
+        defense refutes what it claimed, and is no success of a vote yet. What a search without
+        gradients finds after the last of them is no success of theirs."""
+        if self._make is not None or not self._answers_tell():
             return
         examples, labels = self._whose_rows(x), labels_of(scores, classes=self.classes)
         if examples is None:
             return
-        finds = not self._defense().manifest.stochastic
+        finds = self._unasked[examples] & (not self._defense().manifest.stochastic)
         for noted, success in self._watched:
             fell = success(x, examples, labels)
             noted.note_answers(x, examples, fell, self.record.iterations, finds=finds)
+        self._unasked[examples] = False
+
+    def _answers_tell(self) -> bool:
+        """Whether an answer can change when anything fell; whose it is need not be known else."""
+        return any(
+            record.claims or (self._unasked & (record.iterations_to_success < 0)).any()
+            for record, _ in self._watched
+        )
 
     def _whose_rows(self, x: Array) -> Array | None:
         """Known by order, or by what each lies nearest to; None where neither tells."""

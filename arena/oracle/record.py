@@ -50,16 +50,17 @@ class Record:
         fell: NDArray[np.bool_],
         iterations: NDArray[np.float64],
         *,
-        finds: bool,
+        finds: NDArray[np.bool_],
     ) -> None:
         """(rows,) whether each of ``x`` is a success by what was answered: that decides about a
-        claim. ``finds``: whether it is also a success that was never claimed."""
+        claim. ``finds`` (rows,): whether it is also a success that was never claimed."""
         first = self.iterations_to_success
-        for row, (example, hit) in enumerate(zip(examples.tolist(), fell.tolist(), strict=True)):
-            claimed = self.claims.get(example)
-            if claimed is not None and claimed == x[row].tobytes():
+        for row in np.flatnonzero(np.isin(examples, list(self.claims))) if self.claims else ():
+            example = int(examples[row])
+            if self.claims.get(example) == x[row].tobytes():
                 del self.claims[example]
-                if not hit:
+                if not fell[row]:
                     first[example] = -1
-            if hit and finds and first[example] < 0 < iterations[example]:
-                first[example] = iterations[example]
+        found = examples[fell & finds]
+        found = found[(first[found] < 0) & (iterations[found] > 0)]
+        first[found] = iterations[found]

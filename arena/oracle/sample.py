@@ -19,6 +19,12 @@ SAMPLED: Final = 128
 Kept = TypeVar("Kept")
 Reader = Callable[[Array], Answers]
 """Of raw scores (n, columns)."""
+Whose = Callable[[int], int | None]
+"""row -> the judged example that it is about, where that is known."""
+
+
+def nobody(_row: int) -> None:
+    """Where it is not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,12 +92,11 @@ class Sample(Reservoir[Heard]):
         return self.drawn()
 
     def offer(
-        self, x: Array, seeds: Array, scores: Array, read: Reader, examples: Array | None = None
+        self, x: Array, seeds: Array, scores: Array, read: Reader, whose: Whose = nobody
     ) -> None:
-        """``x`` (n, *shape), answered with ``scores`` (n, columns); ``examples`` (n,): whose."""
+        """``x`` (n, *shape), answered with ``scores`` (n, columns)."""
 
         def made(row: int) -> Heard:
-            whose = None if examples is None else int(examples[row])
-            return Heard(x[row].copy(), int(seeds[row]), scores[row].copy(), read, whose)
+            return Heard(x[row].copy(), int(seeds[row]), scores[row].copy(), read, whose(row))
 
         self.take(len(x), made)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.oracle.sample import Reservoir
+from arena.oracle.sample import Reservoir, Whose, nobody
 from arena.seats import Array
 
 
@@ -31,15 +31,20 @@ class Slopes(Reservoir[Slope]):
     """Of all gradients that were not exactly zero: those are counted, and lead nowhere."""
 
     def offer(
-        self, x: Array, seeds: Array, weights: Array, slopes: Array, examples: Array | None
+        self,
+        x: Array,
+        seeds: Array,
+        weights: Array,
+        slopes: Array,
+        leading: NDArray[np.intp],
+        whose: Whose = nobody,
     ) -> None:
-        """``slopes`` (n, *shape) at ``x`` (n, *shape); ``examples`` (n,): whose."""
-        rows = np.flatnonzero(slopes.reshape(len(slopes), -1).any(axis=1))
+        """``slopes`` (n, *shape) at ``x`` (n, *shape); ``leading``: the rows of those that are not
+        zero."""
 
         def made(place: int) -> Slope:
-            row = rows[place]
-            whose = None if examples is None else int(examples[row])
+            row = int(leading[place])
             asked = np.array(weights[row])
-            return Slope(x[row].copy(), int(seeds[row]), asked, slopes[row].copy(), whose)
+            return Slope(x[row].copy(), int(seeds[row]), asked, slopes[row].copy(), whose(row))
 
-        self.take(len(rows), made)
+        self.take(len(leading), made)

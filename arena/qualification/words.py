@@ -13,7 +13,6 @@ WORDS: Final[Mapping[str, str]] = {
     "examples": "Examples",
     "abstained": "Abstained",
     "differentiable": "Differentiable",
-    "zero_gradients": "Gradients that are zero",
     "stochastic": "Stochastic",
     "answers_change_with_seed": "Answers change with the seed",
     "seconds_forward_256": "Seconds for 256 rows, forward",
@@ -39,7 +38,7 @@ WORDS: Final[Mapping[str, str]] = {
 }
 NORMS: Final[Mapping[str, str]] = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
 SHARES: Final = frozenset(
-    ("floor", "abstained", "zero_gradients", "architecture_agrees", "redrawn_accuracy",
+    ("floor", "abstained", "architecture_agrees", "redrawn_accuracy",
      "claimed_share", "success")
 )  # fmt: skip
 """Those that are shares of 1."""

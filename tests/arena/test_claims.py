@@ -96,3 +96,35 @@ def test_rows_that_are_asked_for_alone_are_told_apart_by_what_they_lie_nearest_t
     assert fell(liar) == [-1.0, -1.0, -1.0, 1.0]
     liar.logits(one)
     assert fell(liar) == [-1.0] * 4
+
+
+def test_what_is_found_without_gradients_after_their_last_look_is_no_success_of_theirs() -> None:
+    honest = against(Linear())
+    honest.gradient(CLEAN, Y)
+    honest.logits(CLEAN)
+    honest.logits(FALLEN)
+    assert fell(honest) == [-1.0] * 4
+    honest.gradient(CLEAN, Y)
+    honest.logits(FALLEN)
+    assert fell(honest) == [2.0] * 4
+
+
+def test_whose_an_answer_is_is_not_looked_for_where_it_changes_nothing() -> None:
+    looked: list[int] = []
+    honest = against(Linear())
+    owners = honest._owners
+    assert owners is not None
+
+    def looking(x: Array) -> Array:
+        looked.append(len(x))
+        return owners(x)
+
+    honest._owners = looking
+    told_apart = CLEAN.copy()
+    told_apart[:, 2] = np.arange(4) / 10
+    honest.gradient(told_apart, Y)
+    honest.logits(told_apart[:3])
+    assert looked == [3]
+    honest.logits(told_apart[3:])
+    honest.logits(told_apart[:3])
+    assert looked == [3, 1]

@@ -11,6 +11,7 @@ import pytest
 from arena.errors import FaultCode
 from arena.games.admission import Rejection
 from arena.games.scoring import COLUMNS
+from arena.metric_names import NAMES
 from arena.ranking.nesting import PERTURBATION_GAMES
 from arena.rounds import GameName, Goal, Norm, TargetRule
 from arena.threat_model import ThreatModel
@@ -90,6 +91,11 @@ def test_every_metric_is_in_the_table(game: GameName) -> None:
         for figures in (verdict.metrics, *verdict.curve):
             plain = {re.sub(r"_(low|high)$", "", name) for name in figures}
             assert plain <= explained
+
+
+def test_every_metric_of_the_table_has_a_name_on_pages_and_in_the_terminal() -> None:
+    elsewhere = {"certificate_broken", "epsilon"}  # a finding; the round
+    assert set(words("Metrics", "name")) - elsewhere == NAMES.keys()
 
 
 def test_every_switch_of_the_threat_model_is_explained() -> None:
