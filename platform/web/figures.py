@@ -256,7 +256,8 @@ class BoardRow:
     @property
     def unique_kills(self) -> int | None:
         """None in games whose boards count none."""
-        return self.standing.metrics.get("unique_kills")
+        value: int | None = self.standing.metrics.get("unique_kills")
+        return value
 
     @property
     def on_house(self) -> float | None:

@@ -54,7 +54,8 @@ def _values(view: BoardView, told: BoardRow, viewer: Viewer) -> list[object]:
         row.rank_low, row.rank_high, viewer.name_of(row.entry),
         viewer.team_name_of(row.entry), view.board.headline, row.headline, row.interval_low,
         row.interval_high,
-        row.clean_accuracy, told.mean, told.unique_kills, told.on_house, row.met, row.pending, " ".join(row.reasons),
+        row.clean_accuracy, told.mean, told.unique_kills, told.on_house, row.met,
+        row.pending, " ".join(row.reasons),
         row.as_of.isoformat() if row.as_of else None,
     ]  # fmt: skip
 
