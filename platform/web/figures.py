@@ -83,7 +83,7 @@ HINTS: Final[Mapping[str, str]] = {
     "rejected_not_finite": "NaN or infinite values",
     "rejected_out_of_range": "or a move unknown",
     "rejected_over_budget": "beyond ε + 0.000001",
-    "examples": "examples, or series of a trend round",
+    "examples": "examples or series",
 }
 """A word beside a metric's name, where that alone would not tell."""
 METRICS: Final = tuple(Kind(key, TERMS.get(key, ""), HINTS.get(key, "")) for key in NAMES)
