@@ -157,6 +157,7 @@ def play(
     else:
         _refuse_beside_a_file(options, threat_model)
         round_, found = _given(round_file)
+    rules.refuse_misplaced(sources, round_)
     match = rules.match_of(
         round_,
         defense=sources[0],
