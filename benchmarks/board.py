@@ -17,13 +17,15 @@ of processor say more than seconds.
 with N slots does, and the bare loops run one after the other with torch on N threads, round after
 round instead of cell beside cell.
 
-Defenses are the house's plain and adversarially trained CNN, weights jittered by a seed; attacks
-are ``benchmarks/board_player.py`` with more or fewer steps.
+Defenses are the house's plain and adversarially trained CNN, or a net of usual size (``--nets
+wide``), weights jittered by a seed; attacks are ``benchmarks/board_player.py`` with more or fewer
+steps.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import re
@@ -62,11 +64,13 @@ from arena.sandbox.backend import SandboxBackend
 from arena.sandbox.view import environment
 from arena.sandbox.zygote import ZygoteBackend
 from arena.threat_model import OracleOutput, OutputKind, ThreatModel
+from benchmarks.attacks import trained, wide_net
 from benchmarks.board_player import BATCH, climb, search, slope_of
 from benchmarks.oracle import bare_model
 
 TASK = "mnist5k"
 EPSILON = 0.1
+HOUSE, WIDE = "house", "wide"
 NETS = ("cnn", "adversarial-training")
 JITTER = 0.02
 """Of a weight, as a share of its tensor's standard deviation."""
@@ -149,31 +153,57 @@ def rounds(examples: int, queries: int) -> dict[str, RoundSpec]:
 # --- who plays ----------------------------------------------------------------------------------
 
 
-def defenses(count: int) -> list[Package]:
-    """House nets whose weights are moved a little: as many different ones as are wanted."""
-    return [_jittered(NETS[n % len(NETS)], seed=n) for n in range(count)]
+@dataclass(frozen=True)
+class Net:
+    """``builder``: source of a function ``build``; ``weights``: a state."""
 
+    name: str
+    family: str
+    builder: str
+    weights: dict[str, torch.Tensor]
 
-def _jittered(name: str, *, seed: int) -> Package:
-    source = house.package(name, TASK)
-    manifest = source.manifest
-    weights = safetensors.torch.load(source.files[manifest.weights])
-    noise = torch.Generator().manual_seed(seed)
-    for tensor in weights.values():
-        tensor += JITTER * tensor.std() * torch.randn(tensor.shape, generator=noise)
-    text = (
-        f'schema_version = 1\nname = "{name} {seed}"\nrole = "defense"\nframework = "torch"\n'
-        f'architecture = "architecture.py"\nweights = "weights.safetensors"\n'
-        f'tasks = "*"\nfamily = "{manifest.family}"\ndifferentiable = true\n'
-    )
-    builder = source.files[manifest.architecture].decode().replace("def build(", "def _plain(")
-    return Package.of(
-        {
-            "manifest.toml": text.encode(),
-            "architecture.py": (builder + ARCHITECTURE.format(builder="_plain")).encode(),
-            "weights.safetensors": safetensors.torch.save(weights),
+    @classmethod
+    def of_house(cls, name: str) -> Self:
+        source = house.package(name, TASK)
+        manifest = source.manifest
+        weights = safetensors.torch.load(source.files[manifest.weights])
+        builder = source.files[manifest.architecture].decode()
+        return cls(name, str(manifest.family), builder, weights)
+
+    @classmethod
+    def wide(cls) -> Self:
+        """That of ``benchmarks.attacks``, trained here for an epoch."""
+        source = inspect.getsource(wide_net).replace("def wide_net(", "def build(")
+        weights = trained(wide_net(), tasks.load(TASK)).state_dict()
+        family = str(house.package(NETS[0], TASK).manifest.family)
+        return cls("wide net", family, f"import torch\nfrom torch import nn\n\n{source}", weights)
+
+    def jittered(self, *, seed: int) -> Package:
+        noise = torch.Generator().manual_seed(seed)
+        weights = {
+            name: tensor + JITTER * tensor.std() * torch.randn(tensor.shape, generator=noise)
+            for name, tensor in self.weights.items()
         }
-    )
+        text = (
+            f'schema_version = 1\nname = "{self.name} {seed}"\nrole = "defense"\n'
+            f'framework = "torch"\narchitecture = "architecture.py"\n'
+            f'weights = "weights.safetensors"\ntasks = "*"\nfamily = "{self.family}"\n'
+            f"differentiable = true\n"
+        )
+        builder = self.builder.replace("def build(", "def _plain(")
+        return Package.of(
+            {
+                "manifest.toml": text.encode(),
+                "architecture.py": (builder + ARCHITECTURE.format(builder="_plain")).encode(),
+                "weights.safetensors": safetensors.torch.save(weights),
+            }
+        )
+
+
+def defenses(count: int, *, nets: str) -> list[Package]:
+    """Nets whose weights are moved a little: as many different ones as are wanted."""
+    plain = [Net.wide()] if nets == WIDE else [Net.of_house(name) for name in NETS]
+    return [plain[n % len(plain)].jittered(seed=n) for n in range(count)]
 
 
 def works(count: int, *, steps: int, queries: int, loads: bool) -> list[dict[str, int]]:
@@ -462,7 +492,7 @@ def board(slots: Sequence[Arena], options: argparse.Namespace) -> Iterator[tuple
         options.attacks, steps=options.steps, queries=options.queries, loads=options.loaded
     )
     attacks = [attack(number, work) for number, work in enumerate(ours)]
-    columns = defenses(options.defenses)
+    columns = defenses(options.defenses, nets=options.nets)
     specs = rounds(options.examples, options.queries)
     match = MatchSpec(specs["white"], attacks[0], columns[0], 1, bytes.fromhex(SECRET))
     examples = judged_examples(match, task)
@@ -496,6 +526,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.board", description=__doc__)
     parser.add_argument("--defenses", type=int, default=4)
     parser.add_argument("--attacks", type=int, default=4)
+    parser.add_argument(
+        "--nets", default=HOUSE, choices=(HOUSE, WIDE), help="wide: a row takes ten times as long"
+    )
     parser.add_argument("--rounds", type=int, default=3, choices=(1, 2, 3))
     parser.add_argument("--examples", type=int, default=500)
     parser.add_argument("--steps", type=int, default=100, help="of PGD and transfer, on average")

@@ -47,7 +47,7 @@ def play(
         list[float] | None,
         typer.Option(
             help="May be given several times: a curve. Of a patch a share of the picture, of a "
-            "spatial round degrees, of a corruption the severity."
+            "spatial round degrees, of a corruption the severity. [the task's largest usual]"
         ),
     ] = None,
     shift: Annotated[
@@ -86,6 +86,14 @@ def play(
     batches: Annotated[
         int | None,
         typer.Option(help="In how many batches online poisoning cuts the training set. [10]"),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(help="Where learners play: trainings on each set, at least 5. [5]"),
+    ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(help="How often a stochastic defense is judged on an input. [10]"),
     ] = None,
     first_mover: Annotated[
         str | None,
@@ -148,6 +156,8 @@ def play(
         trigger_area=trigger_area,
         targets=targets,
         batches=batches,
+        seeds=seeds,
+        repeats=repeats,
         first_mover=first_mover,
         replays=replays,
         published=published,

@@ -48,8 +48,6 @@ REPLAY: Final = "replay"
 ATTACKER_FIRST: Final = "attacker_first"
 GOOD_WORDS: Final = "good_words"
 TREND_POISONING: Final = "trend_poisoning"
-DEFAULT_THEFT: Final = 1000
-"""Probes of a thief where none were said."""
 TRANSFER: Final = "transfer"
 
 
@@ -65,6 +63,8 @@ OPTIONS: Final = {
     "trigger_area": "--trigger-area",
     "targets": "--targets",
     "batches": "--batches",
+    "seeds": "--seeds",
+    "repeats": "--repeats",
     "replays": "--replays",
     "published": "--published",
 }
@@ -90,6 +90,8 @@ class Options:
     trigger_area: float | None = None
     targets: int | None = None
     batches: int | None = None
+    seeds: int | None = None
+    repeats: int | None = None
     first_mover: str | None = None
     replays: int | None = None
     published: int | None = None
@@ -241,6 +243,7 @@ def round_of(
     from arena.round_settings import uses
     from arena.rounds import Norm, RoundSpec, norm_for
     from arena.tasks.fitting import misfit, too_many
+    from arena.tasks.usual import usual_shares
 
     game = game_of(options, usual)
     norm = norm_for(game, norm)
@@ -254,7 +257,8 @@ def round_of(
         "norm": norm,
     }
     if uses(game, "shares"):
-        data.setdefault("shares", _usual_shares(game, data["threat_model"]))
+        first_mover = data["threat_model"]["first_mover"]
+        data.setdefault("shares", usual_shares(game, first_mover=first_mover))
     elif uses(game, "epsilons"):
         data["epsilons"] = options.epsilons or _usual(task, norm, game=game)
     data |= _counts(data, task)
@@ -266,15 +270,6 @@ def round_of(
     if problem is not None:
         raise Stop(ExitCode.USAGE, problem)
     return round_
-
-
-def _usual_shares(game: str, threat_model: Mapping[str, Any]) -> tuple[float, ...]:
-    """The largest alone where the attacker moves first: he takes one."""
-    from arena.tasks.usual import usual_shares
-    from arena.threat_model import FirstMover
-
-    shares = usual_shares(game)
-    return shares[-1:] if threat_model["first_mover"] == FirstMover.ATTACKER else shares
 
 
 def _counts(data: Mapping[str, Any], task: Task) -> dict[str, int]:
@@ -306,15 +301,11 @@ def _one_of(option: str, text: str, kind: type[StrEnum]) -> str:
 
 def _threat_model(options: Options, game: str) -> Mapping[str, Any]:
     """A preset by name, or a JSON file with all the switches."""
-    from arena.rounds import threat_model_for
     from arena.threat_model import PRESET_NAMES, ThreatModel
 
     if options.threat_model in PRESET_NAMES:
-        metered = options.threat_model in ("grey", "black")
-        usual = DEFAULT_THEFT if game == EXTRACTION and metered else None
-        queries = options.queries if options.queries is not None else usual
-        model = ThreatModel.preset(options.threat_model, queries=queries)
-        return _moving(options.first_mover, threat_model_for(game, model), game).to_json()
+        model = ThreatModel.preset(options.threat_model, queries=options.queries)
+        return _moving(game, model, options.first_mover).to_json()
     for option, value in (("--queries", options.queries), ("--first-mover", options.first_mover)):
         if value is not None:
             raise Stop(
@@ -356,34 +347,17 @@ def idle_switches(
     return idle(game, values, switches, presets=[*presets, *read])
 
 
-def _moving(first_mover: str | None, model: ThreatModel, game: str) -> ThreatModel:
-    """With that first mover; a poisoner who moves first sees nothing of any learner."""
-    from arena.threat_model import (
-        Architecture,
-        DefenseStructure,
-        Feedback,
-        FirstMover,
-        LearningAlgorithm,
-        Parameters,
-        Probes,
-    )
+def _moving(game: str, model: ThreatModel, first_mover: str | None) -> ThreatModel:
+    """The preset as the game reads it, with that first mover if one was said."""
+    from arena.rounds import threat_model_for
+    from arena.threat_model import FirstMover
 
     if first_mover is None:
-        return model
+        return threat_model_for(game, model)
     if first_mover not in list(FirstMover):
         raise Stop(ExitCode.USAGE, f"--first-mover is {first_mover!r}; say defender or attacker.")
-    model = replace(model, first_mover=FirstMover(first_mover))
-    if game != POISONING or model.first_mover is not FirstMover.ATTACKER:
-        return model
-    return replace(
-        model,
-        learning_algorithm=LearningAlgorithm.HIDDEN,
-        architecture=Architecture.HIDDEN,
-        parameters=Parameters.HIDDEN,
-        structure=DefenseStructure.HIDDEN,
-        probes=Probes(),
-        feedback=Feedback.NONE,
-    )
+    mover = FirstMover(first_mover)
+    return replace(threat_model_for(game, model, first_mover=mover), first_mover=mover)
 
 
 def _usual(task: Task, norm: str, *, game: str) -> tuple[float, ...]:

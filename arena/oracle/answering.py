@@ -220,8 +220,9 @@ class Oracle:
 
     def _judged(self, examples: Array | None, row: int) -> int | None:
         """The example that a row is about; hardly any row is kept, and asked for."""
-        known = self._whose is not None and examples is not None
-        return int(self._whose[examples[row]]) if known else None
+        if self._whose is None or examples is None:
+            return None
+        return int(self._whose[examples[row]])
 
     def _in_place(self, x: Array) -> Array | None:
         """Where as many rows are asked about as there are examples, each is that of its place."""

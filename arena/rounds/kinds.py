@@ -7,7 +7,16 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
-from arena.threat_model import Feedback, FirstMover, Probes, ThreatModel
+from arena.threat_model import (
+    Architecture,
+    DefenseStructure,
+    Feedback,
+    FirstMover,
+    LearningAlgorithm,
+    Parameters,
+    Probes,
+    ThreatModel,
+)
 
 
 class GameName(StrEnum):
@@ -121,10 +130,26 @@ def movers_of(game: GameName) -> tuple[FirstMover, ...]:
     return MOVERS.get(game, (FirstMover.DEFENDER,))
 
 
-def threat_model_for(game: GameName | str, model: ThreatModel) -> ThreatModel:
+def threat_model_for(
+    game: GameName | str, model: ThreatModel, *, first_mover: FirstMover | None = None
+) -> ThreatModel:
     """A preset as this game reads it: an attack that moves first does, whatever the preset says;
     a poisoner of trends has nothing to ask; a thief has no examples, so its probes count in total.
+
+    ``first_mover``: where it was said beside the preset. A poisoner who moves first is shown
+    nothing of a learner, which has not been chosen yet.
     """
+    if game == GameName.POISONING and first_mover is FirstMover.ATTACKER:
+        return replace(
+            model,
+            first_mover=FirstMover.ATTACKER,
+            learning_algorithm=LearningAlgorithm.HIDDEN,
+            architecture=Architecture.HIDDEN,
+            parameters=Parameters.HIDDEN,
+            structure=DefenseStructure.HIDDEN,
+            probes=Probes(),
+            feedback=Feedback.NONE,
+        )
     if game == GameName.TREND_POISONING:
         return replace(model, probes=Probes(), feedback=Feedback.NONE)
     if game == GameName.ATTACKER_FIRST:

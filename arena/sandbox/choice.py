@@ -143,18 +143,20 @@ def _examine(backend: AnyBackend) -> Diagnosis:
     through = got_through(results)
     if through:
         listed = "; ".join(f"could {result.name} ({result.through})" for result in through)
-        return _failed(backend, f"A player in it {listed}.", tuple(results))
+        return _failed(backend, f"A player in it {listed}.", tuple(results), remedies.LEAKS)
     sentence = f"Stopped all {sum(r.needed for r in results)} attempts of the self-test."
     return Diagnosis(
         backend.name, backend.strength, works=True, sentence=sentence, probes=tuple(results)
     )
 
 
-def _failed(backend: ProbedBackend, sentence: str, results: tuple[ProbeResult, ...]) -> Diagnosis:
-    remedy = ""
-    if isinstance(backend, ZygoteBackend | BubblewrapBackend):
+def _failed(
+    backend: ProbedBackend, sentence: str, results: tuple[ProbeResult, ...], remedy: str = ""
+) -> Diagnosis:
+    """``remedy``: of a wall that stands and lets something through; else what would start it."""
+    if not remedy and isinstance(backend, ZygoteBackend | BubblewrapBackend):
         remedy = remedies.for_bubblewrap(_binary())
-    if isinstance(backend, gvisor.GvisorBackend):
+    if not remedy and isinstance(backend, gvisor.GvisorBackend):
         remedy = gvisor.REMEDY
     return Diagnosis(
         backend.name,

@@ -10,6 +10,8 @@ Runs inside the jail; needs the standard library alone.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import math
 import mmap
@@ -151,6 +153,8 @@ def _limit_resources(wanted: Lockdown) -> None:
     _limit(resource.RLIMIT_FSIZE, wanted.disk_mib * _MIB)
     _limit(resource.RLIMIT_NOFILE, wanted.open_files)
     _limit(resource.RLIMIT_MEMLOCK, 0)
+    if sys.platform == "linux":
+        _limit_what_is_counted_by_user()
     if wanted.own_namespaces and _kernel() >= _PER_NAMESPACE_NPROC:
         _limit(resource.RLIMIT_NPROC, wanted.siblings * (wanted.threads + _SPARE_THREADS))
     if wanted.memory_mib is not None:
@@ -159,6 +163,13 @@ def _limit_resources(wanted: Lockdown) -> None:
         # CUDA reserves terabytes of addresses that it never writes to: what may be written counts.
         kind = resource.RLIMIT_DATA if wanted.cuda else resource.RLIMIT_AS
         _limit(kind, mapped(kind) - guest_pages.spare() + wanted.memory_mib * _MIB)
+
+
+def _limit_what_is_counted_by_user() -> None:
+    """Forks of one zygote would see each other's. gVisor refuses; its kernel is one jail's own."""
+    for kind in (resource.RLIMIT_SIGPENDING, resource.RLIMIT_MSGQUEUE):
+        with contextlib.suppress(ValueError):
+            _limit(kind, 0)
 
 
 def _limit(kind: int, soft: int, hard: int | None = None) -> None:
@@ -208,8 +219,15 @@ def _can_map() -> bool:
 def _filter_system_calls(wanted: Lockdown) -> None:
     from arena.sandbox import seccomp
 
+    _ask_for_the_memory_of_the_machine()
     seccomp.prctl(_PR_SET_DUMPABLE, 0)
     program = seccomp.player_filter(
         pid=os.getpid(), receives_descriptors=wanted.receives_descriptors, cuda=wanted.cuda
     )
     seccomp.install(program)
+
+
+def _ask_for_the_memory_of_the_machine() -> None:
+    """So that ``qsort`` knows it: glibc's before 2.37 asks once, and takes any answer for right."""
+    array = ctypes.create_string_buffer(4096)
+    ctypes.CDLL(None).qsort(array, ctypes.c_size_t(1), ctypes.c_size_t(len(array)), None)

@@ -54,6 +54,8 @@ FORBIDDEN_CALLS: Final[dict[str, dict[str, tuple[int, int | None]]]] = {
         "listen": (50, 201),
         "accept4": (288, 242),
         "setsockopt": (54, 208),
+        "sendmsg": (46, 211),
+        "recvmsg": (47, 212),
     },
     "make namespaces or mounts": {
         "unshare": (272, 97),
@@ -63,6 +65,9 @@ FORBIDDEN_CALLS: Final[dict[str, dict[str, tuple[int, int | None]]]] = {
         "pivot_root": (155, 41),
         "chroot": (161, 51),
         "open_tree": (428, 428),
+        "open_tree_attr": (467, 467),
+        "statmount": (457, 457),
+        "listmount": (458, 458),
         "move_mount": (429, 429),
         "fsopen": (430, 430),
         "fsmount": (432, 432),
@@ -109,6 +114,13 @@ FORBIDDEN_CALLS: Final[dict[str, dict[str, tuple[int, int | None]]]] = {
         "tee": (276, 77),
         "splice": (275, 76),
         "eventfd2": (290, 19),
+        "futex_waitv": (449, 449),
+        "futex_wake": (454, 454),
+        "futex_wait": (455, 455),
+    },
+    "count what the whole machine holds": {
+        "sysinfo": (99, 179),
+        "pipe2": (293, 59),
     },
     "watch or steer the page cache": {
         "mincore": (27, 232),
@@ -353,6 +365,13 @@ def _limits() -> str:
     return _listed(kind for kind in kinds if _is_loose(getattr(resource, f"RLIMIT_{kind}")))
 
 
+def _counts() -> str:
+    """What the kernel counts by user, whom the forks of one zygote share."""
+    kinds = ("SIGPENDING", "MSGQUEUE", "MEMLOCK")
+    limits = {kind: resource.getrlimit(getattr(resource, f"RLIMIT_{kind}")) for kind in kinds}
+    return _listed(kind for kind, limit in limits.items() if limit != (0, 0))
+
+
 def _is_loose(kind: int) -> bool:
     hard = resource.getrlimit(kind)[1]
     if hard == resource.RLIM_INFINITY:
@@ -398,6 +417,7 @@ PROBES: Final = (
     Probe("type into a terminal", _terminal),
     Probe("change its process settings", _process_settings),
     Probe("raise its limits", _limits),
+    Probe("fill what is counted by user", _counts, virtual=False),
     Probe("break the honest player", _unusable),
 )
 

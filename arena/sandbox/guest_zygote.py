@@ -37,6 +37,7 @@ from typing import Any, Final
 
 from arena.sandbox import guest_namespaces, guest_pages, guest_warmth
 from arena.sandbox.guest_lockdown import VARIABLE
+from arena.sandbox.guest_start import forget_input
 
 CONTROL: Final = 3
 MESSAGE_BYTES: Final = 64 * 1024
@@ -176,8 +177,10 @@ def _stand_alone(order: dict[str, Any], stream: int, log: int, groups: Sequence[
 def _take_descriptors(stream: int, log: int, groups: Sequence[int]) -> None:
     """The stream at 3, the log at 1 and 2; what else is open is the zygote's, and is closed.
 
-    All are above 3 here: descriptors 0 to 3 have been taken since the zygote began.
+    All are above 3 here: descriptors 0 to 3 have been taken since the zygote began. So is 0 opened
+    anew: forks would share its flags, a letter box.
     """
+    forget_input()
     os.dup2(log, 1)
     os.dup2(log, 2)
     for group in groups:

@@ -12,6 +12,10 @@ NOT_LINUX: Final = (
     "Guests need the namespaces of Linux. Run the worker in a Linux machine, virtual machine or "
     "container (docker compose up worker)."
 )
+LEAKS: Final = (
+    "It starts, and does not hold: take another wall (ARENA_BACKEND, `arena sandbox doctor` lists "
+    "them), look for a newer release of the arena, and report what got through (docs/security.md)."
+)
 _APPARMOR: Final = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 _CLONE: Final = Path("/proc/sys/kernel/unprivileged_userns_clone")
 _MOST: Final = Path("/proc/sys/user/max_user_namespaces")

@@ -6,16 +6,20 @@ child right before it loads a player, and takes away what only starting needed, 
 
 What is not listed fails with EPERM, so that a library's probing of the kernel ends in its
 fallback and not in a dead player. System calls of another ABI (x32, i386) end the process: no
-honest program makes them. Four kinds are listed by argument: ``clone`` for threads alone,
-``fcntl`` without locks, leases and notifications (two jails share the inodes of /usr), ``madvise``
-without what reaches into the page cache, ``prctl`` for a thread's name.
+honest program makes them. Some are listed by argument: ``clone`` for threads alone,
+``fcntl`` without locks, leases and notifications (two jails share the inodes of /usr), ``futex``
+among the threads of one process (else its key is such an inode too), ``madvise`` without what
+reaches into the page cache, ``prctl`` for a thread's name, ``sendto`` and ``recvfrom`` without
+flags. ``fsync`` and its kin succeed and do nothing.
 
 Of note by their absence: ``socket`` and ``socketpair`` (vsock is not bound by network
 namespaces), ``kill``, ``ptrace`` and its kin, ``keyctl`` (keyrings are shared by uid),
 ``memfd_create``, ``mincore``, ``cachestat``, ``preadv2`` and ``fadvise64`` (they see or steer the
 shared page cache), ``flock``, ``io_uring``, ``userfaultfd``, ``bpf``, ``perf_event_open``,
 ``utimensat`` (the times of /dev/null are the machine's own: a letter box between jails),
-``statfs`` (free blocks of shared disks), ``link`` and ``symlink``, every mount call.
+``statfs`` (free blocks of shared disks), ``sysinfo`` (free memory and threads of the machine),
+``pipe`` (its inode's number counts those of the whole machine), ``sendmsg`` (descriptors under way
+are counted by user), ``link`` and ``symlink``, every mount call.
 
 Runs on both sides of the wall; needs the standard library alone.
 """
@@ -72,8 +76,6 @@ _PLAYER: Final[dict[str, _Numbers]] = {
     "truncate": (76, 45),
     "ftruncate": (77, 46),
     "fallocate": (285, 47),
-    "fsync": (74, 82),
-    "fdatasync": (75, 83),
     "chmod": (90, None),
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
@@ -81,8 +83,6 @@ _PLAYER: Final[dict[str, _Numbers]] = {
     "dup": (32, 23),
     "dup2": (33, None),
     "dup3": (292, 24),
-    "pipe": (22, None),
-    "pipe2": (293, 59),
     "poll": (7, None),
     "ppoll": (271, 73),
     "select": (23, None),
@@ -94,11 +94,7 @@ _PLAYER: Final[dict[str, _Numbers]] = {
     "mremap": (25, 216),
     "mprotect": (10, 226),
     "brk": (12, 214),
-    "msync": (26, 227),
     # The one socket that is there.
-    "recvfrom": (45, 207),
-    "sendto": (44, 206),
-    "sendmsg": (46, 211),
     "shutdown": (48, 210),
     "getsockname": (51, 204),
     # Time.
@@ -123,8 +119,6 @@ _PLAYER: Final[dict[str, _Numbers]] = {
     "pause": (34, None),
     "restart_syscall": (219, 128),
     # Threads.
-    "futex": (202, 98),
-    "futex_waitv": (449, 449),
     "set_robust_list": (273, 99),
     "rseq": (334, 293),
     "sched_yield": (24, 124),
@@ -154,7 +148,6 @@ _PLAYER: Final[dict[str, _Numbers]] = {
     "getrlimit": (97, 163),
     "getrusage": (98, 165),
     "uname": (63, 160),
-    "sysinfo": (99, 179),
     "getrandom": (318, 278),
 }
 _BY_ARGUMENT: Final[dict[str, _Numbers]] = {
@@ -166,6 +159,12 @@ _BY_ARGUMENT: Final[dict[str, _Numbers]] = {
     "prlimit64": (302, 261),
     "madvise": (28, 233),
     "tgkill": (234, 131),
+    "futex": (202, 98),
+    "recvfrom": (45, 207),
+    "sendto": (44, 206),
+    "fsync": (74, 82),
+    "fdatasync": (75, 83),
+    "msync": (26, 227),
 }
 _START: Final[dict[str, _Numbers]] = {
     "mount": (165, 40),
@@ -180,18 +179,27 @@ _START: Final[dict[str, _Numbers]] = {
     "setrlimit": (160, 164),
     "madvise": (28, 233),
     "tgkill": (234, 131),
+    "futex": (202, 98),
+    "sysinfo": (99, 179),
+    "sendmsg": (46, 211),
     "getsockopt": (55, 209),
     "landlock_create_ruleset": (444, 444),
     "landlock_add_rule": (445, 445),
     "landlock_restrict_self": (446, 446),
 }
 
-_RECVMSG: Final[_Numbers] = (47, 212)
+_REFEREE: Final[dict[str, _Numbers]] = {
+    "recvmsg": (47, 212),
+    "sendmsg": (46, 211),
+}
+"""What the referee calls beside: players' streams are handed to it, and it waits for no player."""
 
 _CUDA: Final[dict[str, _Numbers]] = {
     "eventfd2": (290, 19),
     "get_mempolicy": (239, 236),
     "mincore": (27, 232),
+    "pipe": (22, None),
+    "pipe2": (293, 59),
 }
 """What NVIDIA's driver library calls beside ``ioctl``, in a jail that sees a GPU."""
 
@@ -203,6 +211,9 @@ _IOCTL: Final = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 """TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX."""
 _TERMINAL: Final = (0x5412, 0x541C)
 """TIOCSTI, TIOCLINUX: what a driver's own ioctls are not."""
+_FUTEX_PRIVATE: Final = 128
+_PLAIN: Final = (0,)
+"""Flags of sending and receiving: no urgent byte (MSG_OOB), no peeking."""
 _PRCTL: Final = (15, 16)  # PR_SET_NAME, PR_GET_NAME
 _MADVISE: Final = (0, 1, 2, 3, 4, 8, 14, 15, 16, 17)
 """NORMAL to DONTNEED, FREE, (NO)HUGEPAGE, DONTDUMP, DODUMP."""
@@ -283,6 +294,20 @@ def _none_of(index: int, values: Iterable[int]) -> bytes:
     return _argument(index) + b"".join(tests) + _give(_ALLOW)
 
 
+def _private_futex() -> bytes:
+    """Allow ``futex`` among the threads of one process.
+
+    Others hang on the page of a shared file, and wake sleepers in other jails. To wait for one
+    comes back at once, as if it had been woken: ``pthread_join`` looks again until it is right.
+    """
+    return (
+        _argument(1)
+        + _instruction(_JUMP_ANY_BIT, _FUTEX_PRIVATE, 0, 1)
+        + _give(_ALLOW)
+        + _give(_ERRNO | errno.EAGAIN)
+    )
+
+
 def _thread_only() -> bytes:
     """Allow ``clone`` for a thread of this process, in its namespaces."""
     return (
@@ -344,6 +369,10 @@ def _common(*, cuda: bool) -> dict[str, bytes]:
         "clone3": _give(_ERRNO | errno.ENOSYS),  # its flags lie in memory: libc falls back to clone
         "fcntl": _one_of(1, _FCNTL),
         "ioctl": _none_of(1, _TERMINAL) if cuda else _one_of(1, _IOCTL),
+        "recvfrom": _one_of(3, _PLAIN),
+        "sendto": _one_of(3, _PLAIN),
+        # Done at once for files that lie in memory; on shared ones it would make the disk work.
+        **dict.fromkeys(("fsync", "fdatasync", "msync"), _give(_ERRNO)),
     }
 
 
@@ -369,13 +398,14 @@ def player_filter(
     jail that sees a GPU.
     """
     target = target or _here()
-    calls = [*_PLAYER.values(), *([_RECVMSG] if receives_descriptors else [])]
+    calls = [*_PLAYER.values(), *(_REFEREE.values() if receives_descriptors else ())]
     calls += _CUDA.values() if cuda else ()
     rules = _common(cuda=cuda) | {
         "prctl": _one_of(0, _PRCTL),
         "madvise": _one_of(2, _MADVISE),
         "prlimit64": _ask_own_limits(),
         "tgkill": _one_of(0, (pid,)),
+        "futex": _private_futex(),
     }
     return _program(_plain(calls, target) + _by_argument(rules, target), target)
 

@@ -1,6 +1,6 @@
 """What a round is set to where nothing was said: preset, poisoned shares, ε, how many examples.
 
-The command line plays a match by it, and the site's form begins with it.
+A file, the API and the command line go by it, and the site's form begins with it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Final
 from arena.rounds import POISONED, USUAL_LEVELS, GameName, norm_for
 from arena.tasks.fitting import available
 from arena.tasks.task import Task
+from arena.threat_model import FirstMover
 
 _PRESETS: Final[dict[str, str]] = {
     GameName.TRANSFER: "transfer",
@@ -32,9 +33,13 @@ def usual_preset(game: str) -> str:
     return _PRESETS.get(game, "white")
 
 
-def usual_shares(game: str) -> tuple[float, ...]:
-    """Poisoned shares of the training set, ascending; empty where nothing is poisoned."""
-    return _SHARES.get(game, ())
+def usual_shares(game: str, *, first_mover: str = FirstMover.DEFENDER) -> tuple[float, ...]:
+    """Poisoned shares of the training set, ascending; empty where nothing is poisoned.
+
+    An attacker who moves first publishes one poisoned set: the largest alone.
+    """
+    shares = _SHARES.get(game, ())
+    return shares[-1:] if first_mover == FirstMover.ATTACKER else shares
 
 
 def usual_examples(game: str, task: Task, split: str) -> int:

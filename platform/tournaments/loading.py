@@ -15,7 +15,14 @@ from arena import round_switches
 from arena.errors import TaskError, ThreatModelError
 from arena.round_settings import idle, uses
 from arena.rounds import GameName, Norm, RoundSpec, norm_for, threat_model_for
-from arena.tasks.usual import usual_examples, usual_published
+from arena.tasks import Task
+from arena.tasks.usual import (
+    usual_epsilons,
+    usual_examples,
+    usual_preset,
+    usual_published,
+    usual_shares,
+)
 from arena.threat_model import PRESET_NAMES, ThreatModel
 from arena.threat_model import SCHEMA_VERSION as THREAT_MODEL_VERSION
 from events.errors import Invalid
@@ -187,7 +194,7 @@ def _check_queries(data: Mapping[str, Any], table: Mapping[str, Any]) -> None:
     """Of the round's own ``queries``: whether they count."""
     if "queries" not in table:
         return
-    model = data.get("threat_model", "white")
+    model = _preset_name(data)
     if model in PRESET_NAMES and model not in METERED:  # one that is none is told with the rest
         raise ThreatModelError(
             "queries are for threat_model = 'grey' or 'black'; "
@@ -208,17 +215,31 @@ def _spec(data: Mapping[str, Any]) -> RoundSpec:
     values = {key: data[key] for key in _SPEC if key in data}
     if "norm" not in data:
         values["norm"] = norm_for(data["game"], Norm.LINF)
-    values |= _usual_counts(values)
-    return RoundSpec.from_json({**values, "threat_model": _threat_model(data)})
+    model = _threat_model(data)
+    usual = usual_shares(data["game"], first_mover=model.first_mover)
+    values = {"shares": usual, **_usual_epsilons(values), **_usual_counts(values), **values}
+    return RoundSpec.from_json({**values, "threat_model": model})
+
+
+def _task(values: Mapping[str, Any]) -> Task | None:
+    """None where it is not here, or is none: that is told with the rest of the tournament."""
+    if values["task"] not in arena.tasks.names():
+        return None
+    with contextlib.suppress(TaskError):
+        return arena.tasks.load(values["task"])
+    return None
+
+
+def _usual_epsilons(values: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    """The task's own of the round's norm."""
+    task = _task(values)
+    return {"epsilons": usual_epsilons(values["game"], values["norm"], task)} if task else {}
 
 
 def _usual_counts(values: Mapping[str, Any]) -> dict[str, int]:
     """``examples`` and ``published`` where they were not said: fewer where a split is small."""
     game, split = values["game"], str(values["split"])
-    if values["task"] not in arena.tasks.names():
-        return {}
-    with contextlib.suppress(TaskError):
-        task = arena.tasks.load(values["task"])
+    if task := _task(values):
         examples = values.get("examples", usual_examples(game, task, split))
         if game != GameName.ATTACKER_FIRST or type(examples) is not int:
             return {"examples": examples}
@@ -239,20 +260,25 @@ def _refuse_idle_switches(data: Mapping[str, Any], table: Mapping[str, Any]) -> 
     said, game = _switches(table), str(data.get("game", ""))
     if not said:
         return
-    plain = _plain_preset(data)
-    presets = (plain, threat_model_for(game, plain))
+    presets = (_plain_preset(data), _preset(data))
     values = {**round_switches.values_of(presets[1]), **said}
     for _, sentence in round_switches.idle(game, values, list(said), presets=presets):
         raise ThreatModelError(f"{sentence} Leave it out.")
 
 
 def _preset(data: Mapping[str, Any]) -> ThreatModel:
-    """As the game reads it."""
-    return threat_model_for(data["game"], _plain_preset(data))
+    """As the game reads it, with who moves first as the round's own switches have it."""
+    first_mover = _switches(data).get("first_mover")
+    return threat_model_for(data["game"], _plain_preset(data), first_mover=first_mover)
+
+
+def _preset_name(data: Mapping[str, Any]) -> Any:
+    """As it was written, or what is usual for the game; whether it is one is seen later."""
+    return data.get("threat_model", usual_preset(str(data.get("game", ""))))
 
 
 def _plain_preset(data: Mapping[str, Any]) -> ThreatModel:
-    preset = data.get("threat_model", "white")
+    preset = _preset_name(data)
     if preset not in PRESET_NAMES:
         known = ", ".join(PRESET_NAMES)
         raise ThreatModelError(f"threat_model is {preset!r}; it must be one of {known}.")

@@ -254,15 +254,15 @@ class BoardRow:
         return self.standing.interval_low is not None and self.standing.interval_high is not None
 
     @property
-    def unique_kills(self) -> str:
-        value = self.standing.metrics.get("unique_kills")
-        return "–" if value is None else f"{value:,}"
+    def unique_kills(self) -> int | None:
+        """None in games whose boards count none."""
+        value: int | None = self.standing.metrics.get("unique_kills")
+        return value
 
     @property
-    def on_house(self) -> str:
+    def on_house(self) -> float | None:
         metrics = self.standing.metrics
-        key = next((k for k in metrics if k.endswith("_on_house")), "")
-        return written(_real(metrics.get(key)), self.form) if key else "–"
+        return next((_real(metrics[k]) for k in metrics if k.endswith("_on_house")), None)
 
     @property
     def symptoms(self) -> list[str]:
@@ -280,12 +280,10 @@ class BoardRow:
         return [f["sentence"] for f in self.standing.flags if f["code"] in NOTES]
 
     @property
-    def mean(self) -> str:
+    def mean(self) -> float | None:
+        """Over attacks."""
         metrics = self.standing.metrics
-        for key in MEANS:
-            if metrics.get(key) is not None:
-                return written(_real(metrics[key]), self.form)
-        return "–"
+        return next((_real(metrics[key]) for key in MEANS if metrics.get(key) is not None), None)
 
 
 def board_rows(board: Board, rows: Iterable[Standing]) -> list[BoardRow]:

@@ -96,15 +96,14 @@ class RoundForm(RoundFields):
 
     def _as_read(self, game: str, model: ThreatModel) -> ThreatModel:
         """As the game reads a preset; what differs from the preset is for the game to refuse."""
-        read = threat_model_for(game, model)
+        read = threat_model_for(game, model, first_mover=model.first_mover)
+        if game == GameName.EXTRACTION:
+            return read  # however its probes were counted
         wanted = PRESETS[self._preset_name]
         set_by_hand = values_of(model).items() - wanted.items()
         names = {name for name, _ in set_by_hand}
-        if game == GameName.TREND_POISONING and names & {"probes", "queries", "total"}:
-            return replace(read, probes=model.probes)
-        if game == GameName.ATTACKER_FIRST and "first_mover" in names:
-            return replace(read, first_mover=model.first_mover)
-        return read
+        kept = [group[0] for group in GROUPS if names & set(group)]
+        return replace(read, **{switch: getattr(model, switch) for switch in kept})
 
     def _blame(self, name: str, sentence: str) -> None:
         self.add_error(name if name in self.fields else None, sentence)

@@ -10,7 +10,7 @@ import ctypes
 import gc
 import os
 
-from hostile import CANARY, LIBC, players
+from hostile import CANARY, LIBC, players, scratch
 
 BLOCK = 2**20
 PAGE = 4096
@@ -20,16 +20,16 @@ MOST_BLOCKS = 192
 def attempt():
     """Every block near an object of Python's or the stack; EFAULT tells what is not mapped."""
     first, second = (half.encode() for half in CANARY["halves"])
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
+    copied = os.open(scratch("page"), os.O_RDWR | os.O_CREAT)
     near = {id(thing) // BLOCK for thing in gc.get_objects()}
     stack = ctypes.addressof(ctypes.c_char_p.in_dll(LIBC, "environ")) // BLOCK
     seen = 0
     for block in [*sorted(near)[:MOST_BLOCKS], stack]:
         for address in range(block * BLOCK, (block + 1) * BLOCK, PAGE):
-            if LIBC.write(writing, ctypes.c_void_p(address), PAGE) != PAGE:
+            os.lseek(copied, 0, os.SEEK_SET)
+            if LIBC.write(copied, ctypes.c_void_p(address), PAGE) != PAGE:
                 continue
-            page = os.read(reading, PAGE)
+            page = os.pread(copied, PAGE, 0)
             seen += 1
             at = page.find(first)
             while at >= 0:
@@ -38,8 +38,8 @@ def attempt():
                 at = page.find(first, at + 1)
     if seen < 100:
         yield f"nothing: only {seen} pages could be looked at"
-    os.close(reading)
-    os.close(writing)
+    os.close(copied)
+    os.unlink(scratch("page"))
 
 
 Attack, Defense = players(attempt)

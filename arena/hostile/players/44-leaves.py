@@ -8,6 +8,7 @@ ends = "scored"
 
 import builtins
 import ctypes
+import fcntl
 import os
 import signal
 import sys
@@ -36,6 +37,7 @@ def attempt():
         lambda: syscall("add_key", b"user\0", name, b"x", 1, -3),
         lambda: LIBC.sethostname(b"arena-hostile", 13),
         lambda: os.dup2(2, 400),
+        lambda: fcntl.fcntl(0, fcntl.F_SETFL, os.O_NONBLOCK | os.O_APPEND),
         lambda: os.putenv(MARK, MARK),
         lambda: os.environ.update({MARK: MARK}),
         lambda: os.chdir("/tmp"),

@@ -12,15 +12,16 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 
 from leaderboard import selectors as boards
-from leaderboard.models import Standing
 from leaderboard.selectors import BoardView
 from tournaments import selectors
 from tournaments.viewer import Viewer
 from web.answers import attachment, page
+from web.figures import BoardRow, board_rows
 
 COLUMNS: Final = (
     "round", "round_title", "side", "position", "rank", "rank_low", "rank_high", "entry", "team",
-    "figure", "value", "interval_low", "interval_high", "clean_accuracy", "matches_ended",
+    "figure", "value", "interval_low", "interval_high", "clean_accuracy", "mean_over_attacks",
+    "unique_kills", "on_house", "matches_ended",
     "matches_left", "why_unranked", "as_of",
 )  # fmt: skip
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -42,17 +43,19 @@ def standings(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _rows(view: BoardView, viewer: Viewer) -> Iterator[list[object]]:
-    for row in view.rows:
+    for row in board_rows(view.board, view.rows):
         yield [_cell(value) for value in _values(view, row, viewer)]
 
 
-def _values(view: BoardView, row: Standing, viewer: Viewer) -> list[object]:
+def _values(view: BoardView, told: BoardRow, viewer: Viewer) -> list[object]:
+    row = told.standing
     return [
         view.round.number, view.round.title, view.role.value, row.position, row.rank,
         row.rank_low, row.rank_high, viewer.name_of(row.entry),
         viewer.team_name_of(row.entry), view.board.headline, row.headline, row.interval_low,
         row.interval_high,
-        row.clean_accuracy, row.met, row.pending, " ".join(row.reasons),
+        row.clean_accuracy, told.mean, told.unique_kills, told.on_house, row.met,
+        row.pending, " ".join(row.reasons),
         row.as_of.isoformat() if row.as_of else None,
     ]  # fmt: skip
 

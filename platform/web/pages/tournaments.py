@@ -15,6 +15,7 @@ from accounts.selectors import team_ids
 from arena.errors import Side
 from events.errors import Invalid, NotThere
 from leaderboard import selectors as boards
+from leaderboard.selectors import BoardView
 from submissions.models import Submission
 from submissions.states import WAITING, SubmissionState
 from tournaments import selectors, services
@@ -24,7 +25,7 @@ from tournaments.states import PLAYABLE, REVEALED, UNJUDGED, EntryState, MatchSt
 from tournaments.viewer import Viewer
 from web import entering
 from web.answers import action, page, person
-from web.figures import board_rows
+from web.figures import BoardRow, board_rows
 from web.forms import EnterForm
 from web.templatetags.arena import reveals
 
@@ -123,14 +124,19 @@ def _boards(request: HttpRequest, tournament: Tournament) -> dict[str, Any]:
     return {
         "tournament": tournament,
         "round": round_,
-        "sides": [
-            (view, board_rows(view.board, view.rows), view.role is Side.DEFENSE) for view in views
-        ],
+        "sides": [_side(view) for view in views],
         "matrix": matrix,
         "strongest_attacks": {pk: viewer.name_of(e) for pk, e in strongest.entries.items()},
         "strongest_rounds": strongest.rounds,
         "mine": mine,
     }
+
+
+def _side(view: BoardView) -> tuple[BoardView, list[BoardRow], bool, bool]:
+    """With whether it is the defenses', and whether its game has kills to count."""
+    rows = board_rows(view.board, view.rows)
+    kills = any(row.unique_kills is not None for row in rows)
+    return view, rows, view.role is Side.DEFENSE, kills
 
 
 def _round(request: HttpRequest, tournament: Tournament) -> Round | None:

@@ -16,6 +16,7 @@ from arena.errors import ArenaError
 from arena.qualification.words import NORMS as BALLS
 from arena.round_switches import rows_of, sentence_of
 from arena.rounds import GameName, Goal, Norm, PoisonMode, RoundSpec
+from arena.threat_model import FirstMover
 from events.selectors import latest
 from tournaments.models import Entry, Round
 from tournaments.viewer import Viewer
@@ -59,6 +60,12 @@ def points(value: float | None) -> str:
 @register.filter
 def number(value: object) -> str:
     return figures.number(_real(value))
+
+
+@register.filter
+def written(value: object, form: str) -> str:
+    """As a board's form has it: a share or a number."""
+    return figures.written(_real(value), form)
 
 
 @register.filter
@@ -222,7 +229,7 @@ def budget(round_: Round) -> str:
 
 def _poison(rules: RoundSpec) -> str:
     """Of games about training data."""
-    shares = " and ".join(f"{100 * share:g}" for share in rules.shares)
+    shares = ", ".join(f"{100 * share:g}" for share in rules.shares)
     within = f"{NORMS[rules.norm.value]} ≤ {rules.epsilons[-1]:g}" if rules.epsilons else ""
     if rules.game is GameName.BACKDOOR:
         trigger = f"shift {within}" if within else f"patch of {100 * rules.trigger_area:g} %"
@@ -233,7 +240,8 @@ def _poison(rules: RoundSpec) -> str:
     if rules.game is GameName.ONLINE_POISONING:
         return f"poison {100 * rules.shares[-1]:g} % of {rules.batches} batches"
     how = "added" if rules.poison_mode is PoisonMode.ADD else "in place of other points"
-    return f"poison {shares} %, {how}"
+    blind = rules.threat_model.first_mover is FirstMover.ATTACKER
+    return f"poison {shares} %, {how}{', the attacker moves first' if blind else ''}"
 
 
 def _sizes(rules: RoundSpec) -> str:

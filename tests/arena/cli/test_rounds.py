@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 from arena.applicability import applicability
 from arena.cli import rules, run, verdicts
 from arena.cli.exits import ExitCode, Stop
-from arena.cli.play import _given
+from arena.cli.play import _given, play
 from arena.cli.shared_task import shared_task
 from arena.manifest import Role
 from arena.referee import MatchSpec
+from arena.round_settings import USED_BY
 from arena.rounds import GameName
 from arena.starters import names
 from arena.tasks import load
@@ -48,6 +50,10 @@ def test_the_round_follows_from_the_players_and_the_options() -> None:
     assert blind.threat_model.probes.none
     theft = rules.round_of(rules.Options("black", queries=650), task, usual="extraction")
     assert (theft.game, theft.threat_model.probes.total) == (GameName.EXTRACTION, 650)
+    for preset in ("grey", "black"):
+        theft = rules.round_of(rules.Options(preset), task, usual="extraction")
+        usual = ThreatModel.preset(preset).probes.per_example
+        assert theft.threat_model.probes.total == usual, "as a round on the site"
     for game in ("poisoning", "backdoor", "targeted_poisoning"):
         poison = rules.round_of(rules.Options("white"), task, usual=game)
         assert poison.shares == usual_shares(game), "as a round on the site begins"
@@ -55,6 +61,17 @@ def test_the_round_follows_from_the_players_and_the_options() -> None:
     assert trend.examples == 40
     proof = rules.round_of(rules.Options("white", game="certification", norm="l2"), task)
     assert proof.epsilons == (task.norms["l2"][-1],)
+
+
+def test_every_setting_of_some_game_alone_has_an_option() -> None:
+    """What the file and the form can set, one match of it can be tried with."""
+    assert set(USED_BY) <= set(rules.OPTIONS)
+    offered = set(signature(play).parameters)
+    assert {
+        option.removeprefix("--").replace("-", "_") for option in rules.OPTIONS.values()
+    } <= offered
+    stream = rules.Options("white", game="online_poisoning", seeds=7)
+    assert rules.round_of(stream, load("digits")).seeds == 7
 
 
 @pytest.mark.parametrize(

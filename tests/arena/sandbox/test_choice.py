@@ -95,7 +95,9 @@ def test_one_probe_that_gets_through_and_the_backend_is_not_used(
 
     with pytest.raises(SandboxUnavailable, match="No wall on this machine"):
         sandbox.choose(trusted=False)
-    assert "could open sockets (vsock)" in sandbox.doctor()[0].sentence
+    found = sandbox.doctor()[0]
+    assert "could open sockets (vsock)" in found.sentence
+    assert "It starts, and does not hold" in found.remedy
 
 
 @pytest.mark.usefixtures("without_bubblewrap")

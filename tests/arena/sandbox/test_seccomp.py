@@ -98,6 +98,31 @@ def test_arguments_decide_where_they_must(player: bytes) -> None:
     assert verdict(player, 234, 1, 1, 9) == refused
 
 
+def test_a_futex_is_for_the_threads_of_one_process(player: bytes) -> None:
+    wait, wake, wait_bitset, private, realtime = 0, 1, 9, 128, 256
+    for operation in (wait, wake, wait_bitset, wait_bitset | realtime):
+        assert verdict(player, 202, 4096, operation | private) == ALLOW
+        assert verdict(player, 202, 4096, operation) == ERRNO | errno.EAGAIN
+    assert verdict(player, 449) == ERRNO | errno.EPERM  # futex_waitv: its flags lie in memory
+
+
+def test_over_the_socket_go_bytes_in_their_turn_and_nothing_else(player: bytes) -> None:
+    urgent, peek = 1, 2
+    assert verdict(player, 44, 3, 4096, 160, 0) == ALLOW
+    assert verdict(player, 44, 3, 4096, 160, urgent) == ERRNO | errno.EPERM
+    assert verdict(player, 45, 3, 4096, 160, peek) == ERRNO | errno.EPERM
+    referee = seccomp.player_filter(pid=PID, receives_descriptors=True, target=X86)
+    for number in (46, 47):  # sendmsg, recvmsg
+        assert verdict(player, number) == ERRNO | errno.EPERM
+        assert verdict(referee, number) == ALLOW
+
+
+def test_to_synchronize_a_file_succeeds_and_does_nothing(player: bytes) -> None:
+    for number in (74, 75, 26):
+        assert verdict(player, number) == ERRNO
+    assert verdict(player, 162) == ERRNO | errno.EPERM  # sync
+
+
 def test_limits_can_be_read_and_not_set(player: bytes) -> None:
     assert verdict(player, 302, 0, 7, 0, 4096) == ALLOW
     assert verdict(player, 302, 0, 7, 4096, 0) == ERRNO | errno.EPERM

@@ -262,7 +262,7 @@ def test_a_threat_model_that_is_none_is_told_before_its_queries() -> None:
         (MINIMAL.replace('"evasion"', '"chess"'), "'White'"),
         (MINIMAL + 'threat_model = "pink"\n', "must be one of white"),
         (MINIMAL.replace("epsilons = [0.1]", "epsilons = [0.2, 0.1]"), "ascending"),
-        (MINIMAL.replace("epsilons = [0.1]", ""), "at least one epsilon"),
+        (MINIMAL.replace("epsilons = [0.1]", "epsilons = []"), "at least one epsilon"),
         (MINIMAL + 'opens_at = "tomorrow"\n', "2030-01-31"),
         (MINIMAL + "[rounds.switches]\nparameters = 'telepathy'\n", "'White'"),
         (MINIMAL + "[rounds.attack_limits]\npatience = 3\n", "'White'"),

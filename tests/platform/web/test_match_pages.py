@@ -18,6 +18,7 @@ from tournaments.states import Phase
 from web.figures import heat, percent
 from web.findings import FLAGS, REMEDIES, flag_sentence
 from web.pages import outcomes
+from web.pages.matches import CURVES
 from web.pages.pictures import perturbation_pixels, pixels_of
 from web.templatetags.arena import points
 
@@ -231,3 +232,24 @@ def test_a_gallery_without_kills_promises_none(
     held = {**columns, "broken": np.zeros_like(columns["broken"])}
     monkeypatch.setattr(outcomes, "columns_of", lambda *_: held)
     assert "No kills; 12 of" in text_of(as_(world.oscar).get(address))
+
+
+@pytest.mark.parametrize(
+    "together",
+    [
+        ("fidelity", "surrogate_accuracy"),
+        ("robust_accuracy", "certified_accuracy", "attack_success_rate", "noise_success_rate"),
+        ("robust_accuracy", "corruption_accuracy", "attack_success_rate", "noise_success_rate"),
+        ("attack_success_rate", "trend_kept", "slope_left"),
+        ("fresh_error", "unprepared_error"),
+        ("poisoned_error", "delta_error"),
+    ],
+)
+def test_no_two_lines_of_a_curve_have_one_colour(together: tuple[str, ...]) -> None:
+    """As charts.js gives them: by name, and from its spare ones in turn."""
+    script = (Path(__file__).parents[3] / "platform/web/static/web/charts.js").read_text("utf-8")
+    named = dict(re.findall(r'"([^"]+)": "(--\w+)"', script))
+    spare = iter(re.findall(r'"(--\w+)"', script.split("const spare = ")[1].split("]")[0]))
+    labels = [label for key, label in CURVES if key in together]
+    tones = [named.get(label) or next(spare) for label in labels]
+    assert len(set(tones)) == len(together)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import arena.tasks
 from arena.rounds import GameName, Goal, Norm, RoundSpec, TargetRule, threat_model_for
-from arena.threat_model import ThreatModel
+from arena.threat_model import FirstMover, Parameters, ThreatModel
 from arena.verdict import Kills, Outcome, Status
 from arena.verdict import Verdict as Finding
 from events.errors import Invalid
@@ -16,8 +18,10 @@ from tests.platform.web.played import EXAMPLES, opened, pages, record, spec_of
 from tests.platform.web.reading import Browser, text_of
 from tests.platform.web.seeding import World
 from tournaments import services
+from tournaments.models import Round
 from tournaments.services import RoundPlan, TournamentPlan
 from tournaments.states import MatchState
+from web.templatetags.arena import budget
 
 
 @pytest.mark.parametrize(("given", "area"), [("", 0.02), ("0.05", 0.05)])
@@ -65,8 +69,22 @@ def test_a_backdoor_is_planned_ranked_and_read(world: World, as_: Browser) -> No
     picture = as_(world.oscar).get(f"/matches/{match.uid}/pictures/triggered-0-0.png")
     assert "Poisoners" in boards
     assert "poison 1 %, patch of 2 %" in boards
+    assert "Unique kills" not in boards  # a game that counts none shows no column of dashes
     assert Standing.objects.get(round=round_, role="attack", entry__house="badnets").headline == 0.9
     assert picture["Content-Type"] == "image/png"
+
+
+def test_a_poisoning_round_says_its_shares_and_who_moves_first(world: World) -> None:
+    """Move order decides who may know whom: the line of a round's rules tells it."""
+    seen = ThreatModel.transfer()
+    blind = replace(seen, parameters=Parameters.HIDDEN, first_mover=FirstMover.ATTACKER)
+    said = [
+        budget(Round(game="poisoning", spec=RoundSpec(
+            GameName.POISONING, "digits", model, shares=shares
+        ).to_json()))
+        for model, shares in ((seen, (0.03, 0.1, 0.3)), (blind, (0.1,)))
+    ]  # fmt: skip
+    assert said == ["poison 3, 10, 30 %, added", "poison 10 %, added, the attacker moves first"]
 
 
 # ── chosen points and streams ──────────────────────────────────────────────────────────────
@@ -136,6 +154,7 @@ def test_a_stream_is_planned_ranked_and_read(world: World, as_: Browser) -> None
     assert "Points seen" in page
     assert "poison 10 % of 4 batches" in boards
     assert "Largest mean error over a poisoned stream" in boards
+    assert 'title="Online greedy against Online softmax regression: added 10.0 %"' in boards
     row = Standing.objects.get(round=round_, role="defense", entry__house="online-logistic")
     assert row.headline == pytest.approx(0.12)
 

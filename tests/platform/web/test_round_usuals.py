@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from arena import tasks
+from arena.cli import rules
 from arena.round_settings import norms_of
 from arena.rounds import GameName, Norm
 from arena.tasks.fitting import usual_task_of
+from events.errors import Invalid
 from tests.platform.web.filling import ROUND, filled, form_of, query, sent
 from tests.platform.web.reading import Browser, words_of
 from tests.platform.web.seeding import World
+from tournaments import loading
 from tournaments.models import Tournament
 from web.glossary import BY_SLUG
 from web.round_presets import settle
@@ -32,14 +35,47 @@ def test_every_game_can_be_made_of_what_the_form_begins_with(
     round_ = begun(game=game.value, task=usual_task_of(game))
     made = as_(world.oscar).post("/tournaments/new/", sent(round_))
     assert made.status_code == 302, words_of(made)
-    rules = Tournament.objects.get(slug="autumn").rounds.get().rules
-    usual = tasks.load(rules.task).norms
+    made_rules = Tournament.objects.get(slug="autumn").rounds.get().rules
+    usual = tasks.load(made_rules.task).norms
     if game in (GameName.EVASION, GameName.CERTIFICATION, GameName.TREND_POISONING):
-        assert rules.epsilons == usual["linf"]
+        assert made_rules.epsilons == usual["linf"]
     if game is GameName.GOOD_WORDS:
-        assert rules.epsilons == usual["l0"]
+        assert made_rules.epsilons == usual["l0"]
     if game is GameName.TARGETED_POISONING:
-        assert (rules.epsilons, rules.shares) == ((), (0.03,))
+        assert (made_rules.epsilons, made_rules.shares) == ((), (0.03,))
+    in_a_file = {"title": "Round", "game": game.value, "task": usual_task_of(game)}
+    plan = loading.parse(
+        {"schema_version": 1, "title": "T", "task": "digits", "rounds": [in_a_file]}
+    )
+    assert plan.rounds[0].spec == made_rules, "a file that says no more begins as the form does"
+
+
+def test_a_poisoner_who_moves_first_is_shown_nothing_at_every_door() -> None:
+    """Who says so need not take each switch of the preset back by hand."""
+    round_ = begun(game="poisoning", shares="0.1", first_mover="attacker")
+    form = form_of(round_)
+    assert form.is_valid(), form.errors
+    made = form.plan(task="digits", split="practice").spec
+    said = {"game": "poisoning", "switches": {"first_mover": "attacker"}}
+    file = {"schema_version": 1, "title": "T", "task": "digits", "rounds": [{"title": "R", **said}]}
+    filed = loading.parse(file).rounds[0].spec
+    options = rules.Options("white", game="poisoning", first_mover="attacker")
+    played = rules.round_of(options, tasks.load("digits"))
+    assert made.threat_model == filed.threat_model == played.threat_model
+    assert (made.shares, filed.shares, played.shares) == ((0.1,),) * 3
+    assert made.threat_model.probes.none
+
+
+def test_what_is_shown_by_hand_to_a_poisoner_who_moves_first_is_refused() -> None:
+    round_ = begun(game="poisoning", shares="0.1", first_mover="attacker")
+    told = form_of({**round_, "probes": "counted", "queries": "5"})
+    assert "has no learner to look at" in str(told.errors["first_mover"])
+    file = {"schema_version": 1, "title": "T", "task": "digits", "rounds": [{
+        "title": "R", "game": "poisoning",
+        "switches": {"first_mover": "attacker", "structure": "source"},
+    }]}  # fmt: skip
+    with pytest.raises(Invalid, match="has no learner to look at"):
+        loading.parse(file)
 
 
 @pytest.mark.parametrize(

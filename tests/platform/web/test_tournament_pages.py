@@ -128,9 +128,15 @@ def test_the_boards_are_a_table_for_spreadsheets_that_holds_no_formula(
     shown = next(row for row in rows if row["entry"] == "Bulwark v3" and row["round"] == "1")
     wanted = stored.get(entry=world.entries["Bulwark v3"], round__number=1)
     assert float(shown["value"]) == wanted.headline
+    assert float(shown["mean_over_attacks"]) == wanted.metrics["robust_mean"]
     assert shown["team"] == "'=HYPERLINK(1)"
+    attack = next(row for row in rows if row["side"] == "attack" and row["unique_kills"])
+    ranked = stored.get(role="attack", entry__name=attack["entry"], round__number=attack["round"])
+    assert int(attack["unique_kills"]) == ranked.metrics["unique_kills"]
+    assert float(attack["on_house"]) == ranked.metrics[f"{attack['figure']}_on_house"]
     board = text_of(as_(None).get("/tournaments/spring/"))
     assert 'href="/tournaments/spring/standings.csv"' in board
+    assert "Unique kills" in board
     assert 'href="/api/v1/tournaments/spring/standings/"' in board
 
 

@@ -19,7 +19,7 @@
     };
   }
   function percent(value) { return value === null || value === undefined ? "–" : (100 * value).toFixed(1) + " %"; }
-  const TONES = { "Robust accuracy": "--defense", "Attack success": "--attack", "Error, poisoned": "--attack", "Error added": "--iris", "Trends kept": "--defense", "Made again": "--iris", "Error on fresh examples": "--attack" };
+  const TONES = { "Robust accuracy": "--defense", "Attack success": "--attack", "Error, poisoned": "--attack", "Error added": "--iris", "Trends kept": "--defense", "Made again": "--iris", "Error on fresh examples": "--attack", "Fidelity": "--attack" };
 
   // The whole scale of shares, unless all that is shown lies near its foot.
   function heights(low, high) {
@@ -33,9 +33,10 @@
     option.xAxis.name = data.axis;
     option.tooltip.valueFormatter = percent;
     option.series = [];
+    const spare = ["--iris", "--muted"];
     let low = 0, high = 0;
     data.series.forEach(function (series) {
-      const tone = colour(TONES[series.name] || "--iris");
+      const tone = colour(TONES[series.name] || spare.shift());
       const known = series.points.filter(function (p) { return p[1] !== null; });
       known.forEach(function (p) {
         low = Math.min(low, p[1], p[2] ?? 0);
