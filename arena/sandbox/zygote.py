@@ -385,8 +385,13 @@ class ZygoteJail(KillableJail):
         """The kernel's own count: it ends the player with SIGKILL a second after the limit."""
         assert self._end_told is not None
         used = float(self._end_told.get("cpu_seconds", 0.0))
-        return code == BY_SIGNAL + signal.SIGKILL and used >= CPU_SHARE * self.limits.cpu_seconds
+        return self._was_killed() and used >= CPU_SHARE * self.limits.cpu_seconds
 
     def _was_lost(self, code: int) -> bool:
         """A process 1 cannot send itself SIGKILL: it came from outside of its namespace."""
-        return code == BY_SIGNAL + signal.SIGKILL
+        return self._was_killed()
+
+    def _was_killed(self) -> bool:
+        """By SIGKILL, or along with its outer; a player may leave with a shell's word for that."""
+        assert self._end_told is not None
+        return "lost" in self._end_told or self._end_told["status"] == -signal.SIGKILL
