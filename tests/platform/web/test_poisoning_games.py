@@ -135,9 +135,9 @@ def test_a_stream_is_planned_ranked_and_read(world: World, as_: Browser) -> None
         GameName.ONLINE_POISONING, "mnist-1-7", ThreatModel.black(), shares=(0.1,), batches=4,
         examples=EXAMPLES,
     )  # fmt: skip
-    plan = RoundPlan("Stream", spec, ("online-greedy",), ("online-logistic",))
+    plan = RoundPlan("Stream", spec, ("online-greedy",), ("online-logistic", "online-sanitising"))
     round_ = opened(world, plan)
-    match = round_.matches.get()
+    match = round_.matches.get(defense__house="online-logistic")
     told = {
         "clean_accuracy": 0.98,
         "poisoned_error_over_time": 0.12,
