@@ -83,7 +83,7 @@ HINTS: Final[Mapping[str, str]] = {
     "rejected_not_finite": "NaN or infinite values",
     "rejected_out_of_range": "or a move unknown",
     "rejected_over_budget": "beyond ε + 0.000001",
-    "examples": "examples, or series of a trend round",
+    "examples": "examples or series",
 }
 """A word beside a metric's name, where that alone would not tell."""
 METRICS: Final = tuple(Kind(key, TERMS.get(key, ""), HINTS.get(key, "")) for key in NAMES)
@@ -133,11 +133,11 @@ def written(value: float | None, form: str) -> str:
 
 
 def between(low: float | None, high: float | None, form: str = SHARE, *, digits: int = 0) -> str:
-    """An interval, ``58 – 64 %``; nothing where there is none."""
+    """An interval, ``58 – 64 %``, which breaks before no sign; nothing where there is none."""
     if low is None or high is None:
         return ""
     if form == SHARE:
-        return f"{100 * low:z.{digits}f} – {100 * high:z.{digits}f} %".replace("-", "−")
+        return f"{100 * low:z.{digits}f} – {100 * high:z.{digits}f}\xa0%".replace("-", "−")
     return f"{number(low)} – {number(high)}"
 
 

@@ -86,7 +86,7 @@ class Choice:
             "title": title(self.game, self.preset),
             "epsilons": self._epsilons(),
             "shares": _numbers(usual_shares(self.game)),
-            "examples": _series().get(self.task, str(EXAMPLES)),
+            "examples": _series(self.task) or str(EXAMPLES),
         }
 
     def _epsilons(self) -> str:
@@ -113,9 +113,10 @@ def follow(data: QueryDict, prefix: str) -> None:
     if preset == usual_preset(before.game) and game != before.game:
         preset = data[f"{prefix}-preset"] = usual_preset(game)
     now = Choice(game, task, norm, preset)
+    filled, wanted = before.settings(), now.settings()
     for name in FIELDS[1:]:
-        if data.get(f"{prefix}-{name}", "") == before.settings()[name]:
-            data[f"{prefix}-{name}"] = now.settings()[name]
+        if data.get(f"{prefix}-{name}", "") == filled[name]:
+            data[f"{prefix}-{name}"] = wanted[name]
     data[f"{prefix}-usual"] = str(now)
 
 
@@ -134,6 +135,7 @@ def title(game: str, preset: str) -> str:
 def for_script() -> dict[str, Any]:
     """The same as :meth:`Choice.settings`, as tables; and what to call a round's bound."""
     presets = ("white", "grey", "black", "transfer")
+    series = {name: told for name in arena.tasks.names() if (told := _series(name))}
     return {
         "games": {
             game.value: {
@@ -153,7 +155,7 @@ def for_script() -> dict[str, Any]:
             for game in GameName
         },
         "epsilons": {task: _epsilons(task) for task in arena.tasks.names()},
-        "examples": {"": str(EXAMPLES), **_series()},
+        "examples": {"": str(EXAMPLES), **series},
         "pictures": [name for name in arena.tasks.names() if _has_pictures(name)],
         "moves": sorted(MOVES),
         "bounds": _BOUNDS,
@@ -220,15 +222,14 @@ def _has_pictures(task: str) -> bool:
         return True
 
 
-def _series() -> dict[str, str]:
-    """How many examples a round on each regression task usually has: series are few, and read fast.
-    Of a task of classes that is small the check tells."""
-    found = {}
-    for name in arena.tasks.names():
-        with suppress(TaskError):
-            if (task := arena.tasks.load(name)).is_regression:
-                found[name] = str(usual_examples(GameName.TREND_POISONING, task, "practice"))
-    return found
+def _series(task: str) -> str:
+    """How many examples a round on a regression task usually has: series are few, and read fast.
+    Empty for others: of a task of classes that is small the check tells."""
+    with suppress(TaskError):
+        found = arena.tasks.load(task)
+        if found.is_regression:
+            return str(usual_examples(GameName.TREND_POISONING, found, "practice"))
+    return ""
 
 
 def _numbers(values: tuple[float, ...]) -> str:

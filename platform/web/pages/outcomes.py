@@ -107,7 +107,7 @@ def gallery(
     )
     pictures = task is None or task.is_image
     if seen and task is not None and not pictures:
-        cards = _with_changes(user, match, cards, level=chosen, features=task.features)
+        cards = _with_changes(user, match, cards, level=chosen, task=task)
     listed = tuple((k, "" if np.isnan(e) else f"{e:g}") for k, e in enumerate(epsilons))
     axis = "words:" if match.round.game == GameName.GOOD_WORDS else "ε ="
     axis = LEVELS.get(match.round.rules.norm, axis)
@@ -115,7 +115,7 @@ def gallery(
 
 
 def _with_changes(
-    user: Person, match: Match, cards: tuple[Card, ...], *, level: int, features: tuple[str, ...]
+    user: Person, match: Match, cards: tuple[Card, ...], *, level: int, task: Task
 ) -> tuple[Card, ...]:
     try:
         arrays = arrays_of(user, match)
@@ -123,7 +123,7 @@ def _with_changes(
         return cards
     clean, attacked = arrays["clean"], arrays["attacked"][level]
     return tuple(
-        replace(card, changes=changes(clean[card.number], attacked[card.number], features))
+        replace(card, changes=changes(clean[card.number], attacked[card.number], task))
         for card in cards
     )
 

@@ -36,7 +36,8 @@ def arrays_of(user: Person, match: Match) -> dict[str, NDArray[Any]]:
 
 @dataclass(frozen=True)
 class Changes:
-    """``rows``: (feature, before, after), the largest first; ``more``: how many are left out.
+    """``rows``: (feature, before, after), the largest first, in the units of the data where the
+    task tells them; ``more``: how many are left out.
 
     ``words``: every change makes 1 of 0; then the features' names say all.
     """
@@ -46,16 +47,28 @@ class Changes:
     words: bool
 
 
-def changes(clean: NDArray[Any], attacked: NDArray[Any], features: tuple[str, ...]) -> Changes:
+def changes(clean: NDArray[Any], attacked: NDArray[Any], task: Task) -> Changes:
     """What was done to one example (*shape); features without names are numbered."""
     before, after = clean.ravel().astype(np.float64), attacked.ravel().astype(np.float64)
     size = np.abs(after - before)
     order = np.argsort(-size, kind="stable")
     moved = order[size[order] > CHANGED]
     shown = moved[:SHOWN_CHANGES]
-    rows = tuple((_named(features, int(i)), f"{before[i]:.3g}", f"{after[i]:.3g}") for i in shown)
+    rows = tuple(
+        (_named(task.features, i), _in_units(task, i, before[i]), _in_units(task, i, after[i]))
+        for i in map(int, shown)
+    )
     words = bool(len(moved)) and bool((before[moved] == 0).all() and (after[moved] == 1).all())
     return Changes(rows, len(moved) - len(shown), words)
+
+
+def _in_units(task: Task, number: int, value: float) -> str:
+    """Of a feature on the scale from 0 to 1: as it was measured, if the task tells."""
+    if task.scaling is None:
+        return f"{value:.3g}"
+    low, high = task.scaling.low[number], task.scaling.high[number]
+    measured = low + (high - low) * value
+    return f"{measured:,.0f}" if abs(measured) >= 1000 else f"{measured:.4g}"
 
 
 def _named(features: tuple[str, ...], number: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 import arena.tasks
 from arena.rounds import GameName, Norm, RoundSpec
+from arena.tasks.task import Scaling
 from arena.threat_model import ThreatModel
 from arena.verdict import Status
 from arena.verdict import Verdict as Finding
@@ -20,6 +22,7 @@ from tests.platform.web.played import opened, pages, record, spec_of
 from tests.platform.web.reading import Browser, text_of
 from tests.platform.web.seeding import World
 from tournaments.services import RoundPlan
+from web.pages.rows import changes
 
 
 def rows_of(task: str, epsilons: tuple[float, ...], **rules: Any) -> RoundSpec:
@@ -95,6 +98,18 @@ def test_a_tables_match_shows_the_features_that_were_changed_and_what_errors_cos
     assert '<th scope="row">free</th>' in page
     assert "pictures/" not in page
     assert "Value-weighted loss" in page.split("All figures")[0]
+
+
+def test_changes_are_told_in_the_units_of_the_data() -> None:
+    task = arena.tasks.load("spambase")
+    features = len(task.features)
+    scaling = Scaling((20.0,) * features, (120_020.0,) * features)
+    clean = np.zeros(features)
+    attacked = clean.copy()
+    attacked[3:5] = 0.5, 0.0001
+    rows = changes(clean, attacked, replace(task, scaling=scaling)).rows
+    assert rows == (("num3d", "20", "60,020"), ("our", "20", "32"))
+    assert changes(clean, attacked, task).rows[0] == ("num3d", "0", "0.5")
 
 
 def test_a_good_word_round_is_made_by_the_form_and_counts_words(world: World) -> None:

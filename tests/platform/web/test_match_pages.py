@@ -15,7 +15,7 @@ from tests.platform.web.reading import Browser, text_of, words_of
 from tests.platform.web.seeding import World, judge
 from tournaments.models import Tournament, Verdict
 from tournaments.states import Phase
-from web.figures import heat, percent
+from web.figures import between, heat, percent
 from web.findings import FLAGS, REMEDIES, flag_sentence
 from web.pages import outcomes
 from web.pages.matches import CURVES
@@ -167,6 +167,7 @@ def test_heat_grows_with_success() -> None:
 def test_no_share_is_told_as_less_than_nothing_where_it_rounds_to_nothing() -> None:
     assert [percent(-0.0004), percent(-0.004, 0), points(-0.004)] == ["0.0 %", "0 %", "0"]
     assert [percent(-0.02), points(-0.02)] == ["−2.0 %", "−2"]
+    assert between(-0.02, 0.5) == "−2 – 50\xa0%", "no line begins with the sign"
 
 
 def test_each_flag_of_a_verdict_is_told_as_a_sentence(project_root: Path) -> None:

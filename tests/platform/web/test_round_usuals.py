@@ -143,3 +143,13 @@ def test_house_players_say_where_they_play(world: World, as_: Browser) -> None:
     assert told("cw-l2", "norms") == {"l2"}
     assert told("patch", "norms") == {"patch"}
     assert told("certified-smoothing", "certifies") == {"l2"}
+
+
+def test_what_is_usual_for_a_round_is_read_from_its_own_task_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The preview asks at each change, for every round."""
+    read, load = [], tasks.load
+    monkeypatch.setattr(tasks, "load", lambda name: read.append(name) or load(name))
+    settle(query(sent(begun(game="replay"))))
+    assert set(read) == {"digits"}
