@@ -154,7 +154,7 @@ def test_a_stream_is_planned_ranked_and_read(world: World, as_: Browser) -> None
     assert "Points seen" in page
     assert "poison 10 % of 4 batches" in boards
     assert "Largest mean error over a poisoned stream" in boards
-    assert 'title="Online greedy against Online softmax regression: added 10.0 %"' in boards
+    assert 'title="Online greedy against Online softmax regression: poisoned 10.0 %"' in boards
     row = Standing.objects.get(round=round_, role="defense", entry__house="online-logistic")
     assert row.headline == pytest.approx(0.12)
 
