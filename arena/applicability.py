@@ -57,11 +57,23 @@ def plays_game(manifest: Manifest, game: GameName) -> bool:
     named = set(manifest.needs.games)
     if manifest.role not in ROLES.get(game, USUAL_ROLES):
         return False
+    if game is GameName.CERTIFICATION and manifest.role is Role.DEFENSE and not manifest.certifies:
+        return False
     if game is GameName.TREND_POISONING or (
         game in _BY_NAME_ALONE and manifest.role is Role.POISONER
     ):
         return game.value in named
     return not named or bool(named & {game.value, _PLAYED_AS.get(game, game).value})
+
+
+def plays_round(manifest: Manifest, round_: RoundSpec) -> bool:
+    """Whether a player plays the round's game, and a defense certifies in the norm of one about
+    certificates; whatever the threat model.
+    """
+    certifies = manifest.role is not Role.DEFENSE or round_.norm.value in manifest.certifies
+    if round_.game is GameName.CERTIFICATION and not certifies:
+        return False
+    return plays_game(manifest, round_.game)
 
 
 def norms_played(needs: Needs) -> Sequence[str]:
@@ -98,7 +110,10 @@ def _abilities(player: Manifest, side: Side, round_: RoundSpec) -> Iterator[str]
         yield from _knowledge(player.needs, round_)
         return
     if round_.game is GameName.CERTIFICATION and round_.norm.value not in player.certifies:
-        yield f"The defense certifies nothing in the norm {round_.norm.value}."
+        yield (
+            f"The defense certifies nothing in the norm {round_.norm.value}; one that does names "
+            "it in certifies."
+        )
     yield from _learns(player, round_)
     yield from _eligibility(player, round_)
 

@@ -20,6 +20,7 @@ side that caused it, a :class:`RefereeError` voids it and the match is played ag
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 
@@ -72,12 +73,14 @@ class PlayerError(ArenaError):
 class MatchUsedUp(ArenaError):
     """One side took the time in which the other would have answered: that is no fault of the other,
     and no mistake. So it is no :class:`PlayerError`, which a game takes for "no answer": the match
-    ends here, and ``fault`` tells who has lost all of it.
+    ends here, and ``fault`` tells who has lost all of it; ``logs()``, once no process is needed any
+    more, what each side printed.
     """
 
-    def __init__(self, fault: PlayerError) -> None:
+    def __init__(self, fault: PlayerError, logs: Callable[[], Mapping[Side, str]] = dict) -> None:
         super().__init__(str(fault))
         self.fault = fault
+        self.logs = logs
 
 
 class RefereeError(ArenaError):

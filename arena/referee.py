@@ -134,7 +134,7 @@ def _played(
     except PlayerError as error:
         return Verdict(Status.FORFEIT, fault=fault_of(error))
     except MatchUsedUp as error:
-        return Verdict(Status.FORFEIT, fault=fault_of(error.fault))
+        return Verdict(Status.FORFEIT, fault=fault_of(error.fault), logs=_capped(error.logs()))
     except RefereeError as error:
         return void(str(error))
     except Exception as error:  # noqa: BLE001 (whatever it is, it is ours, and is shown as such)
@@ -162,8 +162,12 @@ def verdict_of(result: GameResult) -> Verdict:
             "seconds": {side: round(spent, 3) for side, spent in result.seconds.items()},
             **result.details,
         },
-        logs={side: text[:LOG] for side, text in result.logs.items()},
+        logs=_capped(result.logs),
     )
+
+
+def _capped(logs: Mapping[Any, str]) -> dict[str, str]:
+    return {str(side): text[:LOG] for side, text in logs.items()}
 
 
 # ── the table ──────────────────────────────────────────────────────────────────────────────

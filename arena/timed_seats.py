@@ -75,13 +75,20 @@ class TimedSeats(DelegatingSeats):
         limits = self.round.defense_limits
         return self._opened(Side.DEFENSE, limits, lambda: self.seats.open_defense(in_turn=in_turn))
 
+    def logs(self) -> dict[Side, str]:
+        """What the processes of each side printed, in the order of their beginning; ends them."""
+        return {
+            side: "".join(seat.close() for seat in spent.seats)
+            for side, spent in self.spent.items()
+        }
+
     def _opened(self, side: Side, limits: Limits, open_: Callable[[], Seat]) -> Seat:
         spent, begun = self.spent[side], self.clock()
         elapsed = begun - self.began
         last = self.seconds - limits.load_seconds - limits.wall_seconds - MARGIN
         fault = self._at_fault(elapsed) if elapsed > max(last, self.seconds * MOST) else None
         if fault is not None:
-            raise fault if fault.side is side else MatchUsedUp(fault)
+            raise fault if fault.side is side else MatchUsedUp(fault, self.logs)
         try:
             seat = open_()
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 Server = Annotated[
     str | None, typer.Option("--server", help="Its address; else ARENA_URL, else the last login.")
 ]
+MOST_NAMES: Final = 5
+"""Of teams, in a sentence."""
+MOST_LETTERS: Final = 80
+"""Of an unknown name that is compared with the known ones."""
 ON_BOARDS: Final = ("open", "playing", "published", "frozen")
 
 
@@ -106,8 +111,8 @@ def check(
         rows = [row for slug in slugs for row in _settled(arena, slug, team, filters, clock)]
         played = {board["tournament"] for board, _ in rows}
         titles = {uid: title for slug in played for uid, title in _titles(arena, slug).items()}
-    if not rows:
-        raise Stop(ExitCode.FAILED, f"{team} is on no board.")
+        if not rows:
+            raise Stop(ExitCode.FAILED, _on_no_board(arena, slugs, team))
     bad = [found for found in rows if not _passes(found[1], max_rank)]
     if json:
         print_json([{"tournament": b["tournament"], "round": b["round"], "role": b["role"], **r}
@@ -129,6 +134,18 @@ def check(
             ],
         )
     raise typer.Exit(ExitCode.FAILED if bad else ExitCode.OK)
+
+
+def _on_no_board(arena: Client, slugs: list[str], team: str) -> str:
+    """Whether it has entered at all; if not, with those nearest in name that have."""
+    owners = [entry["team"] for slug in slugs for entry in arena.entries(slug) if entry["team"]]
+    if any(_is_of(owner, team) for owner in owners):
+        return f"{team} is on no board."
+    names = sorted({str(owner["name"]) for owner in owners})
+    near = difflib.get_close_matches(team[:MOST_LETTERS], names, n=MOST_NAMES, cutoff=0.0)
+    more = f" and {len(names) - len(near)} more" if len(names) > len(near) else ""
+    told = f"teams that have are {', '.join(near)}{more}" if near else "no team has"
+    return f"{team} is on no board: no team of that name or id has entered; {told}."
 
 
 def _titles(arena: Client, slug: str) -> dict[str, str]:

@@ -54,8 +54,7 @@ def init(
     if source is not None and chosen is not Role.DEFENSE:
         raise Stop(ExitCode.USAGE, "--from is for defenses: only they have weights.")
     if template is not None and template not in starters.names(chosen):
-        known = ", ".join(starters.names(chosen))
-        raise Stop(ExitCode.USAGE, f"There is no {role} template {template!r}; there are {known}.")
+        raise Stop(ExitCode.USAGE, starters.unknown(chosen, template))
     found = rules.load_task(task or _usual_task(chosen, template))
     template = template or starters.default(chosen, found)
     if (reason := starters.unfit(chosen, template, found)) is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arena.cli import rules, verdicts
-from arena.cli.console import print_json, progress, say
+from arena.cli.console import print_json, progress, say, warn
 from arena.cli.exits import ExitCode, Stop
 from arena.cli.shared_task import shared_task
 
@@ -167,6 +167,7 @@ def play(
     else:
         _refuse_beside_a_file(options, threat_model)
         round_, found = _given(round_file)
+    rules.refuse_misplaced(sources, round_)
     match = rules.match_of(
         round_,
         defense=sources[0],
@@ -216,14 +217,17 @@ def _given(path: Path) -> tuple[RoundSpec, Task]:
     from arena.round_settings import changed, idle
     from arena.round_switches import values_of
     from arena.rounds import RoundSpec
+    from arena.tasks.fitting import too_many
 
     data = rules.read_json(path, what="round")
     round_ = RoundSpec.from_json(data.get("spec", data))
     switches = values_of(round_.threat_model)
     told = [*idle(round_, changed(round_)), *rules.idle_switches(round_.game, switches, switches)]
-    for _, sentence in told:
-        say(f"Note on {path}: {sentence}")
-    return round_, rules.load_task(round_.task)
+    task = rules.load_task(round_.task)
+    for sentence in [*(sentence for _, sentence in told), too_many(task, round_)]:
+        if sentence is not None:
+            warn(f"Note on {path}: {sentence}")
+    return round_, task
 
 
 def _bytes(text: str | None, option: str) -> bytes | None:

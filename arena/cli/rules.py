@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -127,6 +127,15 @@ def source_of(text: str) -> str:
 
 def is_house(source: str) -> bool:
     return source.startswith(HOUSE)
+
+
+def refuse_misplaced(sources: Iterable[str], round_: RoundSpec) -> None:
+    """Raises Stop for a house player that has no place in the round, naming those that have."""
+    from arena import house
+
+    for name in (source.removeprefix(HOUSE) for source in sources if is_house(source)):
+        if (reason := house.misplaced(name, round_)) is not None:
+            raise Stop(ExitCode.USAGE, reason)
 
 
 def plays_poisoning(source: str) -> bool:

@@ -210,8 +210,8 @@ def _answered_otherwise(
     session = judge.ask(inputs)
     claims.seconds += session.seconds
     claims.log += session.log
-    if session.blamed:
-        raise session.blamed[0]
+    if blamed := session.blamed:
+        raise blamed[0]
     answers = session.ballots.labels[: len(rows)]
     answered = (answers >= 0).sum(axis=1)
     kept = (answers == claims.labels[rows, None]).sum(axis=1)

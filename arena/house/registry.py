@@ -14,11 +14,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from arena.applicability import ROLES, USUAL_ROLES, plays_round
 from arena.errors import PackageError, TaskError
 from arena.house import sidecar
 from arena.house.recipes import ARCHITECTURES, LENT, RECIPES
-from arena.manifest import Manifest, Role
+from arena.manifest import MAX_NAME, Manifest, Role
 from arena.packages import Package
+from arena.rounds import RoundSpec
 
 HOUSE: Final = Path(__file__).parent
 WEIGHTS: Final = HOUSE / "weights"
@@ -39,6 +41,9 @@ REFERENCE: Final = "cnn"
 RELATED_DEFAULT: Final = ("related-cnn", "related-logistic-regression")
 #: Height and width that pictures must have at least, where a player's net halves them twice.
 LEAST_SIDE: Final[Mapping[str, int]] = {"cnn-learner": 4, "sphere-sanitisation": 4}
+MOST_NAMES: Final = 5
+"""Of players, in a sentence."""
+LIST: Final = "`arena house list`"
 _BESIDE: Final = r"(?m)^from arena\.house\.{}\."
 
 
@@ -130,6 +135,27 @@ def cannot_play(name: str, task: str) -> str | None:
     return no_weights(name, task) or _too_small(name, task)
 
 
+def misplaced(name: str, round_: RoundSpec) -> str | None:
+    """That a house player does not play the round's game, or certifies nothing in its norm, with
+    those that do; None if it has a place there, or its role has none."""
+    role = manifest(name).role
+    if role not in ROLES.get(round_.game, USUAL_ROLES) or plays_round(manifest(name), round_):
+        return None
+    others = [
+        other
+        for other in names(role)
+        if plays_round(manifest(other), round_) and cannot_play(other, round_.task) is None
+    ]
+    kind = f"{round_.game.value.replace('_', '-')} rounds"
+    if role is Role.DEFENSE:  # the one game that some do not play
+        kind += f" in the norm {round_.norm.value}: it certifies nothing there"
+    more = f" and {len(others) - MOST_NAMES} more ({LIST})" if len(others) > MOST_NAMES else ""
+    told = ", ".join(others[:MOST_NAMES]) + more
+    return f"House {role.value} {name!r} does not play {kind}. " + (
+        f"Those of the house that do: {told}." if others else f"No {role.value} of the house does."
+    )
+
+
 def _too_small(name: str, task: str) -> str | None:
     """None of the house's own tasks, which are large enough, nor where the data cannot be read."""
     least = LEAST_SIDE.get(name)
@@ -168,11 +194,9 @@ def _path(name: str) -> Path:
         path = HOUSE / folder / f"{name.replace('-', '_')}.py"
         if re.fullmatch(r"[a-z0-9-]+", name) and path.is_file() and _has_manifest(path):
             return path
-    close = difflib.get_close_matches(name, names(), n=1)
+    close = difflib.get_close_matches(name[:MAX_NAME], names(), n=1)
     hint = f": did you mean {close[0]!r}?" if close else "."
-    raise PackageError(
-        f"There is no house player {name!r}{hint} House players are {', '.join(names())}."
-    )
+    raise PackageError(f"There is no house player {name!r}{hint} {LIST} names them all.")
 
 
 def _has_manifest(path: Path) -> bool:

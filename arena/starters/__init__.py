@@ -8,6 +8,7 @@ starter too: its source is written as a guest's would be.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from arena.errors import PackageError
-from arena.manifest import Role
+from arena.manifest import MAX_NAME, Role
 from arena.rounds import GameName
 
 if TYPE_CHECKING:
@@ -70,6 +71,18 @@ def names(role: Role) -> list[str]:
 
     own = [starter.name for starter in STARTERS if starter.role is role]
     return own + [name for name in house.names(role) if name not in own]
+
+
+def unknown(role: Role, template: str) -> str:
+    """That there is no such starter, with the nearest that there is, and where to look."""
+    close = difflib.get_close_matches(template[:MAX_NAME], names(role), n=1)
+    hint = f": did you mean {close[0]!r}?" if close else "."
+    own = [starter.name for starter in STARTERS if starter.role is role]
+    others = f"any player of `arena house list --role {role.value}`"
+    return (
+        f"There is no {role.value} template {template!r}{hint} Templates are "
+        f"{', '.join([*own, others])}."
+    )
 
 
 def default(role: Role, task: Task) -> str:
@@ -180,9 +193,7 @@ def _of_house(role: Role, template: str, *, name: str, task: Task) -> dict[str, 
     from arena import house
 
     if template not in house.names(role):
-        raise PackageError(
-            f"There is no {role.value} starter {template!r}; there are {', '.join(names(role))}."
-        )
+        raise PackageError(unknown(role, template))
     package = house.package(template, task.name)
     text = package.files["manifest.toml"].decode()
     quoted = re.sub(r'["\\]', "", name)

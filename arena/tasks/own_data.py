@@ -405,7 +405,8 @@ def _norms(features: int) -> str:
     """Usual ε: a start, to be edited in the TOML."""
     counts = sorted({max(1, round(share * features)) for share in BUDGETS})
     l2 = [round(share * float(np.sqrt(features)), 3) for share in BUDGETS]
-    return f"linf = {list(BUDGETS)}\nl2 = {l2}\nl0 = {counts}\n"
+    l1 = [round(share * max(1.0, features / 4), 3) for share in BUDGETS]
+    return f"linf = {list(BUDGETS)}\nl2 = {l2}\nl1 = {l1}\nl0 = {counts}\n"
 
 
 def _notes(task: Task) -> tuple[str, ...]:

@@ -222,6 +222,8 @@ def test_an_attack_that_uses_the_match_up_makes_no_defense_wrong(
     assert verdict.fault is not None
     assert (verdict.fault.side, verdict.fault.code) == (Side.ATTACK, FaultCode.WALL_TIME)
     assert verdict.kills is None
+    assert verdict.logs["attack"].startswith("attack was here\n")  # each for its own team
+    assert verdict.logs["defense"].startswith("defense was here\n")
 
 
 def test_what_many_processes_print_makes_no_verdict_too_large() -> None:

@@ -61,9 +61,9 @@ class Bpda(EvasionAttack):
         net, rng = load_module(challenge.package), challenge.rng()
         best, done = challenge.x.copy(), np.zeros(len(challenge), bool)
         labels = challenge.targets if challenge.targets is not None else challenge.y
-        if labels is None:
-            labels = challenge.defense.logits(challenge.x).argmax(1)
         try:
+            if labels is None:
+                labels = challenge.defense.logits(challenge.x).argmax(1)
             for restart in range(self.restarts):
                 self._run(challenge, net, labels, best, done, rng, restart)
                 challenge.submit(best)

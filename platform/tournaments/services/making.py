@@ -124,7 +124,8 @@ def check(plan: TournamentPlan) -> None:
 def check_fit(round_: RoundPlan) -> None:
     """Refuse a task that is not on this machine, whose matches would be void and whose boards stay
     empty; a game that it is not for, more examples than there are, a game that needs a house
-    model which is not there, or a house player that cannot play on it, which would meet nobody.
+    model which is not there, or a house player that cannot play on it or has no place in the game,
+    which would meet nobody.
     """
     spec = round_.spec
     try:
@@ -142,7 +143,8 @@ def check_fit(round_: RoundPlan) -> None:
             "one of these tasks, or another game or target rule."
         )
     for name in (*round_.attacks, *round_.defenses):
-        if (reason := arena.house.cannot_play(name, spec.task)) is not None:
+        reason = arena.house.cannot_play(name, spec.task) or arena.house.misplaced(name, spec)
+        if reason is not None:
             raise Invalid(f"Round {round_.title!r}: {reason} Leave it out of this round.")
 
 

@@ -64,8 +64,15 @@ def test_every_error_ends_with_its_own_status(error: Any, code: ExitCode) -> Non
             "There is no task 'mnist6k': did you mean 'mnist5k'? Tasks are",
         ),
         (["play", "cnn", "pgd", "--task", "weather"], "There is no task 'weather'. Tasks are"),
-        (["play", "cnn", "zzzz"], "There is no house player 'zzzz'. House players are"),
+        (
+            ["play", "cnn", "zzzz"],
+            "There is no house player 'zzzz'. `arena house list` names them all.",
+        ),
         (["play", "cnn", "pgd", "--norm", "l7"], "l7"),
+        (
+            ["play", "cnn", "pgd", "--game", "certification"],
+            "it certifies nothing there. Those of the house that do: certified-linear.",
+        ),
         (["play", "cnn", "pgd", "--epsilon", "-1"], "Epsilons must be positive"),
         (["play", "cnn", "pgd", "--threat-model", "pink"], "say white, grey, black, transfer"),
         (["play", "cnn", "square", "--threat-model", "white", "--queries", "5"], "leave it out"),
@@ -73,6 +80,13 @@ def test_every_error_ends_with_its_own_status(error: Any, code: ExitCode) -> Non
         (["qualify", "./nowhere"], "There is no package at nowhere."),
         (["init", "referee", "x"], "'referee' is no role"),
         (["init", "defense", "x", "--template", "pgd"], "There is no defense template 'pgd'"),
+        (
+            ["init", "attack", "x", "--template", "pgdd"],
+            (
+                "'pgdd': did you mean 'pgd'? Templates are fgsm, any player of `arena house list "
+                "--role attack`."
+            ),
+        ),
         (["house", "list", "--role", "judge"], "--role is one of"),
         (["play", "cnn"], "Missing argument"),
     ],

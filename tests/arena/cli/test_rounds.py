@@ -288,16 +288,18 @@ def test_a_switch_in_a_file_that_the_game_has_no_use_for_is_refused(tmp_path: Pa
     assert round_.threat_model == ThreatModel.grey(3)
 
 
-def test_a_round_in_a_file_plays_though_a_switch_of_it_changes_nothing(
+def test_a_round_in_a_file_plays_though_a_switch_changes_nothing_or_examples_lack(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = {**ThreatModel.grey(3).to_json(), "true_label": False}
     round_ = rules.round_of(rules.Options("grey", game="poisoning"), load("digits"))
     path = tmp_path / "round.json"
-    path.write_text(json.dumps({**round_.to_json(), "threat_model": model}))
+    path.write_text(json.dumps({**round_.to_json(), "threat_model": model, "examples": 598}))
     assert not _given(path)[0].threat_model.true_label
-    told = "".join(capsys.readouterr())
-    assert "true_label changes nothing in a round of poisoning" in told
+    told = capsys.readouterr()
+    assert "true_label changes nothing in a round of poisoning" in told.err
+    assert "has 597 examples, and the round asks for 598" in told.err
+    assert not told.out  # where a verdict may be asked for as JSON
 
 
 @pytest.mark.parametrize(

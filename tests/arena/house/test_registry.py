@@ -146,8 +146,8 @@ def test_the_full_data_sets_are_played_by_the_models_of_their_subsets() -> None:
     assert full.files["weights.safetensors"] == subset.files["weights.safetensors"]
 
 
-def test_an_unknown_player_is_answered_with_the_names_there_are() -> None:
-    with pytest.raises(PackageError, match=r"did you mean 'fgsm'.*House players are"):
+def test_an_unknown_player_is_answered_with_the_nearest_and_where_all_are_listed() -> None:
+    with pytest.raises(PackageError, match=r"did you mean 'fgsm'.*`arena house list`"):
         house.package("fgsn", "mnist5k")
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-from arena import tasks
+from arena import house, tasks
 from arena.errors import QueryBudgetExceeded
 from arena.house.attacks.audit_suite import AuditSuite
+from arena.house.attacks.bpda import Bpda
 from arena.house.attacks.fgsm import Fgsm
 from arena.house.attacks.pgd import Pgd
+from arena.players import EvasionChallenge
 from tests.arena.house.problems import made
 from tests.arena.house.test_claims import ATTACKS, FEW
 
@@ -95,6 +98,22 @@ def test_an_attack_whose_defense_has_no_time_at_all_hands_in_what_it_was_given(
     view = slow(direct.View(house_cnn, len(x)), 0)
     played = direct.play(
         made(make, **options), house_cnn, digits, x=x, y=y, norm=norm, epsilon=epsilon, view=view
+    )
+    assert (played.candidates == x).all()
+
+
+def test_bpda_hands_in_what_it_was_given_where_the_labels_are_withheld_too(
+    direct: ModuleType, digits: tasks.Task, house_cnn: Any
+) -> None:
+    class Unlabelled:
+        def attack(self, challenge: EvasionChallenge) -> Any:
+            return made(Bpda).attack(replace(challenge, y=None))
+
+    x, y = direct.right_examples(house_cnn, digits, 10)
+    view = slow(direct.View(house_cnn, len(x)), 0)
+    package = direct.unpack(house.package("cnn", digits.name))
+    played = direct.play(
+        Unlabelled(), house_cnn, digits, x=x, y=y, epsilon=0.1, view=view, package=package
     )
     assert (played.candidates == x).all()
 

@@ -12,8 +12,10 @@ import pytest
 
 from arena import tasks
 from arena.errors import TaskError
+from arena.rounds import BEYOND_BALLS, GameName, Norm
 from arena.tasks.own_data import Wishes, import_own
 from arena.tasks.task import Scaling, Target
+from arena.tasks.usual import usual_epsilons
 
 HEADER = ["age", "income", "married", "paid"]
 
@@ -63,6 +65,14 @@ def test_a_table_becomes_a_task_of_scaled_columns(loans: Path, user_data: Path) 
     x = np.concatenate([task.train.x, task.practice.x])
     assert (x.min(axis=0) == 0).all()
     assert (x.max(axis=0) == 1).all()
+
+
+def test_a_round_in_any_norm_has_usual_sizes(loans: Path, user_data: Path) -> None:
+    import_own("loans", loans, PAID)
+    task = tasks.load("loans")
+    for norm in Norm:
+        if norm not in BEYOND_BALLS:
+            assert usual_epsilons(GameName.EVASION, norm, task), norm
 
 
 def test_what_was_measured_comes_back_from_the_scaling(loans: Path, user_data: Path) -> None:

@@ -348,11 +348,22 @@ def test_check_gives_up_at_its_timeout(
     assert run(arguments) == ExitCode.TIMED_OUT
 
 
-def test_check_fails_for_a_team_on_no_board(
-    alices: Any, spring: Tournament, site: Site, capsys: pytest.CaptureFixture[str]
+def test_check_of_an_unknown_team_names_those_that_have_entered(
+    alices: Any, spring: Tournament, site: Site, push: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["check", "--team", "Nobody", "--max-rank", "9"]) == ExitCode.FAILED
-    assert "Nobody is on no board." in capsys.readouterr().err
+    asked = ["check", "--team", "Nobody", "--max-rank", "9"]
+    assert run(asked) == ExitCode.FAILED
+    assert (
+        "Nobody is on no board: no team of that name or id has entered; no team has."
+        in " ".join(capsys.readouterr().err.split())
+    )
+    run(["submit", push])
+    site.qualify()
+    run(["enter", "spring", Submission.objects.get().uid])
+    assert run([*asked, "--tournament", "spring"]) == ExitCode.FAILED
+    assert "has entered; teams that have are Team alice." in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 # --- the client itself ----------------------------------------------------------------------------

@@ -249,6 +249,27 @@ def test_the_same_request_makes_one_tournament(oscar: Any) -> None:
         (in_round(attacks=["nobody"]), "nobody"),
         (in_round(attacks=["cnn"]), "has no place among the attacks"),
         (in_round(defenses=["cnn", "word-insertion-training"]), "Leave it out of this round."),
+        (
+            in_round(game="certification", norm="l2"),
+            (
+                "'cnn' does not play certification rounds in the norm l2: it certifies nothing "
+                "there. Those of the house that do: certified-linear, certified-smoothing. Leave"
+            ),
+        ),
+        (
+            in_round(game="certification", norm="patch", defenses=["certified-linear"]),
+            "No defense of the house does. Leave it out",
+        ),
+        (
+            changed(
+                defaults={"task": "mnist-1-7", "defenses": ["logistic-learner"]},
+                rounds=[
+                    {"title": "W", "game": "backdoor", "shares": [0.1], "attacks": ["label-flip"]}
+                ],
+            ),
+            "'label-flip' does not play backdoor rounds. Those of the house that do: badnets.",
+        ),
+        (in_round(attacks=["good-words"]), "more (`arena house list`). Leave it out"),
         (in_round(weight="much"), "weight must be a number"),
         (in_round(weight=-1), "from 0 up"),
         (in_round(examples=2.5), "whole number"),

@@ -239,7 +239,7 @@ def test_every_game_is_set_on_the_form_with_the_house_s_players_of_it(
     oscar = as_(world.oscar)
     boxes = re.findall(
         r'name="rounds-0-(attacks|defenses)" value="([\w-]+)"'
-        r'[^>]*data-house="([^"]*)"[^>]*data-tasks="([^"]*)"',
+        r'[^>]*data-house="([^"]*)"[^>]*data-tasks="([^"]*)"(?: data-certifies="([^"]*)")?',
         oscar.get("/tournaments/new/").content.decode(),
     )
     assert boxes
@@ -248,8 +248,11 @@ def test_every_game_is_set_on_the_form_with_the_house_s_players_of_it(
     chosen = {
         side: [
             name
-            for s, name, games, tasks in boxes
-            if s == side and game in games.split() and task in tasks.split()
+            for s, name, games, tasks, norms in boxes
+            if s == side
+            and game in games.split()
+            and task in tasks.split()
+            and (side == "attacks" or game != "certification" or "l2" in norms.split())
         ]
         for side in ("attacks", "defenses")
     }
@@ -264,6 +267,22 @@ def test_every_game_is_set_on_the_form_with_the_house_s_players_of_it(
     for page in ("", "rules/"):
         html = oscar.get(f"/tournaments/autumn/{page}").content.decode()
         assert f'href="/tasks/{round_made.rules.task}/"' in html, page
+
+
+def test_a_round_about_certificates_takes_no_house_defense_that_gives_none(
+    world: World, as_: Browser
+) -> None:
+    """The page's script hides it; the preview and the form refuse it, with those that do."""
+    oscar = as_(world.oscar)
+    pool = {"attacks": ["pgd"], "defenses": ["certified-smoothing", "certified-linear"]}
+    asked = sent(filled("white", game="certification", **pool))  # in L∞
+    told = "does not play certification rounds in the norm linf: it certifies nothing there."
+    others = "Those of the house that do: certified-linear. Leave it out of this round."
+    for path in ("/tournaments/new/preview/", "/tournaments/new/"):
+        shown = words_of(oscar.post(path, asked))
+        assert told in shown
+        assert others in shown
+    assert not Tournament.objects.filter(slug="autumn").exists()
 
 
 def test_the_preview_names_the_field_of_a_contradiction(world: World, as_: Browser) -> None:
@@ -347,6 +366,8 @@ def test_house_players_are_offered_for_the_games_that_they_play(
     assert "trend_poisoning" not in games["logistic-learner"]
     assert {"poisoning", "backdoor", "attacker_first"} <= games["logistic-learner"]
     assert {"evasion", "replay", "attacker_first"} <= games["pgd"]
+    assert "certification" in games["certified-linear"]
+    assert "certification" not in games["cnn"]
 
 
 # --- switches that a game has no use for ----------------------------------------------------------
