@@ -224,7 +224,12 @@ def _read_entry(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, allowed: int) -
 def checked_name(name: str) -> str:
     """A plain relative path of a few plain components; PackageError otherwise."""
     parts = name.split("/")
-    if "\\" in name or name.startswith("/") or len(parts) > MAX_DEPTH:
+    if "\\" in name:
+        raise PackageError(
+            f"{_shown(name)} has a backslash in its name: rename it, or, if the zip was packed on "
+            "Windows, pack it with Explorer's 'Compressed folder' or Python: they write dir/file."
+        )
+    if name.startswith("/") or len(parts) > MAX_DEPTH:
         raise PackageError(f"{_shown(name)} is no plain relative path of at most 6 parts.")
     for part in parts:
         if not _NAME.fullmatch(part) or _RESERVED.fullmatch(part):

@@ -63,8 +63,11 @@ def choose(*, trusted: bool, named: str | None = None) -> SandboxBackend:
             break
         if _passes(backend):
             return backend
-    remedy = _diagnose(_bubblewrap()).remedy
-    raise SandboxUnavailable(f"No wall on this machine is strong enough for guests. {remedy}")
+    found = _diagnose(_bubblewrap())
+    leaks = f"{found.sentence} " if found.probes else ""  # else the remedy says it
+    raise SandboxUnavailable(
+        f"No wall on this machine is strong enough for guests. {leaks}{found.remedy}"
+    )
 
 
 def _choose_named(name: str, *, trusted: bool) -> SandboxBackend:

@@ -179,7 +179,7 @@ _ENVIRONMENT: Final = {
     *("HOME", "TMPDIR", "USER", "LOGNAME", "LANG", "PATH", "PWD", "PYTHONHASHSEED"),
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "JOBLIB_MULTIPROCESSING"),
     *("LD_LIBRARY_PATH", "LC_CTYPE", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"),
-    "GLIBC_TUNABLES",
+    *("GLIBC_TUNABLES", "ORT_DISABLE_TELEMETRY"),
 }
 _FOREIGN_MODULES: Final = (
     *("django", "celery", "redis", "valkey", "psycopg", "rest_framework", "playwright", "pytest"),

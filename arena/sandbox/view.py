@@ -291,6 +291,7 @@ def environment(threads: int, home: str = "/tmp") -> dict[str, str]:  # noqa: S1
         "OPENBLAS_NUM_THREADS": count,
         "MKL_NUM_THREADS": count,
         "JOBLIB_MULTIPROCESSING": "0",
+        "ORT_DISABLE_TELEMETRY": "1",  # its database is a mapping that forks would share
         **_ALLOCATOR,
     }
 

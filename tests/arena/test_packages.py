@@ -111,6 +111,11 @@ def test_names_that_are_not_plain_are_refused(name: str) -> None:
         checked_name(name)
 
 
+def test_a_zip_with_the_paths_of_windows_is_refused_with_a_way_to_pack_it() -> None:
+    with pytest.raises(PackageError, match=r"has a backslash in its name: .* they write dir/file"):
+        checked_name("my\\manifest.toml")
+
+
 def test_a_path_out_of_the_package_is_refused() -> None:
     with pytest.raises(PackageError, match=r"plain relative|not allowed"):
         unzip(zipped({**FILES, "../evil.py": b""}))

@@ -21,10 +21,11 @@ from pathlib import Path
 
 import pytest
 
-from arena.errors import SandboxUnavailable
+from arena.errors import SandboxUnavailable, Side
+from arena.manifest import Framework
 from arena.rounds import Limits
 from arena.sandbox import bubblewrap, view
-from arena.sandbox.backend import Ending, ExitReport
+from arena.sandbox.backend import Ending, ExitReport, JailSpec
 from arena.sandbox.bubblewrap import BubblewrapBackend
 from arena.sandbox.running import KillableJail
 from arena.sandbox.self_test import got_through, probe
@@ -519,3 +520,18 @@ def test_a_jail_holds_no_capability_and_few_files(start: Start) -> None:
     made, full, refused = map(int, log)
     assert 4000 < made <= 4096
     assert (full, refused) == (errno.ENOSPC, errno.EPERM)
+
+
+@pytest.mark.jail
+@pytest.mark.parametrize("framework", Framework)
+def test_forks_of_one_zygote_share_no_memory_that_they_can_write_to(framework: Framework) -> None:
+    """onnxruntime keeps a database for telemetry: its index is mapped by whoever inherits it."""
+    backend = ZygoteBackend()
+    jail = backend.start(JailSpec(side=Side.DEFENSE, framework=framework, limits=Limits()))
+    try:
+        maps = Path(f"/proc/{jail.init_pid}/maps").read_text().splitlines()
+    finally:
+        jail.close()
+        backend.close()
+    assert len(maps) > 50
+    assert [line for line in maps if line.split()[1].startswith("rw-s")] == []
